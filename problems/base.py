@@ -1,0 +1,119 @@
+"""The contract of an inverse problem: physics, signal model, noise and data."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Self, get_args
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float
+
+from unrollbit.metrics import failures, nmse_db
+from unrollbit.operators import LinearOperator
+
+Subset = Literal["train", "validation", "test"]
+SUBSETS: tuple[Subset, ...] = get_args(Subset)
+
+
+class Problem(abc.ABC):
+    """``y = A x + noise`` with a distribution (or a data set) of signals ``x``.
+
+    Subclasses are frozen dataclasses registered as pytrees, so that ``sample`` runs inside compiled training loops with
+    the problem as an argument. ``subset`` says which part of the data ``sample`` draws from; the three subsets
+    share no sample.
+    """
+
+    kinds: ClassVar[dict[str, type[Problem]]] = {}
+    operator: LinearOperator
+    subset: Subset
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        Problem.kinds[cls.__name__] = cls
+
+    @abc.abstractmethod
+    def sample(self, key: Array, batch: int) -> tuple[Float[Array, "batch n"], Float[Array, "batch m"]]:
+        """Draw ``batch`` pairs ``(x, y)`` of this subset, float32; a function of ``key`` alone."""
+
+    @abc.abstractmethod
+    def split(self, name: Subset) -> Self:
+        """The same problem drawing from another subset. Raises ``ValueError`` for an unknown name."""
+
+    @abc.abstractmethod
+    def to_spec(self) -> dict[str, Any]:
+        """``{"kind": class name, **constructor arguments}``, JSON-able: mirrors the TOML of ``unrollbit train``."""
+
+    @classmethod
+    @abc.abstractmethod
+    def create(cls, **arguments: Any) -> Self:
+        """The public constructor: checks every argument and draws the physics."""
+
+    @staticmethod
+    def from_spec(spec: Mapping[str, Any]) -> Problem:
+        """Rebuild from ``to_spec()`` or a TOML table. Raises ``ValueError`` naming what is unknown or missing."""
+        arguments = dict(spec)
+        kind = arguments.pop("kind", None)
+        if kind not in Problem.kinds:
+            raise ValueError(f"unknown problem kind {kind!r}; expected one of {sorted(Problem.kinds)}")
+        try:
+            return Problem.kinds[kind].create(**arguments)
+        except TypeError as error:
+            raise ValueError(f"problem {kind}: {error}") from error
+
+    @staticmethod
+    def from_arrays(operator: Any, x: Any, y: Any = None, **options: Any) -> Problem:
+        """A user's own physics and signals; see ``unrollbit.problems.ArrayProblem.create``."""
+        from unrollbit.problems.arrays import ArrayProblem
+
+        return ArrayProblem.create(operator, x, y, **options)  # pyright: ignore[reportReturnType]  (linked folder)
+
+    def all(self) -> tuple[Array, Array] | None:
+        """Every pair of this subset, or None where signals are drawn from a distribution."""
+        return None
+
+    def signal(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch p"]:
+        """The physical signal of unknowns ``x`` (their synthesis where unknowns are transform coefficients)."""
+        return x
+
+    def metrics(self, x_hat: Float[Array, "batch n"], x: Float[Array, "batch n"]) -> dict[str, float]:
+        """Figures of merit of a batch of estimates: NMSE both ways and the share of failures; dB and fractions."""
+        return {
+            "nmse_db": float(nmse_db(x_hat, x)),
+            "nmse_db_mean_of_db": float(nmse_db(x_hat, x, reduction="mean_of_db")),
+            "failures": float(failures(x_hat, x)),
+        }
+
+
+def checked_subset(name: str) -> Subset:
+    """Raise ``ValueError`` unless ``name`` is a subset."""
+    if name not in SUBSETS:
+        raise ValueError(f"split: expected one of {SUBSETS}, got {name!r}")
+    return name
+
+
+def subset_key(key: Array, subset: Subset) -> Array:
+    """A key of the subset's own stream, so that equal seeds draw different signals for training and test."""
+    return jax.random.fold_in(key, SUBSETS.index(subset))
+
+
+def positive_int(name: str, value: Any) -> int:
+    """Raise ``ValueError`` unless ``value`` is a positive integer."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise ValueError(f"{name}: expected a positive integer, got {value!r}")
+    return int(value)
+
+
+def fraction(name: str, value: Any) -> float:
+    """Raise ``ValueError`` unless ``0 < value <= 1``."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
+        raise ValueError(f"{name}: expected a fraction in (0, 1], got {value!r}")
+    return float(value)
+
+
+def checked_seed(seed: Any) -> int:
+    """Raise ``ValueError`` unless ``seed`` is an integer in ``[0, 2**31)``."""
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**31:
+        raise ValueError(f"seed: expected an integer in [0, 2**31), got {seed!r}")
+    return int(seed)

@@ -1,0 +1,76 @@
+"""Problems whose signals are rows of arrays: real data instead of a distribution."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any, Self
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from unrollbit.operators import Hadamard, LinearOperator, Rademacher, gaussian
+from unrollbit.problems.base import SUBSETS, Subset, checked_subset, fraction, subset_key
+from unrollbit.problems.noise import add_gaussian_noise
+
+Samples = tuple[Float[Array, "train n"], Float[Array, "validation n"], Float[Array, "test n"]]
+MATRICES = {"gaussian": gaussian, "rademacher": Rademacher, "hadamard": Hadamard}
+
+
+class DrawsFromSamples:
+    """What problems share whose unknowns are the rows of ``samples``, one array for each of the three subsets.
+
+    ``sample`` draws rows with replacement on the device, so that it runs inside a compiled loop; the measurement is
+    made afresh, with fresh noise. ``all`` gives every row once, with noise that depends on ``seed`` and subset only.
+    Goes before ``Problem`` in the list of bases of a frozen dataclass with the fields below.
+    """
+
+    operator: LinearOperator
+    samples: Samples
+    snr_db: float | None
+    seed: int
+    subset: Subset
+
+    def sample(self, key: Array, batch: int) -> tuple[Float[Array, "batch n"], Float[Array, "batch m"]]:
+        """Draw ``batch`` pairs of this subset with replacement; a function of ``key`` alone."""
+        row_key, noise_key = jax.random.split(subset_key(key, self.subset))
+        x = draw_rows(row_key, batch, self._rows())[0]
+        return x, add_gaussian_noise(noise_key, self.operator(x), self.snr_db)
+
+    def all(self) -> tuple[Float[Array, "count n"], Float[Array, "count m"]]:
+        """Every pair of this subset, once and in order."""
+        x = self._rows()
+        key = subset_key(jax.random.key(self.seed), self.subset)
+        return x, _measure(self.operator, x, key, self.snr_db)
+
+    def split(self, name: Subset) -> Self:
+        """The same problem drawing from another subset. Raises ``ValueError`` for an unknown name."""
+        return dataclasses.replace(self, subset=checked_subset(name))  # pyright: ignore[reportArgumentType, reportType]
+
+    def _rows(self) -> Float[Array, "count n"]:
+        return self.samples[SUBSETS.index(self.subset)]
+
+
+@functools.partial(jax.jit, static_argnames="snr_db")
+def _measure(operator: LinearOperator, x: Array, key: Array, snr_db: float | None) -> Array:
+    return add_gaussian_noise(key, operator(x), snr_db)
+
+
+def draw_rows(key: Array, batch: int, *arrays: Array) -> tuple[Array, ...]:
+    """The same ``batch`` random rows, with replacement, of arrays of equal length."""
+    rows = jax.random.randint(key, (batch,), 0, arrays[0].shape[0], dtype=jnp.int32)
+    return tuple(jnp.take(array, rows, axis=0, mode="clip") for array in arrays)
+
+
+def measurement(matrix: Any, ratio: Any, n: int, seed: int) -> LinearOperator:
+    """The ``(ratio * n, n)`` measurement of a named random family.
+
+    Raises ``ValueError`` for an unknown family or a ``ratio`` outside (0, 1] or too small for one measurement.
+    """
+    if matrix not in MATRICES:
+        raise ValueError(f"matrix: expected one of {sorted(MATRICES)}, got {matrix!r}")
+    m = round(fraction("ratio", ratio) * n)
+    if m < 1:
+        raise ValueError(f"ratio: {ratio} of {n} samples leaves no measurement; expected at least {1 / n:.3g}")
+    return MATRICES[matrix](m, n, seed)

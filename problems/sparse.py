@@ -1,0 +1,95 @@
+"""Recovery of sparse signals: the field's standard benchmark."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Self
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from unrollbit.operators import Hadamard, LinearOperator, Rademacher, gaussian, ill_conditioned
+from unrollbit.problems.base import Problem, Subset, checked_subset, fraction, positive_int, subset_key
+from unrollbit.problems.noise import add_gaussian_noise, checked_snr
+from unrollbit.problems.registration import register_problem
+
+Matrix = Literal["gaussian", "rademacher", "hadamard", "ill-conditioned"]
+_MATRICES = {
+    "gaussian": gaussian,
+    "rademacher": Rademacher,
+    "hadamard": Hadamard,
+    "ill-conditioned": ill_conditioned,
+}
+
+
+def bernoulli_gaussian(key: Array, shape: tuple[int, ...], sparsity: float) -> Float[Array, "..."]:
+    """Signals whose entries are N(0, 1) with probability ``sparsity`` and 0 otherwise, float32."""
+    support_key, value_key = jax.random.split(key)
+    support = jax.random.uniform(support_key, shape, jnp.float32) < sparsity
+    return jnp.where(support, jax.random.normal(value_key, shape, jnp.float32), 0.0)
+
+
+@register_problem("operator")
+@dataclass(frozen=True)
+class SparseRecovery(Problem):
+    """``y = A x + noise`` with Bernoulli-Gaussian ``x``: each entry is N(0, 1) with probability ``sparsity``, else 0.
+
+    Made by ``SparseRecovery.create``. The setting of Chen et al., "Learning to Optimize: A Primer and a Benchmark",
+    JMLR 2022, is ``create(256, 512, sparsity=0.1, snr_db=None, matrix="gaussian")``.
+
+    Example:
+        >>> import jax
+        >>> problem = SparseRecovery.create(32, 64)
+        >>> x, y = problem.split("test").sample(jax.random.key(0), 5)
+        >>> x.shape, y.shape
+        ((5, 64), (5, 32))
+    """
+
+    operator: LinearOperator
+    sparsity: float
+    snr_db: float | None
+    matrix: Matrix
+    seed: int
+    subset: Subset = "train"
+
+    @classmethod
+    def create(
+        cls,
+        m: int = 256,
+        n: int = 512,
+        sparsity: float = 0.1,
+        snr_db: float | None = None,
+        matrix: Matrix = "gaussian",
+        seed: int = 0,
+    ) -> Self:
+        """Draw the physics from ``seed``.
+
+        Args:
+            m, n: number of measurements and of unknowns.
+            sparsity: expected share of non-zero entries.
+            snr_db: signal-to-noise ratio of each measurement in dB; None for no noise.
+            matrix: "gaussian", "rademacher" (+-1), "hadamard" (single-pixel camera) or "ill-conditioned".
+            seed: seed of the physics.
+
+        Raises:
+            ValueError: an argument out of range, or an unknown matrix.
+        """
+        m, n = positive_int("m", m), positive_int("n", n)
+        if matrix not in _MATRICES:
+            raise ValueError(f"matrix: expected one of {sorted(_MATRICES)}, got {matrix!r}")
+        return cls(_MATRICES[matrix](m, n, seed), fraction("sparsity", sparsity), checked_snr(snr_db), matrix, seed)
+
+    def sample(self, key: Array, batch: int) -> tuple[Float[Array, "batch n"], Float[Array, "batch m"]]:
+        signal_key, noise_key = jax.random.split(subset_key(key, self.subset))
+        x = bernoulli_gaussian(signal_key, (batch, self.operator.shape[1]), self.sparsity)
+        return x, add_gaussian_noise(noise_key, self.operator(x), self.snr_db)
+
+    def split(self, name: Subset) -> Self:
+        return replace(self, subset=checked_subset(name))
+
+    def to_spec(self) -> dict[str, Any]:
+        m, n = self.operator.shape
+        fields = ("sparsity", "snr_db", "matrix", "seed")
+        spec = {"kind": "SparseRecovery", "m": m, "n": n, **{name: getattr(self, name) for name in fields}}
+        return {name: value for name, value in spec.items() if value is not None}

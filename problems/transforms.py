@@ -1,0 +1,46 @@
+"""Orthonormal transforms in which real signals are sparse."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from unrollbit.operators import LinearOperator, SubsampledDCT, Wavelet
+from unrollbit.problems.samples import Samples
+
+Transform = Literal["dct", "wavelet"]
+_LEVELS = 4
+
+
+def synthesis(transform: Transform, signal_shape: tuple[int, ...], wavelet: str) -> LinearOperator:
+    """The orthonormal map ``Psi`` from coefficients to signals of ``signal_shape``, flattened; ``Psi.T`` analyses.
+
+    Wavelets have as many levels as the sides have factors of two, at most 4. Raises ``ValueError`` for an unknown name.
+    """
+    if transform == "dct":
+        return SubsampledDCT.full(signal_shape).T
+    if transform == "wavelet":
+        return Wavelet.of(signal_shape, wavelet, max(1, min(_LEVELS, *(_halvings(side) for side in signal_shape))))
+    raise ValueError(f"transform: expected 'dct' or 'wavelet', got {transform!r}")
+
+
+def coefficients(psi: LinearOperator, signals: Sequence[Float[np.ndarray, "count n"]]) -> Samples:
+    """``Psi^T s`` of the flat signals of the three subsets, float32."""
+    stacked = jnp.asarray(np.concatenate(signals), jnp.float32)
+    ends = np.cumsum([len(part) for part in signals])[:-1]
+    train, validation, test = jnp.split(_analyse(psi, stacked), ends)
+    return train, validation, test
+
+
+@jax.jit
+def _analyse(psi: LinearOperator, signals: Float[Array, "count n"]) -> Float[Array, "count n"]:
+    return psi.T(signals)
+
+
+def _halvings(side: int) -> int:
+    return (side & -side).bit_length() - 1

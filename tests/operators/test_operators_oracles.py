@@ -1,0 +1,197 @@
+"""Matrices against independent implementations: NumPy, SciPy, PyWavelets."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import pywt
+import scipy.fft
+import scipy.linalg
+import scipy.ndimage
+import scipy.signal
+
+from unrollbit.operators import (
+    Banded,
+    BlockDiagonal,
+    Convolution,
+    Hadamard,
+    Rademacher,
+    SubsampledDCT,
+    SubsampledFourier,
+    Wavelet,
+    gaussian,
+    gaussian_blocks,
+    ill_conditioned,
+)
+from unrollbit.operators.hadamard import hadamard_transform
+from unrollbit.operators.wavelet import daubechies
+
+
+@pytest.fixture(autouse=True)
+def _double_precision():
+    with jax.enable_x64(True):
+        yield
+
+
+def numbers(*shape: int) -> np.ndarray:
+    return np.random.RandomState(11).standard_normal(shape)
+
+
+def matrix_of(function, n: int) -> np.ndarray:
+    return np.stack([np.ravel(function(unit)) for unit in np.eye(n)], axis=1)
+
+
+@pytest.mark.parametrize("n", [1, 2, 16, 64, 2048])
+def test_hadamard_transform_is_sylvesters(n):
+    x = numbers(2, n)
+    np.testing.assert_allclose(hadamard_transform(jnp.asarray(x)), x @ scipy.linalg.hadamard(n), atol=1e-10)
+
+
+def test_hadamard_rows_and_signs():
+    A = Hadamard(12, 128, seed=3)
+    expected = scipy.linalg.hadamard(128)[A.rows] * A.column_signs
+    np.testing.assert_array_equal(A.signs(), expected)
+    np.testing.assert_allclose(A(jnp.eye(128)).T, expected / np.sqrt(12), atol=1e-14)
+    assert np.unique(A.rows).size == 12
+    assert set(A.column_signs.tolist()) == {-1, 1}
+    np.testing.assert_allclose(np.linalg.norm(A.dense(), axis=0), 1)
+
+
+def test_rademacher_entries():
+    A = Rademacher(40, 50, seed=3)
+    assert set(np.unique(A.signs()).tolist()) == {-1.0, 1.0}
+    assert abs(float(A.signs().mean())) < 0.1
+    np.testing.assert_allclose(A.prepare().matrix, A.signs(jnp.float64) / np.sqrt(40))
+    assert A.packed.shape == (40, 7)
+
+
+@pytest.mark.parametrize(("column", "row"), [([1.0, 2.0, 3.0], [1.0, 5.0]), ([4.0], [4.0, 1.0, 0.0]), ([2.0], [2.0])])
+def test_toeplitz(column, row):
+    np.testing.assert_allclose(Banded.toeplitz(column, row).dense(), scipy.linalg.toeplitz(column, row))
+
+
+@pytest.mark.parametrize("circular", [False, True])
+@pytest.mark.parametrize(
+    ("taps", "m", "n", "lower", "stride"), [(3, 8, 8, -1, 1), (4, 5, 9, 2, 2), (2, 9, 4, -3, 1), (7, 3, 4, -2, 3)]
+)
+def test_banded_by_loops(taps, m, n, lower, stride, circular):
+    values, expected = numbers(taps), np.zeros((m, n))
+    for i in range(m):
+        for k in range(taps):
+            j = stride * i + lower + k
+            if circular or 0 <= j < n:
+                expected[i, j % n] += values[k]
+    np.testing.assert_allclose(Banded.of(values, (m, n), lower, stride, circular).dense(), expected, atol=1e-14)
+
+
+def test_block_diagonal():
+    blocks = numbers(3, 2, 4)
+    A = BlockDiagonal.of(list(blocks))
+    np.testing.assert_array_equal(A.dense(), scipy.linalg.block_diag(*blocks))
+    assert A.norm() == max(np.linalg.norm(block, 2) for block in blocks)
+
+
+@pytest.mark.parametrize("taps", [1, 2, 5, 8])
+@pytest.mark.parametrize("boundary", ["zero", "circular"])
+def test_convolution_1d(taps, boundary):
+    kernel, n = numbers(taps), 8
+    if boundary == "zero":
+        expected = matrix_of(lambda x: scipy.signal.convolve(x, kernel, "same"), n)
+    else:
+        expected = matrix_of(lambda x: scipy.signal.convolve2d(x[None], kernel[None], "same", boundary="wrap"), n)
+    np.testing.assert_allclose(Convolution.of(kernel, n, boundary).dense(), expected, atol=1e-13)
+
+
+@pytest.mark.parametrize("taps", [(3, 3), (2, 5), (4, 1)])
+@pytest.mark.parametrize("boundary", ["zero", "circular"])
+def test_convolution_2d(taps, boundary):
+    kernel, image = numbers(*taps), numbers(3, 6, 7)
+    fill = {"zero": "fill", "circular": "wrap"}[boundary]
+    expected = [scipy.signal.convolve2d(x, kernel, "same", boundary=fill) for x in image]
+    blurred = Convolution.of(kernel, (6, 7), boundary)(jnp.asarray(image.reshape(3, 42)))
+    np.testing.assert_allclose(blurred.reshape(3, 6, 7), expected, atol=1e-13)
+
+
+def test_convolution_agrees_with_ndimage_for_odd_kernels():
+    kernel, image = numbers(3, 5), numbers(6, 7)
+    blurred = Convolution.of(kernel, (6, 7), "circular")(jnp.asarray(image.ravel()))
+    np.testing.assert_allclose(blurred.reshape(6, 7), scipy.ndimage.convolve(image, kernel, mode="wrap"), atol=1e-13)
+
+
+@pytest.mark.parametrize("shape", [(9,), (8,), (4, 6), (5, 3)])
+def test_fourier(shape):
+    x, n = numbers(*shape), int(np.prod(shape))
+    spectrum = np.fft.fftn(x, norm="ortho").ravel()
+    for A in (SubsampledFourier.full(shape), SubsampledFourier.random(shape, 3, seed=4)):
+        kept = spectrum[A.indices]
+        np.testing.assert_allclose(A(jnp.asarray(x.ravel())), np.r_[kept.real, kept.imag], atol=1e-13)
+    drawn = np.unravel_index(SubsampledFourier.random(shape, (n - 4) // 2, seed=4).indices, shape)
+    pairs = {frozenset([f, tuple(-k % s for k, s in zip(f, shape, strict=True))]) for f in zip(*drawn, strict=True)}
+    assert len(pairs) == (n - 4) // 2  # no frequency with its conjugate
+    assert all(len(pair) == 2 for pair in pairs)  # and none its own
+
+
+@pytest.mark.parametrize("shape", [(9,), (8,), (4, 6)])
+def test_dct(shape):
+    x = numbers(*shape)
+    coefficients = scipy.fft.dctn(x, norm="ortho").ravel()
+    A = SubsampledDCT.full(shape)
+    np.testing.assert_allclose(A(jnp.asarray(x.ravel())), coefficients, atol=1e-13)
+    np.testing.assert_allclose(A.T(jnp.asarray(coefficients)), x.ravel(), atol=1e-13)
+    some = SubsampledDCT.random(shape, 4, seed=1)
+    np.testing.assert_allclose(some(jnp.asarray(x.ravel())), coefficients[some.indices], atol=1e-13)
+    assert A.frame_constant == 1.0
+
+
+@pytest.mark.parametrize("order", range(1, 9))
+def test_daubechies_filters(order):
+    np.testing.assert_allclose(daubechies(f"db{order}"), pywt.Wavelet(f"db{order}").rec_lo, atol=1e-14)
+
+
+@pytest.mark.filterwarnings("ignore:Level value")
+@pytest.mark.parametrize("order", range(1, 9))
+@pytest.mark.parametrize(("n", "levels"), [(64, 2), (48, 4), (16, 3)])
+def test_wavelet_1d(order, n, levels):
+    parts = pywt.wavedec(numbers(n), f"db{order}", mode="periodization", level=levels)
+    Psi, coefficients = Wavelet.of(n, f"db{order}", levels), np.concatenate(parts)
+    np.testing.assert_allclose(Psi.T(jnp.asarray(numbers(n))), coefficients, atol=1e-12)
+    np.testing.assert_allclose(Psi(jnp.asarray(coefficients)), numbers(n), atol=1e-12)
+    np.testing.assert_array_equal(Psi.subbands(), np.concatenate([np.full(len(p), k) for k, p in enumerate(parts)]))
+
+
+@pytest.mark.filterwarnings("ignore:Level value")
+@pytest.mark.parametrize("order", [1, 2, 4, 8])
+@pytest.mark.parametrize(("shape", "levels"), [((16, 16), 2), ((8, 24), 3)])
+def test_wavelet_2d(order, shape, levels):
+    image = numbers(*shape)
+    first, *details = pywt.wavedec2(image, f"db{order}", mode="periodization", level=levels)
+    parts = [first, *(band for level in details for band in level)]
+    Psi, coefficients = Wavelet.of(shape, f"db{order}", levels), np.concatenate([p.ravel() for p in parts])
+    np.testing.assert_allclose(Psi.T(jnp.asarray(image.ravel())), coefficients, atol=1e-12)
+    np.testing.assert_allclose(Psi(jnp.asarray(coefficients)).reshape(shape), image, atol=1e-12)
+    np.testing.assert_array_equal(Psi.subbands(), np.concatenate([np.full(p.size, k) for k, p in enumerate(parts)]))
+
+
+@pytest.mark.parametrize(("n", "name"), [(256, "db1"), (256, "db4"), (96, "db2"), (512, "db8")])
+def test_default_levels_are_those_of_pywavelets(n, name):
+    assert Wavelet.of(n, name).levels == pywt.dwt_max_level(n, name)
+
+
+def test_default_levels_stop_at_odd_sides_and_are_at_least_one():
+    assert Wavelet.of((48, 64), "db1").levels == 4
+    assert Wavelet.of(8, "db8").levels == 1
+
+
+@pytest.mark.parametrize("matrix", [gaussian(20, 30, 1).matrix, ill_conditioned(20, 30, 1).matrix])
+def test_random_matrices_have_unit_columns(matrix):
+    np.testing.assert_allclose(np.linalg.norm(matrix, axis=0), 1, rtol=1e-6)
+
+
+def test_gaussian_is_the_seeded_formula():
+    normal = np.random.RandomState(7).standard_normal((4, 6))
+    np.testing.assert_allclose(gaussian(4, 6, 7).matrix, normal / np.linalg.norm(normal, axis=0), rtol=1e-6)
+    blocks = np.random.RandomState(7).standard_normal((3, 4, 2))
+    expected = blocks / np.linalg.norm(blocks, axis=1, keepdims=True)
+    np.testing.assert_allclose(gaussian_blocks(3, 4, 2, 7).core, expected, rtol=1e-6)

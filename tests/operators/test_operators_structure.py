@@ -1,0 +1,158 @@
+"""Structures against dense NumPy."""
+
+from __future__ import annotations
+
+import json
+
+import hypothesis.strategies as st
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from unrollbit.operators import Band, Blocks, Full, Indexed, Stencil, Structure
+
+small, offset = st.integers(1, 5), st.integers(-4, 4)
+
+
+@st.composite
+def bands(draw) -> Band:
+    lower, width = draw(offset), draw(st.integers(0, 4))
+    return Band(draw(small), draw(small), lower, lower + width, draw(st.integers(1, 3)), draw(st.booleans()))
+
+
+@st.composite
+def stencils(draw) -> Stencil:
+    top, left = draw(st.integers(-2, 2)), draw(st.integers(-2, 2))
+    bottom, right = top + draw(st.integers(0, 2)), left + draw(st.integers(0, 2))
+    return Stencil(draw(st.integers(1, 3)), draw(st.integers(1, 3)), top, bottom, left, right, draw(st.booleans()))
+
+
+@st.composite
+def indexed(draw) -> Indexed:
+    m, n = draw(small), draw(small)
+    bits = draw(st.lists(st.booleans(), min_size=m * n, max_size=m * n))
+    return Indexed.from_mask(np.array(bits, bool).reshape(m, n))
+
+
+structures = st.one_of(
+    st.builds(Full, small, small),
+    st.builds(Blocks, st.integers(1, 3), small, small),
+    bands(),
+    bands().map(lambda band: band.T),
+    stencils(),
+    indexed(),
+)
+examples = settings(max_examples=60, deadline=None, derandomize=True)
+
+
+def masked(structure: Structure, seed: int = 0) -> np.ndarray:
+    """A dense matrix with this structure and no other zeros, small integers (exact in float32)."""
+    values = np.random.RandomState(seed).randint(1, 9, structure.shape).astype(np.float32)
+    return values * np.asarray(structure.dense_mask())
+
+
+@given(structures)
+@examples
+def test_gather_and_scatter_are_inverse(structure):
+    dense = np.stack([masked(structure, 0), masked(structure, 1)])
+    core = structure.gather(jnp.asarray(dense))
+    assert core.shape == (2, *structure.core_shape)
+    np.testing.assert_array_equal(structure.scatter(core), dense)
+    np.testing.assert_array_equal(structure.gather(dense), core)
+    full = np.ones(structure.shape, np.float32)
+    np.testing.assert_array_equal(structure.scatter(structure.gather(full)), structure.dense_mask())
+    assert structure.size == int(np.asarray(structure.dense_mask()).sum())
+
+
+@given(structures)
+@examples
+def test_products_and_sums(structure):
+    dense = masked(structure)
+    core = structure.gather(jnp.asarray(dense))
+    m, n = structure.shape
+    x = np.random.RandomState(1).randint(-4, 5, (2, 3, n)).astype(np.float32)
+    r = np.random.RandomState(2).randint(-4, 5, (2, 3, m)).astype(np.float32)
+    np.testing.assert_array_equal(structure.matvec(core, jnp.asarray(x)), x @ dense.T)
+    np.testing.assert_array_equal(structure.rmatvec(core, jnp.asarray(r)), r @ dense)
+    cores = jnp.stack([core, 2 * core])
+    np.testing.assert_array_equal(structure.row_sum(cores), [dense.sum(1), 2 * dense.sum(1)])
+    np.testing.assert_array_equal(structure.column_sum(cores), [dense.sum(0), 2 * dense.sum(0)])
+
+
+@given(structures)
+@examples
+def test_rows_and_columns_scale_cores(structure):
+    dense = masked(structure)
+    core = structure.gather(jnp.asarray(dense))
+    m, n = structure.shape
+    left, right = np.arange(1.0, 2 * m + 1).reshape(2, m), np.arange(1.0, 2 * n + 1).reshape(2, n)
+    scaled = core * structure.rows(jnp.asarray(left, jnp.float32))
+    np.testing.assert_array_equal(structure.scatter(scaled), dense * left[..., :, None])
+    scaled = core * structure.columns(jnp.asarray(right, jnp.float32))
+    np.testing.assert_array_equal(structure.scatter(scaled), dense * right[..., None, :])
+
+
+@given(structures)
+@examples
+def test_transpose_and_gram(structure):
+    dense = masked(structure)
+    np.testing.assert_array_equal(structure.T.dense_mask(), dense.T > 0)
+    np.testing.assert_array_equal(structure.T.T.dense_mask(), dense > 0)
+    gram = structure.gram()
+    assert gram.shape == (structure.shape[1],) * 2
+    assert (np.asarray(gram.dense_mask()) | (dense.T @ dense == 0)).all()
+    if isinstance(structure, Full | Blocks | Indexed):
+        np.testing.assert_array_equal(gram.dense_mask(), dense.T @ dense > 0)
+
+
+@given(structures)
+@examples
+def test_spec_round_trip(structure):
+    rebuilt = Structure.from_spec(json.loads(json.dumps(structure.to_spec())))
+    assert rebuilt == structure
+    assert hash(rebuilt) == hash(structure)
+
+
+@given(bands())
+@examples
+def test_transposed_bands_stay_free_of_mask_bits(band):
+    assert band.mask_bits == band.T.mask_bits == 0
+    np.testing.assert_array_equal(band.core_mask.T, band.T.core_mask)
+
+
+def test_a_stencil_is_declared_structure():
+    stencil = Stencil(4, 5, -1, 1, -2, 0)
+    assert stencil.mask_bits == 0
+    assert stencil.blocks == 1
+    assert Blocks(3, 2, 2).blocks == 3
+
+
+def test_indexed_charges_the_cheaper_list():
+    sparse = Indexed(10, 10, (3, 7))
+    assert sparse.mask_bits == 2 * 7
+    assert Indexed.from_mask(np.ones((4, 4), bool)).mask_bits == 16
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Full(0, 3), "m: expected a positive integer, got 0"),
+        (lambda: Full(2.0, 3), "m: expected a positive integer, got 2.0"),
+        (lambda: Blocks(1, True, 2), "block_m: expected a positive integer, got True"),
+        (lambda: Band(3, 3, 2, 1), "expected lower <= upper, got lower = 2, upper = 1"),
+        (lambda: Band(3, 3, 0.5, 1), "expected integer lower and upper"),
+        (lambda: Band(3, 3, 0, 1, stride=0), "stride: expected a positive integer"),
+        (lambda: Stencil(3, 3, 1, 0, 0, 0), "expected lower <= upper"),
+        (lambda: Indexed(2, 2, (1, 1)), "strictly increasing"),
+        (lambda: Indexed(2, 2, (4,)), r"in \[0, 4\)"),
+        (lambda: Indexed.from_mask(np.ones(3, bool)), "2-D boolean"),
+        (lambda: Indexed.from_mask(np.ones((3, 3))), "2-D boolean"),
+        (lambda: Structure.from_spec({"kind": "Sparse"}), "unknown mask structure 'Sparse'"),
+        (lambda: Structure.from_spec({"kind": ["Full"]}), "unknown mask structure"),
+        (lambda: Structure.from_spec({"kind": "Full", "rows": 3}), "does not take"),
+    ],
+)
+def test_errors(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

@@ -1,0 +1,237 @@
+"""What every problem promises."""
+
+import dataclasses
+import importlib
+import json
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from unrollbit.problems import (
+    ArrayProblem,
+    BlockSparseRecovery,
+    EEGCompressiveRecovery,
+    ImagePatchRecovery,
+    Problem,
+    SparseRecovery,
+)
+from unrollbit.problems.base import SUBSETS
+
+RNG = np.random.RandomState(0)
+A, X = RNG.randn(8, 16).astype(np.float32), RNG.randn(50, 16).astype(np.float32)
+MAKERS = {
+    "sparse": lambda **o: SparseRecovery.create(16, 32, **o),
+    "blocks": lambda **o: BlockSparseRecovery.create(4, 8, 16, **o),
+    "arrays": lambda **o: ArrayProblem.create(A, X, **o),
+    "eeg": lambda **o: EEGCompressiveRecovery.create(**o),
+    "patches": lambda **o: ImagePatchRecovery.create(**o),
+}
+KINDS = list(MAKERS)
+DATA = ["arrays", "eeg", "patches"]
+
+
+@pytest.fixture(scope="module")
+def problems():
+    return {name: make() for name, make in MAKERS.items()}
+
+
+@pytest.fixture(scope="module")
+def noisy():
+    return {name: make(snr_db=20.0) for name, make in MAKERS.items()}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_samples_are_float32_pairs_reproducible_from_the_key(noisy, kind):
+    problem = noisy[kind]
+    m, n = problem.operator.shape
+    for subset in SUBSETS:
+        part = problem.split(subset)
+        first, again = part.sample(jax.random.key(3), 6), part.sample(jax.random.key(3), 6)
+        other = part.sample(jax.random.key(4), 6)
+        assert first[0].shape == (6, n)
+        assert first[1].shape == (6, m)
+        assert {a.dtype for a in first} == {jnp.dtype("float32")}
+        for a, b, c in zip(first, again, other, strict=True):
+            np.testing.assert_array_equal(a, b)
+            assert not np.array_equal(a, c)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_equal_keys_give_other_signals_in_other_subsets(problems, kind):
+    drawn = [np.asarray(problems[kind].split(subset).sample(jax.random.key(0), 40)[0]) for subset in SUBSETS]
+    rows = [{row.tobytes() for row in part if row.any()} for part in drawn]
+    assert not rows[0] & rows[1]
+    assert not rows[0] & rows[2]
+    assert not rows[1] & rows[2]
+
+
+@pytest.mark.parametrize("kind", DATA)
+def test_data_subsets_share_no_row_and_sample_draws_from_all(problems, kind):
+    rows = {}
+    for subset in SUBSETS:
+        part = problems[kind].split(subset)
+        rows[subset] = {row.tobytes() for row in np.asarray(part.all()[0])}
+        drawn = {row.tobytes() for row in np.asarray(part.sample(jax.random.key(1), 200)[0])}
+        assert drawn <= rows[subset]
+        assert len(drawn) > min(100, len(rows[subset]) // 2)
+    assert not rows["train"] & rows["validation"]
+    assert not rows["train"] & rows["test"]
+    assert not rows["validation"] & rows["test"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_measurement_is_the_operator_exactly_without_noise(problems, kind):
+    x, y = problems[kind].sample(jax.random.key(0), 7)
+    np.testing.assert_array_equal(y, problems[kind].operator(x))
+    dense = np.asarray(problems[kind].operator.dense(), np.float64)
+    np.testing.assert_allclose(y, np.asarray(x, np.float64) @ dense.T, atol=1e-5 * float(jnp.abs(y).max()))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_snr_is_that_of_each_signal(noisy, kind):
+    problem = noisy[kind].split("test")
+    x, y = problem.sample(jax.random.key(5), 1000)
+    clean = np.asarray(problem.operator(x))
+    keep = np.abs(clean).max(1) > 0
+    clean, noise = clean[keep], np.asarray(y)[keep] - clean[keep]
+    snr = 10 * np.log10((clean**2).sum(1) / (noise**2).sum(1))
+    m = clean.shape[1]
+    assert abs(10 * np.log10(np.mean(10 ** (-snr / 10))) + 20.0) < 0.2
+    assert np.std(snr) < 2 * 4.34 * np.sqrt(2 / m)  # the spread of chi squared with m degrees of freedom, not of ||y||
+    if kind == "arrays":
+        return
+    np.testing.assert_array_less(np.abs(np.corrcoef(noise[:500].ravel(), clean[:500].ravel())[0, 1]), 0.03)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_all(noisy, kind):
+    problem = noisy[kind].split("validation")
+    pairs = problem.all()
+    if kind not in DATA:
+        assert pairs is None
+        return
+    x, y = pairs
+    assert len(x) == len(y) > 1
+    np.testing.assert_array_equal(y, problem.all()[1])
+    relative = np.linalg.norm(y - problem.operator(x)) / np.linalg.norm(problem.operator(x))
+    assert relative == pytest.approx(0.1, rel=0.15)
+
+
+@pytest.mark.parametrize("kind", [k for k in KINDS if k != "arrays"])
+def test_spec_survives_json_and_gives_the_same_samples(noisy, kind):
+    problem = noisy[kind]
+    spec = json.loads(json.dumps(problem.to_spec()))
+    rebuilt = Problem.from_spec(spec)
+    assert type(rebuilt) is type(problem)
+    assert rebuilt.to_spec() == spec
+    for subset in SUBSETS:
+        for a, b in zip(
+            problem.split(subset).sample(jax.random.key(1), 4),
+            rebuilt.split(subset).sample(jax.random.key(1), 4),
+            strict=True,
+        ):
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("kind", [k for k in KINDS if k != "arrays"])
+def test_spec_without_noise_leaves_it_out_and_takes_defaults(problems, kind):
+    spec = problems[kind].to_spec()
+    assert "snr_db" not in spec
+    assert Problem.from_spec(spec).snr_db is None
+    assert Problem.from_spec({"kind": spec["kind"]}).to_spec()["seed"] == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_seed_decides_the_physics(problems, kind):
+    other = MAKERS[kind](seed=1)
+    if kind == "arrays":
+        assert not np.array_equal(other.samples[2], problems[kind].samples[2])
+    else:
+        assert other.operator.fingerprint() != problems[kind].operator.fingerprint()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_problem_is_an_argument_of_jit(noisy, kind):
+    problem = noisy[kind].split("test")
+    compiled = jax.jit(lambda problem, key: problem.sample(key, 5))
+    for a, b in zip(compiled(problem, jax.random.key(2)), problem.sample(jax.random.key(2), 5), strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-5)
+    leaves, tree = jax.tree.flatten(problem)
+    assert hash(tree) == hash(jax.tree.structure(noisy[kind].split("test")))
+    assert jax.tree.unflatten(tree, leaves).subset == "test"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_x64_changes_no_sample(noisy, kind):
+    problem = noisy[kind]
+    x, y = problem.sample(jax.random.key(9), 5)
+    with jax.enable_x64(True):
+        x64, y64 = (np.asarray(a) for a in problem.sample(jax.random.key(9), 5))
+        made = MAKERS[kind](snr_db=20.0).sample(jax.random.key(9), 5)
+        made = tuple(np.asarray(a) for a in made)
+    assert {a.dtype for a in (x64, y64, *made)} == {np.dtype("float32")}
+    np.testing.assert_array_equal(x, x64)
+    np.testing.assert_array_equal(y, y64)
+    np.testing.assert_allclose(x, made[0], atol=2e-6 * np.abs(x).max())
+    np.testing.assert_allclose(y, made[1], atol=1e-5 * np.abs(y).max())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_metrics_of_the_truth_and_of_zero(problems, kind):
+    problem = problems[kind]
+    x, _ = problem.sample(jax.random.key(0), 8)
+    exact, nothing = problem.metrics(x, x), problem.metrics(jnp.zeros_like(x), x)
+    assert exact["nmse_db"] < -100
+    assert exact["failures"] == 0
+    assert nothing["nmse_db"] == pytest.approx(0, abs=1e-4)
+    assert all(isinstance(value, float) for value in exact.values())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_unknown_subset_is_refused(problems, kind):
+    with pytest.raises(ValueError, match=r"expected one of .*'train', 'validation', 'test'.*got 'dev'"):
+        problems[kind].split("dev")
+
+
+def test_unknown_kinds_and_arguments_are_refused():
+    with pytest.raises(ValueError, match=r"unknown problem kind 'Nothing'; expected one of .*SparseRecovery"):
+        Problem.from_spec({"kind": "Nothing"})
+    with pytest.raises(ValueError, match="unknown problem kind None"):
+        Problem.from_spec({})
+    with pytest.raises(ValueError, match=r"problem EEGCompressiveRecovery: .*speed"):
+        Problem.from_spec({"kind": "EEGCompressiveRecovery", "speed": 1})
+    assert set(Problem.kinds) >= {type(make()).__name__ for make in (MAKERS["sparse"], MAKERS["arrays"])}
+    assert all(dataclasses.is_dataclass(kind) for kind in Problem.kinds.values())
+
+
+@pytest.mark.parametrize("kind", ["sparse", "blocks", "eeg", "patches"])
+def test_wrong_arguments_are_named(kind):
+    make = MAKERS[kind]
+    with pytest.raises(ValueError, match=r"matrix: expected one of .*got 'dense'"):
+        make(matrix="dense")
+    with pytest.raises(ValueError, match="snr_db: expected a finite number"):
+        make(snr_db=float("nan"))
+    share = "sparsity" if kind in ("sparse", "blocks") else "ratio"
+    for wrong in (0, 1.5, "half", True):
+        with pytest.raises(ValueError, match=f"{share}: expected a fraction"):
+            make(**{share: wrong})
+    if kind == "sparse":
+        return
+    for wrong in (-1, 1.5, True, 2**31):
+        with pytest.raises(ValueError, match="seed: expected an integer"):
+            make(seed=wrong)
+
+
+def test_top_level_package_has_the_same_objects(monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).resolve().parents[2])
+    for name in [name for name in sys.modules if name == "problems" or name.startswith("problems.")]:
+        monkeypatch.delitem(sys.modules, name)
+    top = importlib.import_module("problems")
+    assert top.Problem is Problem
+    assert top.EEGCompressiveRecovery is EEGCompressiveRecovery
+    assert set(top.__all__) == set(importlib.import_module("unrollbit.problems").__all__)
+    assert not [name for name in sys.modules if name.startswith("problems.")]

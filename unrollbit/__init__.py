@@ -1,0 +1,29 @@
+"""One-bit unrolled networks for inverse problems, with bits counted and theory checked."""
+
+from unrollbit.algorithms import ADMM, AMP, FISTA, ISTA, GradientDescent, solve
+from unrollbit.metrics import nmse_db
+from unrollbit.networks import FullyConnected, Unrolled
+from unrollbit.operators import LinearOperator
+from unrollbit.training import Stage, TrainingDiverged, fit, recipes
+from unrollbit.weights import FullPrecision, OneBit
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ADMM",
+    "AMP",
+    "FISTA",
+    "ISTA",
+    "FullPrecision",
+    "FullyConnected",
+    "GradientDescent",
+    "LinearOperator",
+    "OneBit",
+    "Stage",
+    "TrainingDiverged",
+    "Unrolled",
+    "fit",
+    "nmse_db",
+    "recipes",
+    "solve",
+]

@@ -1,0 +1,24 @@
+"""Iterative recovery algorithms, each written once as a pure step."""
+
+from unrollbit.algorithms.admm import ADMM
+from unrollbit.algorithms.amp import AMP
+from unrollbit.algorithms.analytic import coherence_matrix, regularised_inverse
+from unrollbit.algorithms.base import Algorithm, LinearMap
+from unrollbit.algorithms.fista import FISTA
+from unrollbit.algorithms.gradient_descent import GradientDescent
+from unrollbit.algorithms.ista import ISTA
+from unrollbit.algorithms.solve import Solution, solve
+
+__all__ = [
+    "ADMM",
+    "AMP",
+    "FISTA",
+    "ISTA",
+    "Algorithm",
+    "GradientDescent",
+    "LinearMap",
+    "Solution",
+    "coherence_matrix",
+    "regularised_inverse",
+    "solve",
+]

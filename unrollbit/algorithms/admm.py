@@ -1,0 +1,50 @@
+"""ADMM, the alternating direction method of multipliers, for penalised least squares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jaxtyping import Array
+
+from unrollbit.algorithms.analytic import regularised_inverse
+from unrollbit.algorithms.base import LinearMap, Maps, Scalars, State, zeros
+from unrollbit.algorithms.ista import Proximal
+from unrollbit.operators import LinearOperator
+from unrollbit.scalars import ScalarSpec
+
+
+@dataclass(frozen=True)
+class ADMM(Proximal):
+    """Scaled ADMM in the single state v (x is the shrunken variable, v_0 = 0, x_0 = 0)::
+
+        q_k     = 2 x_k - v_k
+        v_{k+1} = v_k - x_k + q_k + step_k W^T (y - A q_k)
+        x_{k+1} = shrink(v_{k+1})
+
+    By Woodbury's identity the exact x-update of ADMM is ``q + W^T (y - A q)`` with ``W = (A A^T + rho I)^{-1} A``,
+    where W (m, n) starts; step_k starts at 1 and the threshold at lambda / rho.
+
+    Source: Boyd et al. 2011, section 6.4.
+    """
+
+    rho: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.rho > 0:
+            raise ValueError(f"rho: expected a penalty parameter > 0, got {self.rho}")
+
+    def maps(self, A: LinearOperator) -> dict[str, LinearMap]:
+        return {"W": LinearMap(regularised_inverse(A, self.rho), A.mask(), transposed=True)}
+
+    def scalars(self, A: LinearOperator) -> dict[str, ScalarSpec]:
+        return {"step": ScalarSpec(1.0, "positive"), **self.shrinkage.scalars(self.regularisation / self.rho)}
+
+    def init(self, y: Array, A: LinearOperator) -> State:
+        return {"x": zeros(y, A.shape[1]), "v": zeros(y, A.shape[1])}
+
+    def step(self, state: State, y: Array, A: LinearOperator, maps: Maps, s: Scalars) -> State:
+        x, v = state["x"], state["v"]
+        q = 2.0 * x - v
+        v = v - x + q + s["step"] * maps["W"](y - A(q))
+        return {"x": self.shrinkage(v, s, 1.0), "v": v}

@@ -1,0 +1,70 @@
+"""AMP, approximate message passing: ISTA with a memory that keeps the error Gaussian."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from unrollbit.algorithms.base import Algorithm, LinearMap, Maps, Scalars, State, noise_level, zeros
+from unrollbit.operators import LinearOperator
+from unrollbit.scalars import ScalarSpec
+from unrollbit.shrinkage import BernoulliGaussian, Shrinkage
+from unrollbit.shrinkage.divergence import divergence
+
+
+@dataclass(frozen=True)
+class AMP(Algorithm):
+    """The cell that recovers best::
+
+        v_k     = y - A x_k + b_k v_{k-1}
+        u_k     = x_k + step_k W^T v_k + momentum_k (x_k - x_{k-1})
+        tau_k   = ||v_k|| / sqrt(m)              per signal, per block for block-diagonal physics
+        x_{k+1} = shrink(u_k, tau_k)
+
+    ``onsager="learned"``: the memory b_k is a learned scalar (start: 0.2). ``onsager="computed"``: b_k is the
+    Onsager term ``(n / m) <shrink'(u_{k-1})>`` and nothing is learned for it (separable shrinkages only). W (m, n)
+    starts at A, whose columns should have about unit norm; step at 1, momentum at 0.
+
+    Sources: Donoho, Maleki, Montanari 2009 (AMP); Borgerding, Schniter, Rangan 2017 (LAMP).
+    """
+
+    shrinkage: Shrinkage = BernoulliGaussian()
+    onsager: Literal["learned", "computed"] = "learned"
+
+    def __post_init__(self) -> None:
+        if self.onsager not in ("learned", "computed"):
+            raise ValueError(f"onsager: expected learned or computed, got {self.onsager!r}")
+        if self.onsager == "computed" and not self.shrinkage.separable:
+            raise ValueError(f"onsager: {type(self.shrinkage).__name__} is not separable; use onsager='learned'")
+
+    def maps(self, A: LinearOperator) -> dict[str, LinearMap]:
+        return {"W": LinearMap(A, A.mask(), transposed=True)}
+
+    def scalars(self, A: LinearOperator) -> dict[str, ScalarSpec]:
+        memory = {"memory": ScalarSpec(0.2)} if self.onsager == "learned" else {}
+        return {
+            "step": ScalarSpec(1.0, "positive"),
+            "momentum": ScalarSpec(0.0),
+            **memory,
+            **self.shrinkage.scalars(1.0),
+        }
+
+    def init(self, y: Array, A: LinearOperator) -> State:
+        x = zeros(y, A.shape[1])
+        state = {"x": x, "previous": x, "v": jnp.zeros_like(y)}
+        return {**state, "onsager": zeros(y, 1)} if self.onsager == "computed" else state
+
+    def step(self, state: State, y: Array, A: LinearOperator, maps: Maps, s: Scalars) -> State:
+        x = state["x"]
+        memory = s["memory"] if self.onsager == "learned" else state["onsager"]
+        v = y - A(x) + memory * state["v"]
+        u = x + s["step"] * maps["W"](v) + s["momentum"] * (x - state["previous"])
+        tau = noise_level(v, A)
+        following = {"x": self.shrinkage(u, s, tau), "previous": x, "v": v}
+        if self.onsager == "computed":
+            m, n = A.shape
+            following["onsager"] = (n / m) * divergence(self.shrinkage, u, s, tau)[..., None]
+        return following

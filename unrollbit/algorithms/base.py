@@ -1,0 +1,99 @@
+"""The contract of an iterative recovery algorithm: a pure step, used by the solver and by the network."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from unrollbit.operators import LinearOperator, Structure
+from unrollbit.scalars import ScalarSpec
+from unrollbit.shrinkage.base import Shrinkage
+from unrollbit.specs import Specified
+
+State = dict[str, Array]
+Maps = Mapping[str, Callable[[Array], Array]]
+Scalars = Mapping[str, Array]
+
+_SMALLEST_SQUARE = 1e-20  # sqrt is not differentiable at 0
+
+
+@dataclass(frozen=True)
+class LinearMap:
+    """A linear map that the algorithm applies and a network may learn.
+
+    ``initial`` is its physics value, a matrix of ``initial.shape``; ``structure`` its structural non-zeros. The step
+    receives ``r -> W^T r`` if ``transposed``, else ``x -> W x``. A map that is not ``learned`` is computed from the physics.
+    """
+
+    initial: LinearOperator
+    structure: Structure
+    transposed: bool = False
+    learned: bool = True
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.initial.shape
+
+    def of(self, matrix: LinearOperator) -> Callable[[Array], Array]:
+        """The function that the step receives when the map is held by ``matrix``."""
+        return matrix.T if self.transposed else matrix
+
+
+@dataclass(frozen=True)
+class Algorithm(Specified, abc.ABC):
+    """An iterative algorithm for ``y = A x + noise`` as a pure step.
+
+    ``solve`` runs the step with the physics' own maps and initial scalars: the classic solver. ``Unrolled`` runs the
+    same step with learned maps and learned scalars per layer: the network. Algorithms are frozen dataclasses:
+    hashable, static in compiled programs, equal when their fields are.
+    """
+
+    shrinkage: Shrinkage
+
+    @abc.abstractmethod
+    def maps(self, A: LinearOperator) -> dict[str, LinearMap]:
+        """The linear maps by name."""
+
+    @abc.abstractmethod
+    def scalars(self, A: LinearOperator) -> dict[str, ScalarSpec]:
+        """The scalars by name, the shrinkage's own included."""
+
+    @abc.abstractmethod
+    def init(self, y: Float[Array, "*batch m"], A: LinearOperator) -> State:
+        """State before the first step."""
+
+    @abc.abstractmethod
+    def step(self, state: State, y: Float[Array, "*batch m"], A: LinearOperator, maps: Maps, s: Scalars) -> State:
+        """One iteration; the state keeps its shapes and dtypes."""
+
+    def read(self, state: State) -> Float[Array, "*batch n"]:
+        """The estimate in a state."""
+        return state["x"]
+
+    def objective(
+        self, x: Float[Array, "*batch n"], y: Float[Array, "*batch m"], A: LinearOperator
+    ) -> Float[Array, "*batch"] | None:
+        """What the classic solver minimises, or None where it minimises nothing."""
+        return None
+
+
+def zeros(y: Float[Array, "*batch m"], n: int) -> Float[Array, "*batch n"]:
+    """The zero estimate for measurements ``y``."""
+    return jnp.zeros((*y.shape[:-1], n), y.dtype)
+
+
+def noise_level(residual: Float[Array, "*batch m"], A: LinearOperator) -> Float[Array, "*batch k"]:
+    """``||r|| / sqrt(m)`` per signal (k = 1), or per block of block-diagonal physics, repeated for its unknowns (k = n).
+
+    The standard deviation of the noise in ``u = x + W^T r`` for columns of unit norm (Donoho, Maleki, Montanari 2009).
+    """
+    m, n = A.shape
+    count = A.mask().blocks
+    parts = residual.reshape(*residual.shape[:-1], count, m // count)
+    level = jnp.sqrt(jnp.mean(parts * parts, axis=-1) + _SMALLEST_SQUARE)
+    return level if count == 1 else jnp.repeat(level, n // count, axis=-1)
+

@@ -1,0 +1,101 @@
+"""ISTA, the iterative shrinkage-thresholding algorithm, in three parametrisations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from unrollbit.algorithms.analytic import coherence_matrix
+from unrollbit.algorithms.base import Algorithm, LinearMap, Maps, Scalars, State, noise_level, zeros
+from unrollbit.operators import Composition, LinearOperator, Scaled
+from unrollbit.scalars import ScalarSpec
+from unrollbit.shrinkage import Shrinkage, Soft
+
+
+@dataclass(frozen=True)
+class Proximal(Algorithm):
+    """Algorithms for ``min_x ||y - A x||^2 / 2 + lambda g(x)``, where the shrinkage is the proximal map of ``g``."""
+
+    shrinkage: Shrinkage = Soft()
+    regularisation: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not self.regularisation >= 0:
+            raise ValueError(f"regularisation: expected a weight lambda >= 0, got {self.regularisation}")
+
+    def objective(self, x: Array, y: Array, A: LinearOperator) -> Float[Array, "*batch"] | None:
+        penalty = self.shrinkage.penalty(x)
+        if penalty is None:
+            return None
+        residual = y - A(x)
+        return 0.5 * jnp.sum(residual * residual, axis=-1) + self.regularisation * penalty
+
+
+@dataclass(frozen=True)
+class ISTA(Proximal):
+    """``x_{k+1} = shrink(x_k + step_k W^T (y - A x_k))`` (``coupled``), starting at 0.
+
+    Parametrisations of the network (the classic solver is the same for all but ``step``):
+
+    - ``coupled`` (LISTA-CP): W (m, n) starts at A; step_k at 1 / ||A||^2; threshold at step lambda.
+    - ``classic`` (LISTA): ``shrink(beta_k x + W2 x + W1 y)``, W1 (n, m) starts at step A^T, W2 (n, n) at -step A^T A.
+    - ``step`` (ALISTA): only scalars are learned, W is the matrix of least coherence with A.
+
+    With ``adaptive`` the shrinkage receives the noise level ``||y - A x_k|| / sqrt(m)`` of each signal instead of 1.
+
+    Sources: Daubechies, Defrise, De Mol 2004 (ISTA); Gregor, LeCun 2010 (LISTA); Chen et al. 2018 (LISTA-CP);
+    Liu et al. 2019 (ALISTA).
+    """
+
+    parametrisation: Literal["coupled", "classic", "step"] = "coupled"
+    adaptive: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.parametrisation not in ("coupled", "classic", "step"):
+            raise ValueError(f"parametrisation: expected coupled, classic or step, got {self.parametrisation!r}")
+
+    def maps(self, A: LinearOperator) -> dict[str, LinearMap]:
+        if self.parametrisation == "coupled":
+            return {"W": LinearMap(A, A.mask(), transposed=True)}
+        if self.parametrisation == "step":
+            return {"W": LinearMap(coherence_matrix(A), A.mask(), transposed=True, learned=False)}
+        step = step_size(A)
+        return {
+            "W1": LinearMap(Scaled(A.T, step), A.mask().T),
+            "W2": LinearMap(Scaled(Composition(A.T, A), -step), A.mask().gram()),
+        }
+
+    def scalars(self, A: LinearOperator) -> dict[str, ScalarSpec]:
+        step = step_size(A)
+        own = self.shrinkage.scalars(step * self.regularisation)
+        if self.parametrisation == "classic":
+            return {"beta": ScalarSpec(1.0), **own}
+        if self.parametrisation == "step":  # W^T A = D P with P a projection and W^T A's diagonal 1
+            matrix = np.asarray(coherence_matrix(A).dense(), np.float64)
+            step = 1.0 / float(np.linalg.norm(matrix.T @ np.asarray(A.dense(), np.float64), 2))
+        return {"step": ScalarSpec(step, "positive"), **own}
+
+    def init(self, y: Array, A: LinearOperator) -> State:
+        return {"x": zeros(y, A.shape[1])}
+
+    def step(self, state: State, y: Array, A: LinearOperator, maps: Maps, s: Scalars) -> State:
+        x = state["x"]
+        if self.parametrisation == "classic":
+            u = s["beta"] * x + maps["W2"](x) + maps["W1"](y)
+            tau = noise_level(y - A(x), A) if self.adaptive else 1.0
+        else:
+            residual = y - A(x)
+            u = x + s["step"] * maps["W"](residual)
+            tau = noise_level(residual, A) if self.adaptive else 1.0
+        return {"x": self.shrinkage(u, s, tau)}
+
+
+def step_size(A: LinearOperator) -> float:
+    """``1 / ||A||^2``; 2 % smaller where the norm is an estimate from below."""
+    norm = A.norm()
+    return (1.0 if norm.exact else 0.98) / float(norm) ** 2

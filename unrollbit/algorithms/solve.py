@@ -1,0 +1,120 @@
+"""The classic solver: an algorithm run with the physics' own maps and its initial scalars."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from unrollbit.algorithms.base import Algorithm, State
+from unrollbit.operators import LinearOperator
+from unrollbit.operators.base import check_last_axis
+
+
+class Solution(NamedTuple):
+    """Result of ``solve``: estimate, iterations done, and on request the estimate and objective of each iteration."""
+
+    x: Float[Array, "*batch n"]
+    iterations: int
+    converged: bool
+    iterates: Float[Array, "iterations *batch n"] | None = None
+    objective: Float[Array, "iterations *batch"] | None = None
+
+
+def solve(
+    algorithm: Algorithm,
+    problem: Any,
+    y: Float[Array, "*batch m"],
+    iterations: int = 100,
+    tolerance: float = 0.0,
+    *,
+    iterates: bool = False,
+) -> Solution:
+    """Run ``algorithm`` on measurements ``y = A x + noise``.
+
+    Args:
+        algorithm: for example ``FISTA(regularisation=0.1)``.
+        problem: a ``LinearOperator``, or anything with an ``operator`` (a ``Problem``).
+        y: measurements, last axis m; leading axes are batch axes.
+        iterations: largest number of iterations.
+        tolerance: stop once ``||x_{k+1} - x_k|| <= tolerance ||x_{k+1}||`` for every signal (0: never).
+        iterates: also return every iterate and, where the algorithm has one, its objective.
+
+    Raises:
+        ValueError: wrong length of ``y``, fewer than one iteration, or a negative tolerance.
+        TypeError: ``problem`` holds no operator, or ``y`` is not real floating point.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from unrollbit.operators import Dense
+        >>> A = Dense.of([[1.0, 0.0], [0.0, 2.0]])
+        >>> solve(FISTA(regularisation=0.0), A, jnp.array([1.0, 2.0]), 200).x.round(3)
+        Array([1., 1.], dtype=float32)
+    """
+    A = problem if isinstance(problem, LinearOperator) else getattr(problem, "operator", None)
+    if not isinstance(A, LinearOperator):
+        raise TypeError(f"solve: expected a LinearOperator or a problem that has one, got {type(problem).__name__}")
+    y = check_last_axis(y, A.shape[0], "solve(y)", "m")
+    if iterations < 1:
+        raise ValueError(f"iterations: expected at least 1, got {iterations}")
+    if not tolerance >= 0:
+        raise ValueError(f"tolerance: expected a relative change >= 0, got {tolerance}")
+    scalars = {
+        name: jnp.asarray(spec.initial_values(iterations), y.dtype) for name, spec in algorithm.scalars(A).items()
+    }
+    matrices = {name: linear_map.initial for name, linear_map in algorithm.maps(A).items()}
+    transposed = tuple(name for name, linear_map in algorithm.maps(A).items() if linear_map.transposed)
+    x, done, converged, trail = _run(algorithm, transposed, iterates, A, matrices, y, scalars, tolerance)
+    trail = trail if iterates else (None, None)
+    return Solution(x, int(done), bool(converged), *trail)
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _run(
+    algorithm: Algorithm,
+    transposed: tuple[str, ...],
+    iterates: bool,
+    A: LinearOperator,
+    matrices: dict[str, LinearOperator],
+    y: Array,
+    scalars: dict[str, Array],
+    tolerance: float,
+) -> tuple[Array, Array, Array, Any]:
+    A = A.prepare()
+    prepared = {name: matrix.prepare() for name, matrix in matrices.items()}
+    maps = {name: matrix.T if name in transposed else matrix for name, matrix in prepared.items()}
+    iterations = next(iter(scalars.values())).shape[0]
+
+    def advance(state: State, k: Array | int) -> tuple[State, Array]:
+        following = algorithm.step(state, y, A, maps, {name: values[k] for name, values in scalars.items()})
+        new, old = algorithm.read(following), algorithm.read(state)
+        change = jnp.sum((new - old) ** 2, axis=-1)
+        return following, jnp.all(change <= tolerance**2 * jnp.sum(new**2, axis=-1)) & (tolerance > 0)
+
+    def scan_body(carry: tuple[State, Array, Array], k: Array) -> tuple[tuple[State, Array, Array], Any]:
+        state, done, count = carry
+        following, finished = advance(state, k)
+        state = jax.tree.map(lambda new, old: jnp.where(done, old, new), following, state)
+        x = algorithm.read(state)
+        return (state, done | finished, count + ~done), (x, algorithm.objective(x, y, A))
+
+    start = algorithm.init(y, A)
+    if iterates:
+        carry = (start, jnp.asarray(False), jnp.asarray(0, jnp.int32))
+        (state, done, count), trail = jax.lax.scan(scan_body, carry, jnp.arange(iterations))
+        return algorithm.read(state), count, done, trail
+
+    def unfinished(carry: tuple[State, Array, Array]) -> Array:
+        return (carry[1] < iterations) & ~carry[2]
+
+    def while_body(carry: tuple[State, Array, Array]) -> tuple[State, Array, Array]:
+        following, finished = advance(carry[0], carry[1])
+        return following, carry[1] + 1, finished
+
+    state, count, done = jax.lax.while_loop(
+        unfinished, while_body, (start, jnp.asarray(0, jnp.int32), jnp.asarray(False))
+    )
+    return algorithm.read(state), count, done, None

@@ -1,0 +1,175 @@
+"""How well signals and images are recovered."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+_PSNR_FLOOR = 1e-14  # of the squared error relative to the squared peak: at most 140 dB, -inf is not JSON
+_SSIM_WINDOW, _SSIM_SIGMA, _SSIM_K1, _SSIM_K2 = 11, 1.5, 0.01, 0.03
+
+Reduction = Literal["ratio", "mean_of_db"]
+
+
+def nmse_db(
+    x_hat: Float[Array, "*batch n"],
+    x: Float[Array, "*batch n"],
+    *,
+    reduction: Reduction = "ratio",
+    floor: float = 1e-14,
+) -> Float[Array, ""]:
+    """Normalised mean squared error in dB.
+
+    - ``ratio``: ``10 log10(sum ||x_hat - x||^2 / sum ||x||^2)``, both sums over the batch; a few bad signals decide it.
+    - ``mean_of_db``: the mean over signals of ``10 log10(||x_hat - x||^2 / ||x||^2)``, as Open-L2O prints it. Signals
+      that are zero have no relative error and are left out.
+
+    Relative errors are floored at ``floor`` (1e-14 is -140 dB). Where every signal is zero, the result is the floor
+    if every estimate is zero too, else 0 dB. Raises ``ValueError`` for unequal shapes or an unknown reduction.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> x = jnp.array([[1.0, 0.0], [10.0, 0.0]])
+        >>> x_hat = jnp.array([[0.0, 0.0], [9.0, 0.0]])
+        >>> round(float(nmse_db(x_hat, x)), 2), float(nmse_db(x_hat, x, reduction="mean_of_db"))
+        (-17.03, -10.0)
+    """
+    if reduction not in ("ratio", "mean_of_db"):
+        raise ValueError(f"nmse_db: reduction is 'ratio' or 'mean_of_db', got {reduction!r}")
+    error, energy = _energies(x_hat, x, "nmse_db")
+    if reduction == "ratio":
+        return _relative_db(jnp.sum(error), jnp.sum(energy), floor)
+    counted = energy > 0
+    mean = jnp.sum(jnp.where(counted, _relative_db(error, energy, floor), 0)) / jnp.maximum(jnp.sum(counted), 1)
+    return jnp.where(jnp.any(counted), mean, _relative_db(jnp.sum(error), jnp.sum(energy), floor))
+
+
+def failures(
+    x_hat: Float[Array, "*batch n"], x: Float[Array, "*batch n"], threshold_db: float = -20.0
+) -> Float[Array, ""]:
+    """Share of signals (0 to 1) whose own NMSE is worse than ``threshold_db``.
+
+    A zero signal fails unless it is recovered as 0; an estimate with NaN or infinite entries fails. Raises
+    ``ValueError`` for unequal shapes.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> failures(jnp.array([[1.0, 0.5], [1.0, 0.0]]), jnp.array([[1.0, 0.0], [1.0, 0.0]]))
+        Array(0.5, dtype=float32)
+    """
+    error, energy = _energies(x_hat, x, "failures")
+    return 1 - jnp.mean(error <= 10 ** (threshold_db / 10) * energy, dtype=error.dtype)
+
+
+def psnr_db(x_hat: Float[Array, "*batch n"], x: Float[Array, "*batch n"], *, peak: float = 1.0) -> Float[Array, ""]:
+    """Peak signal-to-noise ratio of flattened images, the mean over images of ``10 log10(peak^2 / MSE)``, in dB.
+
+    At most 140 dB an image. Raises ``ValueError`` for unequal shapes.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> psnr_db(jnp.full((1, 4), 0.1), jnp.zeros((1, 4))).round(3)
+        Array(20., dtype=float32)
+    """
+    error, _ = _energies(x_hat, x, "psnr_db")
+    return jnp.mean(-_db(error / (jnp.shape(x)[-1] * peak**2), _PSNR_FLOOR))
+
+
+def ssim(
+    x_hat: Float[Array, "*batch n"], x: Float[Array, "*batch n"], shape: tuple[int, int], peak: float = 1.0
+) -> Float[Array, ""]:
+    """Structural similarity of flattened images, the mean over images; 1 for equal images.
+
+    Gaussian window of 11 x 11 pixels with sigma 1.5, K1 = 0.01, K2 = 0.03, averaged over the pixels whose window lies
+    inside the image. ``shape`` is (height, width), ``peak`` the range of the pixel values. Raises ``ValueError`` for
+    unequal shapes, a last axis that is not height x width, and images smaller than the window.
+
+    Source: Wang, Bovik, Sheikh and Simoncelli, "Image quality assessment: from error visibility to structural
+    similarity", IEEE Trans. Image Process. 13 (2004).
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> image = jnp.linspace(0.0, 1.0, 256)
+        >>> float(ssim(image, image, (16, 16)))
+        1.0
+    """
+    _check_shapes(x_hat, x, "ssim")
+    height, width = shape
+    if jnp.shape(x)[-1] != height * width:
+        raise ValueError(
+            f"ssim: expected {height} x {width} = {height * width} pixels on the last axis, got {jnp.shape(x)}"
+        )
+    if min(height, width) < _SSIM_WINDOW:
+        raise ValueError(f"ssim: the window of {_SSIM_WINDOW} pixels does not fit into an image of {height} x {width}")
+    a, b = (_full_precision(v).reshape(-1, height, width) for v in (x_hat, x))
+    mean_a, mean_b = _local_mean(a), _local_mean(b)
+    variance_a = _local_mean(a * a) - mean_a**2
+    variance_b = _local_mean(b * b) - mean_b**2
+    covariance = _local_mean(a * b) - mean_a * mean_b
+    c1, c2 = (_SSIM_K1 * peak) ** 2, (_SSIM_K2 * peak) ** 2
+    luminance = (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)
+    structure = (2 * covariance + c2) / (variance_a + variance_b + c2)
+    return jnp.mean(luminance * structure)
+
+
+def support_recovery_rate(
+    x_hat: Float[Array, "*batch n"], x: Float[Array, "*batch n"], tolerance: float = 1e-3
+) -> Float[Array, ""]:
+    """Share of signals (0 to 1) whose support is recovered exactly: every entry, no more and no fewer.
+
+    The support of both ``x`` and ``x_hat`` is the set of entries larger in magnitude than ``tolerance * max_j |x_j|``,
+    one level for the pair: entries of ``x`` below it count as zeros. Raises ``ValueError`` for unequal shapes.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> x = jnp.array([[1.0, 0.0], [1.0, 0.0]])
+        >>> support_recovery_rate(jnp.array([[0.7, 1e-4], [1.0, 0.1]]), x)
+        Array(0.5, dtype=float32)
+    """
+    _check_shapes(x_hat, x, "support_recovery_rate")
+    level = tolerance * jnp.max(jnp.abs(x), axis=-1, keepdims=True)
+    same = jnp.all((jnp.abs(x_hat) > level) == (jnp.abs(x) > level), axis=-1)
+    return jnp.mean(same, dtype=jnp.float32)
+
+
+def _check_shapes(x_hat: Array, x: Array, what: str) -> None:
+    if jnp.shape(x_hat) != jnp.shape(x) or jnp.ndim(x) == 0 or 0 in jnp.shape(x):
+        raise ValueError(
+            f"{what}: expected an estimate and a truth of one shape (..., n), got {jnp.shape(x_hat)} and {jnp.shape(x)}"
+        )
+
+
+def _full_precision(x: Array) -> Array:
+    """At least float32: half-precision sums of squares overflow."""
+    return jnp.asarray(x, jnp.promote_types(jnp.result_type(x), jnp.float32))
+
+
+def _energies(x_hat: Array, x: Array, what: str) -> tuple[Array, Array]:
+    """``||x_hat - x||^2`` and ``||x||^2`` of every signal."""
+    _check_shapes(x_hat, x, what)
+    x_hat, x = _full_precision(x_hat), _full_precision(x)
+    return jnp.sum((x_hat - x) ** 2, axis=-1), jnp.sum(x**2, axis=-1)
+
+
+def _db(ratio: Array, floor: float) -> Array:
+    return 10 * jnp.log10(jnp.maximum(ratio, floor))
+
+
+def _relative_db(error: Array, energy: Array, floor: float) -> Array:
+    """``error / energy`` in dB; where energy is 0: the floor if the error is 0, else 0 dB."""
+    relative = error / jnp.where(energy > 0, energy, 1)
+    return _db(jnp.where(energy > 0, relative, jnp.sign(error)), floor)
+
+
+def _local_mean(images: Float[Array, "batch h w"]) -> Float[Array, "batch rows columns"]:
+    """Gaussian mean around every pixel whose window fits; one axis after the other, as sums of shifted images."""
+    radius = _SSIM_WINDOW // 2
+    window = np.exp(-0.5 * (np.arange(-radius, radius + 1) / _SSIM_SIGMA) ** 2)
+    window = window / math.fsum(window)
+    rows, columns = (size - 2 * radius for size in images.shape[1:])
+    images = sum((float(w) * images[:, i : i + rows] for i, w in enumerate(window)), start=jnp.zeros(()))
+    return sum((float(w) * images[:, :, i : i + columns] for i, w in enumerate(window)), start=jnp.zeros(()))

@@ -1,0 +1,7 @@
+"""Recovery networks."""
+
+from unrollbit.networks.base import Network
+from unrollbit.networks.fully_connected import FullyConnected
+from unrollbit.networks.unrolled import Unrolled
+
+__all__ = ["FullyConnected", "Network", "Unrolled"]

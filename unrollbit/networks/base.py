@@ -1,0 +1,51 @@
+"""What all networks have in common: maps, scalars, and how often each map is used."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any
+
+from flax import nnx
+from jaxtyping import Array, Float
+
+from unrollbit.operators import LinearOperator
+from unrollbit.variables import Physics
+
+
+class Network(nnx.Module):
+    """A recovery network: ``maps`` (weights objects by name), ``scalars`` (raw parameters by name), physics, depth.
+
+    A Flax NNX module and a pytree: it passes through ``jax.jit`` as an argument.
+    """
+
+    maps: nnx.Dict
+    scalars: nnx.Dict
+    physics: Physics
+    depth: int
+
+    @property
+    def operator(self) -> LinearOperator:
+        """The physics ``A``."""
+        return self.physics.get_value()
+
+    @abc.abstractmethod
+    def uses(self, name: str) -> int:
+        """In how many layers the map ``name`` is applied."""
+
+    @property
+    @abc.abstractmethod
+    def needs_physics(self) -> bool:
+        """Whether the network applies A itself (its residuals do; a fully connected network does not)."""
+
+    @abc.abstractmethod
+    def to_spec(self) -> dict[str, Any]:
+        """What a file needs besides weights, scalars and physics to rebuild the network."""
+
+    @abc.abstractmethod
+    def with_maps(self, maps: dict[str, Any]) -> Network:
+        """The same network (same scalars, copied) around other weights objects."""
+
+    @abc.abstractmethod
+    def __call__(
+        self, y: Float[Array, "*batch m"], *, iterates: bool = False, depth: int | None = None
+    ) -> Float[Array, "*batch n"] | Float[Array, "K *batch n"]: ...

@@ -1,0 +1,133 @@
+"""The baseline that knows no physics: a fully connected ReLU network of equal depth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float
+
+from unrollbit.algorithms.base import LinearMap
+from unrollbit.networks.base import Network
+from unrollbit.operators import Dense, Full, LinearOperator
+from unrollbit.operators.base import check_last_axis
+from unrollbit.variables import Physics, ScalarParam
+from unrollbit.weights import FullPrecision, Weights, WeightsFactory
+
+
+class FullyConnected(Network):
+    """``h_1 = relu(V_0 y + b_0)``, ``h_{k+1} = [h_k +] relu(V_k h_k + b_k)``, ``x = V_{K-1} h_{K-1}``: K = depth matrices.
+
+    Args:
+        problem: its operator gives the sizes m and n; nothing else of the physics is used.
+        depth: number of matrices K >= 2.
+        width: hidden units (default n).
+        weights: ``FullPrecision`` (default), ``OneBit`` or a factory, as in ``Unrolled``.
+        skip: add the input of each hidden layer to its output.
+        seed: seed of the initial matrices (He et al. 2015: N(0, 2 / fan-in)).
+
+    Raises:
+        ValueError: depth below 2 or width below 1.
+    """
+
+    def __init__(
+        self,
+        problem: Any,
+        depth: int,
+        width: int | None = None,
+        weights: type[Weights] | WeightsFactory = FullPrecision,
+        *,
+        skip: bool = False,
+        seed: int = 0,
+    ) -> None:
+        A = problem if isinstance(problem, LinearOperator) else problem.operator
+        m, n = A.shape
+        width = n if width is None else width
+        if depth < 2 or width < 1:
+            raise ValueError(f"FullyConnected: expected depth >= 2 and width >= 1, got {depth} and {width}")
+        random = np.random.RandomState(seed)
+        factory = weights.for_map if isinstance(weights, type) else weights
+        maps = {}
+        for name, (count, rows, columns) in _sizes(m, n, width, depth).items():
+            matrices = random.standard_normal((count, rows, columns)) * np.sqrt(2.0 / columns)
+            if skip and name == "hidden":
+                matrices = matrices / np.sqrt(depth)  # keeps the sum of K branches of the size of one
+            start = Dense(jnp.asarray(matrices[0], jnp.float32))
+            built = factory(LinearMap(start, Full(rows, columns)), start, count)
+            maps[name] = built.rebuild(jnp.asarray(matrices, jnp.float32))
+        biases = {"bias_first": jnp.zeros((1, width)), "bias_hidden": jnp.zeros((depth - 2, width))}
+        self._assemble(A, depth, width, skip, maps, biases)
+
+    def _assemble(
+        self, A: LinearOperator, depth: int, width: int, skip: bool, maps: Mapping[str, Weights], biases: Mapping[str, Array]
+    ) -> None:
+        self.physics = Physics(A)
+        self.depth, self.width, self.skip = depth, width, skip
+        self.maps = nnx.Dict(dict(maps))
+        self.scalars = nnx.Dict({name: ScalarParam(bias) for name, bias in biases.items()})
+
+    @classmethod
+    def assemble(
+        cls, A: LinearOperator, maps: Mapping[str, Weights], biases: Mapping[str, Array], *, skip: bool
+    ) -> FullyConnected:
+        """A network from its parts."""
+        net = object.__new__(cls)
+        nnx.Module.__init__(net)
+        depth = biases["bias_hidden"].shape[0] + 2
+        net._assemble(A, depth, biases["bias_first"].shape[-1], skip, maps, biases)
+        return net
+
+    def with_maps(self, maps: Mapping[str, Weights]) -> FullyConnected:
+        biases = {name: jnp.array(variable[...]) for name, variable in self.scalars.items()}
+        return FullyConnected.assemble(self.operator, maps, biases, skip=self.skip)
+
+    def linear_maps(self) -> dict[str, LinearMap]:
+        """Shapes of the maps (their physics value is immaterial: there is none)."""
+        m, n = self.operator.shape
+        return linear_maps(m, n, self.width, self.depth)
+
+    def uses(self, name: str) -> int:
+        return self.depth - 2 if name == "hidden" else 1
+
+    @property
+    def needs_physics(self) -> bool:
+        return False
+
+    def to_spec(self) -> dict[str, Any]:
+        return {"kind": "FullyConnected", "depth": self.depth, "width": self.width, "skip": self.skip}
+
+    def __call__(
+        self, y: Float[Array, "*batch m"], *, iterates: bool = False, depth: int | None = None
+    ) -> Float[Array, "*batch n"]:
+        """Recover ``x``. A fully connected network has no estimate per layer: ``iterates`` raises ``ValueError``."""
+        y = check_last_axis(y, self.operator.shape[0], "network(y)", "m")
+        if iterates or depth not in (None, self.depth):
+            raise ValueError("FullyConnected: hidden layers are no estimates; only the last layer's output exists")
+        first, last = self.maps["first"].layer(), self.maps["last"].layer()
+        h = jax.nn.relu(first(y) + self.scalars["bias_first"][0])
+        if self.depth > 2:
+            hidden = self.maps["hidden"]
+
+            def body(h: Array, layer: tuple[Any, Array]) -> tuple[Array, None]:
+                branch = jax.nn.relu(hidden.matrix(layer[0])(h) + layer[1])
+                return (h + branch if self.skip else branch), None
+
+            h, _ = jax.lax.scan(body, h, (hidden.prepare(), self.scalars["bias_hidden"][...]))
+        return last(h)
+
+
+def _sizes(m: int, n: int, width: int, depth: int) -> dict[str, tuple[int, int, int]]:
+    sizes = {"first": (1, width, m), "hidden": (depth - 2, width, width), "last": (1, n, width)}
+    return {name: size for name, size in sizes.items() if size[0]}
+
+
+def linear_maps(m: int, n: int, width: int, depth: int) -> dict[str, LinearMap]:
+    """The maps of a fully connected network by name."""
+    return {
+        name: LinearMap(Dense(jnp.zeros((rows, columns))), Full(rows, columns))
+        for name, (_, rows, columns) in _sizes(m, n, width, depth).items()
+    }

@@ -1,0 +1,202 @@
+"""Unrolled: an iterative algorithm of K steps whose maps and scalars are learned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from unrollbit.algorithms.base import Algorithm, LinearMap, State
+from unrollbit.networks.base import Network
+from unrollbit.operators import LinearOperator
+from unrollbit.operators.base import check_last_axis
+from unrollbit.scalars import ScalarSpec
+from unrollbit.variables import Physics, ScalarParam
+from unrollbit.weights import Fixed, OneBit, Weights, WeightsFactory
+
+
+class Unrolled(Network):
+    """``K = depth`` steps of ``algorithm`` for the physics ``A``, with learned linear maps and scalars per layer.
+
+    With full-precision weights at their physics value the network equals ``solve(algorithm, A, y, K)`` to rounding.
+
+    Args:
+        algorithm: the step, for example ``AMP()`` or ``ISTA(regularisation=0.05)``.
+        problem: the physics: a ``LinearOperator``, or anything with an ``operator`` (a ``Problem``).
+        depth: number of layers K.
+        weights: a weight format (``OneBit``, ``FullPrecision``, ``Fixed``), a factory
+            ``(map, physics, copies) -> Weights`` such as ``partial(OneBit.for_map, scale="row")``, or a mapping from map names
+            to either.
+        distinct: number of distinct matrices: K (untied, the default), 1 (tied) or any c (layer k uses matrix k mod c).
+
+    Raises:
+        ValueError: depth or distinct out of range, a map without weights, weights of a wrong shape.
+        TypeError: no operator given.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from unrollbit.operators import gaussian
+        >>> from unrollbit.algorithms import ISTA
+        >>> net = Unrolled(ISTA(), gaussian(8, 16), depth=4)
+        >>> net(jnp.ones((3, 8))).shape, net(jnp.ones((3, 8)), iterates=True).shape
+        ((3, 16), (4, 3, 16))
+
+    Source: Gregor, LeCun, "Learning fast approximations of sparse coding", ICML 2010; one-bit: arXiv 2502.01908.
+    """
+
+    def __init__(
+        self,
+        algorithm: Algorithm,
+        problem: Any,
+        depth: int,
+        weights: type[Weights] | WeightsFactory | Mapping[str, Any] = OneBit,
+        *,
+        distinct: int | None = None,
+    ) -> None:
+        A = problem if isinstance(problem, LinearOperator) else getattr(problem, "operator", None)
+        if not isinstance(A, LinearOperator):
+            raise TypeError(f"Unrolled: expected a LinearOperator or a problem that has one, got {type(problem).__name__}")
+        if isinstance(depth, bool) or depth < 1:
+            raise ValueError(f"depth: expected at least 1 layer, got {depth}")
+        copies = depth if distinct is None else distinct
+        if not 1 <= copies <= depth:
+            raise ValueError(f"distinct: expected a number of matrices in [1, {depth}], got {distinct}")
+        maps = {
+            name: _build(name, linear_map, weights, A, copies) for name, linear_map in algorithm.maps(A).items()
+        }
+        specs = algorithm.scalars(A)
+        scalars = {
+            name: jnp.asarray(spec.raw(spec.initial_values(depth)), jnp.float32) for name, spec in specs.items()
+        }
+        self._assemble(algorithm, A, depth, maps, scalars, {name: spec.constraint for name, spec in specs.items()})
+
+    def _assemble(
+        self,
+        algorithm: Algorithm,
+        A: LinearOperator,
+        depth: int,
+        maps: Mapping[str, Weights],
+        raw_scalars: Mapping[str, Array],
+        constraints: Mapping[str, Any],
+        packed: bool = False,
+    ) -> None:
+        self.algorithm = algorithm
+        self.depth = depth
+        self.packed = packed  # runs on packed bits (read from a file): nothing is expanded to floats
+        self.physics = Physics(A)
+        self.maps = nnx.Dict(dict(maps))
+        self.scalars = nnx.Dict({name: ScalarParam(raw) for name, raw in raw_scalars.items()})
+        self.constraints = tuple(sorted(constraints.items()))
+        self.transposed = tuple(name for name, linear_map in algorithm.maps(A).items() if linear_map.transposed)
+
+    @classmethod
+    def assemble(
+        cls,
+        algorithm: Algorithm,
+        A: LinearOperator,
+        maps: Mapping[str, Weights],
+        raw_scalars: Mapping[str, Array],
+        *,
+        packed: bool = False,
+    ) -> Unrolled:
+        """A network from its parts: weights objects by map name and raw scalars ``(K, ...)`` by name."""
+        net = object.__new__(cls)
+        nnx.Module.__init__(net)
+        specs = algorithm.scalars(A)
+        depth = next(iter(raw_scalars.values())).shape[0]
+        constraints = {name: spec.constraint for name, spec in specs.items()}
+        net._assemble(algorithm, A, depth, maps, raw_scalars, constraints, packed)
+        return net
+
+    def with_maps(self, maps: Mapping[str, Weights]) -> Unrolled:
+        """The same network (same scalars, copied) around other weights objects."""
+        raw = {name: jnp.array(variable[...]) for name, variable in self.scalars.items()}
+        return Unrolled.assemble(self.algorithm, self.operator, maps, raw)
+
+    def uses(self, name: str) -> int:
+        return self.depth
+
+    @property
+    def needs_physics(self) -> bool:
+        return True
+
+    def values(self) -> dict[str, Array]:
+        """Scalars as the algorithm sees them, constraints applied; each (K, ...)."""
+        constraints = dict(self.constraints)
+        return {name: ScalarSpec(0.0, constraints[name]).value(raw[...]) for name, raw in self.scalars.items()}
+
+    def to_spec(self) -> dict[str, Any]:
+        return {"kind": "Unrolled", "algorithm": self.algorithm.to_spec(), "depth": self.depth}
+
+    def __call__(
+        self, y: Float[Array, "*batch m"], *, iterates: bool = False, depth: int | None = None
+    ) -> Float[Array, "*batch n"] | Float[Array, "K *batch n"]:
+        """Recover ``x`` from measurements; with ``iterates`` the estimate after each layer, shape (K, ..., n).
+
+        ``depth`` runs the first layers only. Raises ``ValueError`` for a wrong length of ``y`` or depth, ``TypeError`` for a dtype
+        that is not real floating point.
+        """
+        A = self.operator
+        y = check_last_axis(y, A.shape[0], "network(y)", "m")
+        K = self.depth if depth is None else depth
+        if not 1 <= K <= self.depth:
+            raise ValueError(f"depth: expected a number of layers in [1, {self.depth}], got {depth}")
+        if not self.packed:
+            A = A.prepare()
+        scalars = {name: values[:K] for name, values in self.values().items()}
+        stacked, fetch = self._layers(K)
+
+        def body(state: State, layer: tuple[dict[str, Array], Any, Array]) -> tuple[State, Array | None]:
+            own, slices, k = layer
+            state = self.algorithm.step(state, y, A, fetch(slices, k), own)
+            return state, (self.algorithm.read(state) if iterates else None)
+
+        # Keeping only matrix products for the backward pass halves time and memory of a training step.
+        body = jax.checkpoint(body, policy=jax.checkpoint_policies.dots_saveable)
+        state, estimates = jax.lax.scan(body, self.algorithm.init(y, A), (scalars, stacked, jnp.arange(K)))
+        return estimates if iterates else self.algorithm.read(state)  # pyright: ignore[reportReturnType]
+
+    def _layers(self, K: int) -> tuple[dict[str, Any], Callable[[dict[str, Any], Array], dict[str, Any]]]:
+        """What the scan slices per layer, and the function from a slice to the maps of the step."""
+        stacked: dict[str, Any] = {}
+        single: dict[str, LinearOperator] = {}
+        cycled: dict[str, Any] = {}
+        for name, weights in self.maps.items():
+            parameters = weights.prepare()
+            if weights.copies == 1:
+                matrix = weights.matrix(jax.tree.map(lambda a: a[0], parameters))
+                single[name] = matrix if self.packed else matrix.prepare()
+            elif weights.copies >= K:
+                stacked[name] = jax.tree.map(lambda a: a[:K], parameters)
+            else:
+                cycled[name] = parameters
+
+        def fetch(slices: dict[str, Any], k: Array) -> dict[str, Any]:
+            matrices = dict(single)
+            for name, parameters in slices.items():
+                matrices[name] = self.maps[name].matrix(parameters)
+            for name, parameters in cycled.items():
+                index = k % self.maps[name].copies
+                matrices[name] = self.maps[name].matrix(jax.tree.map(lambda a, i=index: a[i], parameters))
+            return {name: matrix.T if name in self.transposed else matrix for name, matrix in matrices.items()}
+
+        return stacked, fetch
+
+
+def _build(name: str, linear_map: LinearMap, weights: Any, A: LinearOperator, copies: int) -> Weights:
+    if not linear_map.learned:
+        return Fixed.for_map(linear_map, A)
+    if isinstance(weights, Mapping):
+        if name not in weights:
+            raise ValueError(f"weights: no entry for the map {name!r}; got {sorted(weights)}")
+        weights = weights[name]
+    if isinstance(weights, type) and issubclass(weights, Weights):
+        weights = weights.for_map
+    built = weights if isinstance(weights, Weights) else weights(linear_map, A, copies)
+    if built.shape != linear_map.shape:
+        raise ValueError(f"weights of map {name!r}: expected matrices of shape {linear_map.shape}, got {built.shape}")
+    return built

@@ -1,0 +1,44 @@
+"""Linear operators: the physics of an inverse problem, and the structure of its matrices."""
+
+from unrollbit.operators.banded import Banded, Toeplitz
+from unrollbit.operators.base import LinearOperator, Norm
+from unrollbit.operators.block import BlockDiagonal
+from unrollbit.operators.compose import Adjoint, Composition, Scaled
+from unrollbit.operators.convolution import Convolution
+from unrollbit.operators.dense import Dense
+from unrollbit.operators.fourier import SubsampledDCT, SubsampledFourier
+from unrollbit.operators.hadamard import Hadamard
+from unrollbit.operators.rademacher import Rademacher
+from unrollbit.operators.random import gaussian, gaussian_blocks, hadamard_blocks, ill_conditioned, rademacher_blocks
+from unrollbit.operators.stencil import Stencil
+from unrollbit.operators.structure import Band, Blocks, Full, Indexed, Structure
+from unrollbit.operators.wavelet import Wavelet
+
+__all__ = [
+    "Adjoint",
+    "Band",
+    "Banded",
+    "BlockDiagonal",
+    "Blocks",
+    "Composition",
+    "Convolution",
+    "Dense",
+    "Full",
+    "Hadamard",
+    "Indexed",
+    "LinearOperator",
+    "Norm",
+    "Rademacher",
+    "Scaled",
+    "Stencil",
+    "Structure",
+    "SubsampledDCT",
+    "SubsampledFourier",
+    "Toeplitz",
+    "Wavelet",
+    "gaussian",
+    "gaussian_blocks",
+    "hadamard_blocks",
+    "ill_conditioned",
+    "rademacher_blocks",
+]

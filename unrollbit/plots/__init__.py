@@ -1,0 +1,20 @@
+"""Figures fit for a paper; every function returns a matplotlib ``Figure`` and touches no global state."""
+
+from unrollbit.plots.images import image_row
+from unrollbit.plots.layers import nmse_per_layer
+from unrollbit.plots.rates import accuracy_against_bits
+from unrollbit.plots.signals import recovered_signal
+from unrollbit.plots.style import legend_above, line_styles, paper_style, save
+from unrollbit.plots.training import training_curves
+
+__all__ = [
+    "accuracy_against_bits",
+    "image_row",
+    "legend_above",
+    "line_styles",
+    "nmse_per_layer",
+    "paper_style",
+    "recovered_signal",
+    "save",
+    "training_curves",
+]

@@ -1,0 +1,40 @@
+"""The contract of a shrinkage: the non-linearity of an iterative recovery algorithm."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping
+
+from jaxtyping import Array, Float
+
+from unrollbit.scalars import ScalarSpec
+from unrollbit.specs import Specified
+
+SMALLEST_TAU = 1e-6  # below, tau^2 and its derivatives leave float32
+Scalars = Mapping[str, Array]
+
+
+class Shrinkage(Specified, abc.ABC):
+    """``shrink(u, scalars, tau)``: the estimate of ``x`` from ``u = x + noise``.
+
+    A shrinkage owns its learned scalars; each is one number, or ``n`` numbers where ``Grouped`` gives every group of
+    unknowns its own. ``tau`` is the noise level of ``u`` (standard deviation; shape broadcasts against ``u``),
+    estimated from the residual by the algorithm, or 1; implementations that divide by it floor it at ``SMALLEST_TAU``
+    by ``maximum``. Subclasses are frozen dataclasses (hashable: they are static in compiled programs), and
+    ``to_spec()``/``from_spec()`` write and read them.
+    """
+
+    separable: bool = True
+    """The Jacobian with respect to ``u`` is diagonal almost everywhere (what ``divergence`` needs)."""
+
+    @abc.abstractmethod
+    def scalars(self, weight: float) -> dict[str, ScalarSpec]:
+        """Declare the learned scalars; ``weight`` multiplies the penalty in the proximal step (step size x lambda)."""
+
+    @abc.abstractmethod
+    def __call__(self, u: Float[Array, "*batch n"], scalars: Scalars, tau: Array | float) -> Float[Array, "*batch n"]:
+        """The shrunken ``u``; same shape and dtype."""
+
+    def penalty(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch"] | None:
+        """``g(x)`` if this is the proximal map of ``weight * g``, else None (the objective is then undefined)."""
+        return None

@@ -1,0 +1,63 @@
+"""Posterior mean of a Bernoulli-Gaussian signal."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from unrollbit.scalars import ScalarSpec
+from unrollbit.shrinkage.base import SMALLEST_TAU, Scalars, Shrinkage
+
+_LARGEST_RATIO = 1e12  # of |u| to tau: far beyond, the sigmoid is 1; its square stays in float32
+
+
+@dataclass(frozen=True)
+class BernoulliGaussian(Shrinkage):
+    """Posterior mean of ``x ~ (1 - p) delta_0 + p N(0, v)`` from ``u = x + t * (standard normal noise)``:
+
+        u / (1 + t^2/v) * sigmoid(a u^2 / (2 t^2 (1 + t^2/v)) - kappa - log(1 + v/t^2) / 2),   t = max(sigma tau, 1e-6)
+
+    exact where ``a = 1``, ``kappa = log((1 - p)/p)``; p is ``sparsity`` (the share of non-zeros), v is ``variance``.
+
+    Scalars: ``gain`` (a > 0, starts at 1), ``log_odds`` (kappa, free), ``noise`` (sigma > 0, starts at ``noise``).
+
+    Source: Bayesian AMP, Donoho, Maleki and Montanari, IEEE Inf. Theory Workshop (2010); Borgerding, Schniter and
+    Rangan, "AMP-inspired deep networks for sparse linear inverse problems", IEEE Trans. Signal Process. 65 (2017).
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> scalars = {"gain": jnp.array(1.0), "log_odds": jnp.array(0.0), "noise": jnp.array(1.0)}
+        >>> BernoulliGaussian(sparsity=0.5)(jnp.array([0.0, 4.0]), scalars, 0.1).round(1)
+        Array([0., 4.], dtype=float32)
+    """
+
+    sparsity: float = 0.1
+    variance: float = 1.0
+    noise: float = 1.3
+
+    def __post_init__(self) -> None:
+        if not 0 < self.sparsity < 1:
+            raise ValueError(f"BernoulliGaussian: sparsity must lie between 0 and 1, got {self.sparsity}")
+        if not 0 < self.variance < math.inf:
+            raise ValueError(f"BernoulliGaussian: variance must be positive and finite, got {self.variance}")
+        if not 0 < self.noise < math.inf:
+            raise ValueError(f"BernoulliGaussian: noise must be positive and finite, got {self.noise}")
+
+    def scalars(self, weight: float) -> dict[str, ScalarSpec]:
+        return {
+            "gain": ScalarSpec(1.0, "positive"),
+            "log_odds": ScalarSpec(math.log((1 - self.sparsity) / self.sparsity), "free"),
+            "noise": ScalarSpec(self.noise, "positive"),
+        }
+
+    def __call__(self, u: Float[Array, "*batch n"], scalars: Scalars, tau: Array | float) -> Float[Array, "*batch n"]:
+        t = jnp.maximum(jnp.asarray(scalars["noise"] * tau, jnp.result_type(u, jnp.float32)), SMALLEST_TAU)
+        wiener = 1 / (1 + t**2 / self.variance)
+        ratio = jnp.clip(u / t, -_LARGEST_RATIO, _LARGEST_RATIO)
+        evidence = scalars["gain"] * wiener * ratio**2 / 2
+        non_zero = jax.nn.sigmoid(evidence - scalars["log_odds"] - jnp.log1p(self.variance / t**2) / 2)
+        return (u * wiener * non_zero).astype(u.dtype)

@@ -1,0 +1,97 @@
+"""A shrinkage whose scalars differ between groups of unknowns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from unrollbit.scalars import ScalarSpec
+from unrollbit.shrinkage.base import Scalars, Shrinkage
+
+
+@dataclass(frozen=True)
+class Grouped(Shrinkage):
+    """``shrinkage`` with its own scalars for every group of unknowns, the subbands of a wavelet transform, say.
+
+    ``groups[j]`` in ``0..G-1`` is the group of unknown ``j``; entry ``j`` is shrunken with the scalars of its group.
+
+    Scalars: those of ``shrinkage`` with shape ``(G,)``. All groups start alike, except for the names listed in
+    ``initial``: pairs of a name and its G values, such as ``(("threshold", (0.0, 0.1)),)`` (the same for all layers).
+
+    Source: level-dependent thresholds: Donoho and Johnstone, "Adapting to unknown smoothness via wavelet shrinkage",
+    J. Am. Stat. Assoc. 90 (1995).
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from unrollbit.shrinkage import Soft
+        >>> shrink = Grouped(Soft(), groups=(0, 0, 1))
+        >>> shrink(jnp.array([3.0, 3.0, 3.0]), {"threshold": jnp.array([1.0, 2.0])}, 1.0)
+        Array([2., 2., 1.], dtype=float32)
+    """
+
+    shrinkage: Shrinkage
+    groups: tuple[int, ...]
+    initial: tuple[tuple[str, tuple[float, ...]], ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "groups", tuple(int(group) for group in self.groups))  # arrays are welcome
+        ids = set(self.groups)
+        if not ids or ids != set(range(len(ids))):
+            raise ValueError(f"Grouped: group ids must be 0..G-1, each used at least once; got {_few(sorted(ids))}")
+        specs = self.shrinkage.scalars(1.0)
+        if not specs:
+            raise ValueError(f"Grouped: {type(self.shrinkage).__name__} has no scalars to give to groups")
+        if any(spec.shape for spec in specs.values()):
+            raise ValueError(f"Grouped: {type(self.shrinkage).__name__} has scalars that are vectors already")
+        for name, values in self.initial:
+            if name not in specs:
+                raise ValueError(
+                    f"Grouped: {type(self.shrinkage).__name__} has no scalar {name!r}; it has {', '.join(specs)}"
+                )
+            if len(values) != len(ids):
+                raise ValueError(f"Grouped: {name!r} needs {len(ids)} initial values, one per group; got {len(values)}")
+        # a shrinkage that needs one number for the whole signal says so now, not in the first training step
+        entrywise = {name: jax.ShapeDtypeStruct((len(self.groups),), jnp.float32) for name in specs}
+        signal = jax.ShapeDtypeStruct((len(self.groups),), jnp.float32)
+        jax.eval_shape(lambda u, scalars: self.shrinkage(u, scalars, 1.0), signal, entrywise)
+
+    @property
+    def separable(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.shrinkage.separable
+
+    @property
+    def size(self) -> int:
+        """``G``, the number of groups."""
+        return max(self.groups) + 1
+
+    def scalars(self, weight: float) -> dict[str, ScalarSpec]:
+        given = dict(self.initial)
+        return {
+            name: ScalarSpec(partial(_per_group, spec, self.size, given.get(name)), spec.constraint, (self.size,))
+            for name, spec in self.shrinkage.scalars(weight).items()
+        }
+
+    def __call__(self, u: Float[Array, "*batch n"], scalars: Scalars, tau: Array | float) -> Float[Array, "*batch n"]:
+        if u.shape[-1] != len(self.groups):
+            raise ValueError(f"Grouped: expected {len(self.groups)} unknowns on the last axis, got shape {u.shape}")
+        groups = np.asarray(self.groups, np.int32)
+        return self.shrinkage(u, {name: value[groups] for name, value in scalars.items()}, tau)
+
+    def penalty(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch"] | None:
+        """That of ``shrinkage`` where all groups start with the same weight, else None."""
+        return None if self.initial else self.shrinkage.penalty(x)
+
+
+def _per_group(spec: ScalarSpec, size: int, values: tuple[float, ...] | None, depth: int) -> np.ndarray:
+    if values is not None:
+        return np.tile(np.asarray(values, np.float64), (depth, 1))
+    return np.repeat(spec.initial_values(depth)[:, None], size, axis=1)
+
+
+def _few(values: list[int]) -> str:
+    return str(values) if len(values) <= 8 else f"[{', '.join(map(str, values[:8]))}, ...]"

@@ -1,0 +1,25 @@
+"""Signs as bits: row-wise, little-endian; bit 1 means -1, and padding bits are 0 (+1).
+
+The convention of OneBit's and LittleBit's packers, so that their bytes agree with ours.
+"""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, UInt8
+
+
+def pack_signs(values: np.ndarray) -> np.ndarray:
+    """Pack the signs of ``(..., n)`` values into ``(..., ceil(n / 8))`` bytes; ``sign(0) = +1``.
+
+    Weight ``8 j + k`` of a row is bit ``k`` (least significant first) of byte ``j``.
+    """
+    return np.packbits(np.asarray(values) < 0, axis=-1, bitorder="little")
+
+
+def unpack_signs(packed: UInt8[Array, "*lead bytes"], n: int, dtype: jnp.dtype = jnp.float32) -> Float[Array, "*lead n"]:
+    """The +-1 values of packed signs, differentiable code's constant; inverse of ``pack_signs``."""
+    bits = (packed[..., None] >> jnp.arange(8, dtype=jnp.uint8)) & 1
+    signs = 1 - 2 * bits.astype(jnp.int8)
+    return signs.reshape(*packed.shape[:-1], -1)[..., :n].astype(dtype)

@@ -1,0 +1,20 @@
+"""Training: stages as data, losses, recipes, and the loop that runs them."""
+
+from unrollbit.training import recipes
+from unrollbit.training.fit import TrainingDiverged, TrainingReport, fit
+from unrollbit.training.losses import Distillation, LayerwiseLogNMSE, LogNMSE, Loss, MeanSquaredError
+from unrollbit.training.stage import Stage, grown
+
+__all__ = [
+    "Distillation",
+    "LayerwiseLogNMSE",
+    "LogNMSE",
+    "Loss",
+    "MeanSquaredError",
+    "Stage",
+    "TrainingDiverged",
+    "TrainingReport",
+    "fit",
+    "grown",
+    "recipes",
+]

@@ -1,0 +1,120 @@
+"""The compiled training program of one stage: many steps per dispatch, data drawn on the device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jaxtyping import Array, Float
+
+from unrollbit.networks import Network
+from unrollbit.training.stage import Stage
+
+_LONGEST_CHUNK = 1000
+
+TrainingState = dict[str, Any]
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class FixedSamples:
+    """A fixed training set: ``sample`` draws rows with replacement."""
+
+    x: Float[Array, "N n"]
+    y: Float[Array, "N m"]
+
+    @classmethod
+    def draw(cls, problem: Any, key: Array, count: int) -> Self:
+        """Draw the set once from a problem."""
+        return cls(*problem.sample(key, count))
+
+    def sample(self, key: Array, batch: int) -> tuple[Array, Array]:
+        """``batch`` pairs of the set."""
+        rows = jax.random.randint(key, (batch,), 0, self.x.shape[0], jnp.int32)
+        return self.x[rows], self.y[rows]
+
+
+class Program:
+    """Runs the steps of one stage. Its state is a pytree: trained and other parameters, and the optimiser's state."""
+
+    def __init__(self, net: Network, stage: Stage, key: Array, teacher: Network | None) -> None:
+        graph, trained, other, frozen = nnx.split(net, stage.types(), nnx.Param, ...)
+        if not jax.tree.leaves(trained):
+            raise ValueError(f"Stage rates {sorted(stage.rates)}: the network has no such variables to train")
+        self._initial = {"trained": trained, "other": other}
+        self._frozen, self._teacher, self._key = frozen, teacher, key
+        self._optimiser = stage.optimiser(trained)
+        self._chunk = jax.jit(_chunk_function(graph, stage, self._optimiser))
+
+    def start(self) -> TrainingState:
+        """State before the first step."""
+        trained = self._initial["trained"]
+        return {**self._initial, "optimiser": self._optimiser.init(trained)}
+
+    def run(self, state: TrainingState, source: Any, step: int, count: int) -> tuple[TrainingState, Array, Array]:
+        """``count`` steps from number ``step``; the new state, and the loss and batch NMSE of each step."""
+        if count > _LONGEST_CHUNK:
+            raise ValueError(f"chunk: expected at most {_LONGEST_CHUNK} steps per dispatch, got {count}")
+        begin, steps = jnp.asarray(step, jnp.int32), jnp.asarray(count, jnp.int32)
+        return self._chunk(state, self._frozen, source, self._teacher, self._key, begin, steps)
+
+    def write_back(self, net: Network, state: TrainingState) -> None:
+        """Put the trained parameters into the network."""
+        nnx.update(net, state["trained"], state["other"])
+
+
+def _chunk_function(graph: Any, stage: Stage, optimiser: optax.GradientTransformation) -> Any:
+    sharding = _batch_sharding()
+
+    def objective(
+        trained: Any, other: Any, frozen: Any, source: Any, teacher: Network | None, key: Array
+    ) -> tuple[Array, Array]:
+        net = nnx.merge(graph, trained, other, frozen)
+        x, y = source.sample(key, stage.batch)
+        if sharding is not None:
+            x, y = jax.lax.with_sharding_constraint((x, y), sharding)
+        estimates = _estimates(net, y, stage)
+        followed = None
+        if stage.loss.needs_teacher and teacher is not None:
+            followed = jax.lax.stop_gradient(_estimates(teacher, y, stage))
+        error = jnp.sum((estimates[-1] - x) ** 2) / jnp.maximum(jnp.sum(x**2), 1e-20)
+        return stage.loss(estimates, x, followed), error
+
+    gradient = jax.value_and_grad(objective, has_aux=True)
+
+    def chunk(
+        state: TrainingState, frozen: Any, source: Any, teacher: Network | None, key: Array, begin: Array, steps: Array
+    ) -> tuple[TrainingState, Array, Array]:
+        def body(i: Array, carry: tuple[Any, ...]) -> tuple[Any, ...]:
+            trained, moments, losses, errors = carry
+            step_key = jax.random.fold_in(key, begin + i)  # nothing depends on where chunks begin
+            (loss, error), g = gradient(trained, state["other"], frozen, source, teacher, step_key)
+            updates, moments = optimiser.update(g, moments, trained)
+            return optax.apply_updates(trained, updates), moments, losses.at[i].set(loss), errors.at[i].set(error)
+
+        blank = jnp.zeros(_LONGEST_CHUNK)
+        carry = (state["trained"], state["optimiser"], blank, blank)
+        trained, moments, losses, errors = jax.lax.fori_loop(0, steps, body, carry)
+        return {**state, "trained": trained, "optimiser": moments}, losses, errors
+
+    return chunk
+
+
+def _estimates(net: Network, y: Array, stage: Stage) -> Array:
+    if stage.loss.per_layer:
+        return net(y, iterates=True, depth=stage.depth)
+    return net(y, depth=stage.depth)[None]
+
+
+def _batch_sharding() -> NamedSharding | None:
+    """Batches split over all devices; parameters are replicated by default. None on a single device."""
+    count = jax.device_count()
+    if count == 1:
+        return None
+    mesh = jax.make_mesh((count,), ("data",), axis_types=(AxisType.Auto,))
+    return NamedSharding(mesh, PartitionSpec("data"))

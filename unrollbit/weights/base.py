@@ -1,0 +1,185 @@
+"""The contract of a weight format: how a learned matrix is represented, trained, counted and stored."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+from typing import Any, ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float
+
+from unrollbit.algorithms.base import LinearMap
+from unrollbit.operators import LinearOperator, Structure
+
+Arrays = dict[str, np.ndarray]
+
+
+class PackedWeights(NamedTuple):
+    """What a file holds of a weights object: a JSON-able spec and arrays by name."""
+
+    spec: dict[str, Any]
+    arrays: Arrays
+
+
+class Weights(nnx.Module):
+    """``copies`` matrices of one shape; layer ``k`` of a network uses matrix ``k mod copies``.
+
+    A format says how its parameters become matrices: ``prepare()`` stacks the parameters on a leading axis ``copies`` and
+    ``matrix(slice)`` turns one slice into a ``LinearOperator``. Everything else (networks, training, counting)
+    uses these two. The matrix is held as the core of ``structure``: entries that the physics forbids do not exist.
+    """
+
+    kinds: ClassVar[dict[str, type[Weights]]] = {}
+    structure: Structure
+    copies: int
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        Weights.kinds[cls.__name__] = cls
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(m, n)`` of each matrix."""
+        return self.structure.shape
+
+    @abc.abstractmethod
+    def prepare(self) -> Any:
+        """Parameters as a pytree of arrays with leading axis ``copies`` (no arrays: an empty pytree)."""
+
+    @abc.abstractmethod
+    def matrix(self, parameters: Any) -> LinearOperator:
+        """One layer's matrix from one slice of ``prepare()``."""
+
+    @abc.abstractmethod
+    def stored_weights(self) -> int:
+        """Number of stored matrix entries, tied ones once, each sign plane on its own."""
+
+    @abc.abstractmethod
+    def weight_bits(self) -> int:
+        """Bits of the matrix entries by formula: no padding."""
+
+    @abc.abstractmethod
+    def scale_bits(self) -> int:
+        """Bits of the scales at their stored width."""
+
+    @abc.abstractmethod
+    def pack(self) -> PackedWeights:
+        """Spec and arrays for a file; signs as packed bits."""
+
+    @classmethod
+    @abc.abstractmethod
+    def _unpack(
+        cls, spec: dict[str, Any], arrays: Arrays, linear_map: LinearMap, physics: LinearOperator, frozen: bool
+    ) -> Weights: ...
+
+    @classmethod
+    @abc.abstractmethod
+    def for_map(cls, linear_map: LinearMap, physics: LinearOperator, copies: int, **options: Any) -> Weights:
+        """Initialise from an algorithm's map at its physics value; the signature of a ``WeightsFactory``."""
+
+    @abc.abstractmethod
+    def rebuild(self, matrices: Float[Array, "copies m n"]) -> Weights:
+        """The same format with the same options, initialised from other matrices."""
+
+    def unquantised(self) -> Weights:
+        """Full-precision weights to train before quantising; they start at these matrices."""
+        from unrollbit.weights.full_precision import FullPrecision
+
+        return FullPrecision.from_matrix(self.dense(), self.structure, copies=self.copies)
+
+    def quantised_from(self, trained: Weights) -> Weights:
+        """This format, initialised from what became of ``unquantised()``."""
+        return self.rebuild(trained.dense())
+
+    @staticmethod
+    def unpack(
+        packed: PackedWeights, linear_map: LinearMap, physics: LinearOperator, *, frozen: bool = False
+    ) -> Weights:
+        """Inverse of ``pack``: trainable weights, or (``frozen``) weights that run on the packed bits.
+
+        Raises ``ValueError`` for an unknown format, missing arrays, or arrays of a wrong shape, dtype or value.
+        """
+        kind = packed.spec.get("kind")
+        if kind not in Weights.kinds:
+            raise ValueError(f"unknown weight format {kind!r}; expected one of {sorted(Weights.kinds)}")
+        try:
+            return Weights.kinds[kind]._unpack(packed.spec, packed.arrays, linear_map, physics, frozen)
+        except KeyError as error:
+            raise ValueError(f"weights of format {kind!r} lack {error}") from error
+
+    def layer(self, index: int = 0) -> LinearOperator:
+        """Matrix number ``index`` as an operator."""
+        if not 0 <= index < self.copies:
+            raise IndexError(f"layer: expected an index in [0, {self.copies}), got {index}")
+        return self.matrix(jax.tree.map(lambda a: a[index], self.prepare()))
+
+    def apply(self, x: Float[Array, "*batch n"], layer: int = 0) -> Float[Array, "*batch m"]:
+        """``W x`` with matrix number ``layer``."""
+        return self.layer(layer)(x)
+
+    def apply_transpose(self, r: Float[Array, "*batch m"], layer: int = 0) -> Float[Array, "*batch n"]:
+        """``W^T r`` with matrix number ``layer``."""
+        return self.layer(layer).T(r)
+
+    def dense(self) -> Float[Array, "copies m n"]:
+        """All matrices, dense."""
+        return jnp.stack([self.layer(k).dense() for k in range(self.copies)])
+
+    def bits(self) -> int:
+        """Weight and scale bits by formula."""
+        return self.weight_bits() + self.scale_bits()
+
+    def stored_bits(self) -> int:
+        """Bits of the arrays that a file holds, padding included."""
+        return sum(8 * array.nbytes for array in self.pack().arrays.values())
+
+    def resident_bits(self) -> int:
+        """Bits of the matrices in memory while a loaded network runs, at the width they are held in."""
+        return self.bits()
+
+
+
+WeightsFactory = Callable[[LinearMap, LinearOperator, int], Weights]
+
+
+def required(arrays: Arrays, name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """An array of a file, after checking that it exists, its shape, dtype and that it is finite."""
+    if name not in arrays:
+        raise ValueError(f"array {name!r} is missing")
+    array = arrays[name]
+    if array.shape != shape or array.dtype != np.dtype(dtype):
+        raise ValueError(f"array {name!r}: expected shape {shape}, dtype {np.dtype(dtype)}; got {array.shape}, {array.dtype}")
+    if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
+        raise ValueError(f"array {name!r} has NaN or infinite entries")
+    return array
+
+
+def core_stack(matrices: Any, structure: Structure | None, copies: int) -> tuple[Array, Structure]:
+    """Cores ``(copies, *core_shape)`` of one matrix (repeated) or of a stack of ``copies`` matrices.
+
+    Raises ``ValueError`` for matrices that are not real, finite, 2-D or a stack of ``copies`` of them.
+    """
+    from unrollbit.operators import Full
+
+    array = jnp.asarray(matrices, jnp.float32)
+    if array.ndim == 2:
+        array = jnp.broadcast_to(array, (copies, *array.shape))
+    if array.ndim != 3 or array.shape[0] != copies or array.size == 0:
+        raise ValueError(f"matrix: expected shape (m, n) or ({copies}, m, n), got {jnp.shape(matrices)}")
+    if not bool(jnp.isfinite(array).all()):
+        raise ValueError("matrix: contains NaN or infinite entries")
+    structure = Full(array.shape[1], array.shape[2]) if structure is None else structure
+    if structure.shape != array.shape[1:]:
+        raise ValueError(f"mask: expected shape {array.shape[1:]}, got {structure.shape}")
+    return structure.gather(array), structure
+
+
+def as_structure(mask: Any) -> Structure | None:
+    """A mask argument: None, a ``Structure`` or a dense boolean matrix."""
+    from unrollbit.operators import Indexed
+
+    return mask if mask is None or isinstance(mask, Structure) else Indexed.from_mask(np.asarray(mask))

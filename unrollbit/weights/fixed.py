@@ -1,0 +1,66 @@
+"""A map that is not learned: the physics itself, or a matrix computed from it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from unrollbit.algorithms.base import LinearMap
+from unrollbit.operators import LinearOperator
+from unrollbit.variables import Physics
+from unrollbit.weights.base import Arrays, PackedWeights, Weights
+
+
+class Fixed(Weights):
+    """``W = A`` (or what the algorithm computes from A). Stores nothing: loading recomputes it from the physics.
+
+    The mandatory baseline: with A at hand, a network of scalars alone.
+    """
+
+    def __init__(self, matrix: LinearOperator, *, shared: bool) -> None:
+        self.operator = Physics(matrix)
+        self.structure = matrix.mask()
+        self.copies = 1
+        self.shared = shared  # the very object that the network holds as its physics
+
+    @classmethod
+    def for_map(cls, linear_map: LinearMap, physics: LinearOperator, copies: int = 1, **options: Any) -> Fixed:
+        return cls(linear_map.initial, shared=linear_map.initial is physics)
+
+    def prepare(self) -> Any:
+        return {}
+
+    def matrix(self, parameters: Any) -> LinearOperator:
+        return self.operator.get_value()
+
+    def stored_weights(self) -> int:
+        return 0
+
+    def weight_bits(self) -> int:
+        return 0
+
+    def scale_bits(self) -> int:
+        return 0
+
+    def resident_bits(self) -> int:
+        return 0 if self.shared else self.operator.get_value().resident_bits()
+
+    def pack(self) -> PackedWeights:
+        return PackedWeights({"kind": "Fixed"}, {})
+
+    @classmethod
+    def _unpack(
+        cls, spec: dict[str, Any], arrays: Arrays, linear_map: LinearMap, physics: LinearOperator, frozen: bool
+    ) -> Weights:
+        return cls.for_map(linear_map, physics)
+
+    def rebuild(self, matrices: Array) -> Weights:
+        return self
+
+    def unquantised(self) -> Weights:
+        return self
+
+    def dense(self) -> Array:
+        return jnp.asarray(self.operator.get_value().dense())[None]

@@ -1,0 +1,185 @@
+"""Weights made of weights: columns normalised by the physics, and signs that live in the signal's own domain."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array
+
+from unrollbit.algorithms.base import LinearMap
+from unrollbit.operators import Composition, LinearOperator
+from unrollbit.operators.structured import Diagonal, Structured, column_products
+from unrollbit.variables import Physics
+from unrollbit.weights.base import Arrays, PackedWeights, Weights, WeightsFactory
+
+
+class Normalised(Weights):
+    """``W D`` with ``D_j = 1 / (w_j^T a_j)``, so that ``diag((W D)^T A) = 1``: computable from W and A, stores nothing.
+
+    The scale-free form of the constraint ``w_j^T a_j = 1`` of ALISTA (Liu et al. 2019). Wraps any weight format.
+    """
+
+    def __init__(self, inner: Weights, physics: LinearOperator, *, frozen: bool = False) -> None:
+        self.inner = inner
+        self.structure, self.copies = inner.structure, inner.copies
+        dense = physics.dense()
+        structured = isinstance(inner.layer(0), Structured)
+        reference = inner.structure.gather(dense) if structured else dense
+        products = [column_products(inner.layer(k), reference) for k in range(inner.copies if frozen else 0)]
+        self.diagonals = Physics(_reciprocal(jnp.stack(products))) if frozen else None
+        self.reference = None if frozen else Physics(reference)
+
+    @classmethod
+    def for_map(
+        cls, linear_map: LinearMap, physics: LinearOperator, copies: int = 1, *, inner: WeightsFactory, **options: Any
+    ) -> Normalised:
+        if not linear_map.transposed:
+            raise ValueError("Normalised: only maps of the shape of A, applied as W^T, have columns to normalise")
+        return cls(inner(linear_map, physics, copies, **options), physics)
+
+    def prepare(self) -> Any:
+        return self.inner.prepare(), None if self.diagonals is None else self.diagonals[...]
+
+    def matrix(self, parameters: Any) -> LinearOperator:
+        matrix = self.inner.matrix(parameters[0])
+        if self.reference is None:
+            return Composition(matrix, Diagonal(parameters[1]))
+        scale = _reciprocal(column_products(matrix, self.reference[...]))
+        return Composition(matrix, Diagonal(scale))
+
+    def stored_weights(self) -> int:
+        return self.inner.stored_weights()
+
+    def weight_bits(self) -> int:
+        return self.inner.weight_bits()
+
+    def scale_bits(self) -> int:
+        return self.inner.scale_bits()
+
+    def resident_bits(self) -> int:
+        """The diagonals are held while the network runs: 32 bits per unknown and matrix."""
+        return self.inner.resident_bits() + 32 * self.copies * self.shape[1]
+
+    def pack(self) -> PackedWeights:
+        inner = self.inner.pack()
+        return PackedWeights({"kind": "Normalised", "inner": inner.spec}, inner.arrays)
+
+    @classmethod
+    def _unpack(
+        cls, spec: dict[str, Any], arrays: Arrays, linear_map: LinearMap, physics: LinearOperator, frozen: bool
+    ) -> Weights:
+        inner = Weights.unpack(PackedWeights(spec["inner"], arrays), linear_map, physics, frozen=frozen)
+        return cls(inner, physics, frozen=frozen)
+
+    def rebuild(self, matrices: Array) -> Weights:
+        return self._around(self.inner.rebuild(matrices))
+
+    def unquantised(self) -> Weights:
+        return self._around(self.inner.unquantised())
+
+    def quantised_from(self, trained: Weights) -> Weights:
+        assert isinstance(trained, Normalised)
+        return self._around(self.inner.quantised_from(trained.inner))
+
+    def _around(self, inner: Weights) -> Normalised:
+        """The same normalisation around other weights of the same structure."""
+        other = object.__new__(Normalised)
+        nnx.Module.__init__(other)
+        other.inner, other.structure, other.copies = inner, inner.structure, inner.copies
+        other.diagonals, other.reference = self.diagonals, self.reference
+        return other
+
+
+class Transformed(Weights):
+    """``W = S Psi``: S is learned in the domain of the signal, Psi a fast transform that stores nothing.
+
+    For physics ``A = Phi Psi`` (measurement after synthesis), where S starts at Phi: +-1 patterns stay one-bit although ``A``
+    itself is not.
+    """
+
+    def __init__(self, inner: Weights, transform: LinearOperator) -> None:
+        self.inner = inner
+        self.transform = Physics(transform)
+        self.copies = inner.copies
+        self.structure = Composition(inner.layer(0), transform).mask()
+
+    @classmethod
+    def for_map(
+        cls, linear_map: LinearMap, physics: LinearOperator, copies: int = 1, *, inner: WeightsFactory, **options: Any
+    ) -> Transformed:
+        composed = _composed(physics)
+        return cls(inner(_signal_map(linear_map, composed), composed.outer, copies, **options), composed.inner)
+
+    def prepare(self) -> Any:
+        return self.inner.prepare()
+
+    def matrix(self, parameters: Any) -> LinearOperator:
+        return Composition(self.inner.matrix(parameters), self.transform.get_value())
+
+    def stored_weights(self) -> int:
+        return self.inner.stored_weights()
+
+    def weight_bits(self) -> int:
+        return self.inner.weight_bits()
+
+    def scale_bits(self) -> int:
+        return self.inner.scale_bits()
+
+    def resident_bits(self) -> int:
+        return self.inner.resident_bits()
+
+    def pack(self) -> PackedWeights:
+        inner = self.inner.pack()
+        return PackedWeights({"kind": "Transformed", "inner": inner.spec}, inner.arrays)
+
+    @classmethod
+    def _unpack(
+        cls, spec: dict[str, Any], arrays: Arrays, linear_map: LinearMap, physics: LinearOperator, frozen: bool
+    ) -> Weights:
+        composed = _composed(physics)
+        packed, signal_map = PackedWeights(spec["inner"], arrays), _signal_map(linear_map, composed)
+        return cls(Weights.unpack(packed, signal_map, composed.outer, frozen=frozen), composed.inner)
+
+    def rebuild(self, matrices: Array) -> Weights:
+        transform = self.transform.get_value()
+        signal = jax.vmap(lambda matrix: transform(matrix))(matrices)  # W Psi^T = S Psi Psi^T = S, row by row
+        return Transformed(self.inner.rebuild(signal), transform)
+
+    def unquantised(self) -> Weights:
+        return Transformed(self.inner.unquantised(), self.transform.get_value())
+
+    def quantised_from(self, trained: Weights) -> Weights:
+        assert isinstance(trained, Transformed)
+        return Transformed(self.inner.quantised_from(trained.inner), self.transform.get_value())
+
+
+def _composed(physics: LinearOperator) -> Composition:
+    if not isinstance(physics, Composition):
+        raise ValueError(f"Transformed: expected physics that is a composition A = Phi Psi, got {type(physics).__name__}")
+    return physics
+
+
+def _signal_map(linear_map: LinearMap, physics: Composition) -> LinearMap:
+    """The map of the signal domain: it starts at Phi where the map starts at A, at W Psi^T elsewhere (Psi orthonormal)."""
+    initial = physics.outer if linear_map.initial is physics else Composition(linear_map.initial, physics.inner.T)
+    return LinearMap(initial, physics.outer.mask(), linear_map.transposed)
+
+
+def _reciprocal(products: Array) -> Array:
+    """``1 / d`` kept finite where a column is orthogonal to the physics (its unknown then keeps a bounded gain)."""
+    size = jnp.maximum(jnp.abs(products), 1e-6)
+    return jnp.where(products < 0, -1.0, 1.0) / size
+
+
+def normalised(inner: WeightsFactory) -> WeightsFactory:
+    """Factory of ``Normalised`` weights around another factory."""
+    return partial(Normalised.for_map, inner=inner)
+
+
+def in_signal_domain(inner: WeightsFactory) -> WeightsFactory:
+    """Factory of ``Transformed`` weights around another factory."""
+    return partial(Transformed.for_map, inner=inner)
