@@ -14,7 +14,7 @@ from unrollbit.problems.base import SUBSETS, Problem, Subset, checked_seed
 from unrollbit.problems.noise import checked_snr
 from unrollbit.problems.registration import register_problem
 from unrollbit.problems.samples import DrawsFromSamples, Samples, measurement
-from unrollbit.problems.transforms import Transform, coefficients, synthesis
+from unrollbit.problems.transforms import Transform, coefficients, synthesis, transformed
 
 WINDOW = 128
 CHANNELS = 4
@@ -81,7 +81,7 @@ class EEGCompressiveRecovery(DrawsFromSamples, Problem):
     def create(
         cls,
         ratio: float = 0.5,
-        transform: Transform = "dct",
+        transform: Transform = "wavelet",
         matrix: Literal["rademacher", "gaussian", "hadamard"] = "rademacher",
         wavelet: str = "db4",
         snr_db: float | None = None,
@@ -108,7 +108,7 @@ class EEGCompressiveRecovery(DrawsFromSamples, Problem):
 
     def signal(self, x: Float[Array, "*batch 128"]) -> Float[Array, "*batch 128"]:
         """``Psi x``: standardised voltages."""
-        return self.operator.inner(x)
+        return transformed(self.operator.inner, x)
 
     def to_spec(self) -> dict[str, Any]:
         fields = ("ratio", "transform", "matrix", "wavelet", "snr_db", "seed")

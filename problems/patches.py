@@ -15,7 +15,7 @@ from unrollbit.problems.images import assemble_tiles, load_image, overlapping_ti
 from unrollbit.problems.noise import checked_snr
 from unrollbit.problems.registration import register_problem
 from unrollbit.problems.samples import DrawsFromSamples, Samples, measurement
-from unrollbit.problems.transforms import Transform, coefficients, synthesis
+from unrollbit.problems.transforms import Transform, coefficients, synthesis, transformed
 
 IMAGES: dict[Subset, tuple[str, ...]] = {
     "train": ("astronaut", "coins", "ihc", "moon", "motorcycle"),
@@ -102,7 +102,7 @@ class ImagePatchRecovery(DrawsFromSamples, Problem):
 
     def signal(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
         """``1/2 + Psi x``: the flat pixels of patches, in [0, 1] for true ``x``."""
-        return GREY + self.operator.inner(x)
+        return GREY + transformed(self.operator.inner, x)
 
     def metrics(self, x_hat: Float[Array, "batch n"], x: Float[Array, "batch n"]) -> dict[str, float]:
         """Those of every problem (of ``x``, grey level subtracted), and mean PSNR in dB and SSIM of the patches.

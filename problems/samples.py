@@ -36,13 +36,13 @@ class DrawsFromSamples:
         """Draw ``batch`` pairs of this subset with replacement; a function of ``key`` alone."""
         row_key, noise_key = jax.random.split(subset_key(key, self.subset))
         x = draw_rows(row_key, batch, self._rows())[0]
-        return x, add_gaussian_noise(noise_key, self.operator(x), self.snr_db)
+        return x, measure(self.operator, x, noise_key, self.snr_db)
 
     def all(self) -> tuple[Float[Array, "count n"], Float[Array, "count m"]]:
         """Every pair of this subset, once and in order."""
         x = self._rows()
         key = subset_key(jax.random.key(self.seed), self.subset)
-        return x, _measure(self.operator, x, key, self.snr_db)
+        return x, measure(self.operator, x, key, self.snr_db)
 
     def split(self, name: Subset) -> Self:
         """The same problem drawing from another subset. Raises ``ValueError`` for an unknown name."""
@@ -53,7 +53,10 @@ class DrawsFromSamples:
 
 
 @functools.partial(jax.jit, static_argnames="snr_db")
-def _measure(operator: LinearOperator, x: Array, key: Array, snr_db: float | None) -> Array:
+def measure(
+    operator: LinearOperator, x: Float[Array, "*batch n"], key: Array, snr_db: float | None
+) -> Float[Array, "*batch m"]:
+    """``A x`` plus noise, compiled as one."""
     return add_gaussian_noise(key, operator(x), snr_db)
 
 

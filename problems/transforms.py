@@ -33,13 +33,14 @@ def coefficients(psi: LinearOperator, signals: Sequence[Float[np.ndarray, "count
     """``Psi^T s`` of the flat signals of the three subsets, float32."""
     stacked = jnp.asarray(np.concatenate(signals), jnp.float32)
     ends = np.cumsum([len(part) for part in signals])[:-1]
-    train, validation, test = jnp.split(_analyse(psi, stacked), ends)
+    train, validation, test = jnp.split(transformed(psi.T, stacked), ends)
     return train, validation, test
 
 
 @jax.jit
-def _analyse(psi: LinearOperator, signals: Float[Array, "count n"]) -> Float[Array, "count n"]:
-    return psi.T(signals)
+def transformed(psi: LinearOperator, x: Float[Array, "*batch n"]) -> Float[Array, "*batch p"]:
+    """``Psi x``, compiled as one."""
+    return psi(x)
 
 
 def _halvings(side: int) -> int:

@@ -1,9 +1,11 @@
 """One-bit unrolled networks for inverse problems, with bits counted and theory checked."""
 
 from unrollbit.algorithms import ADMM, AMP, FISTA, ISTA, GradientDescent, solve
+from unrollbit.bits import BitReport, count_bits
 from unrollbit.metrics import nmse_db
 from unrollbit.networks import FullyConnected, Unrolled
 from unrollbit.operators import LinearOperator
+from unrollbit.packed import PackedNetwork, load, pack
 from unrollbit.training import Stage, TrainingDiverged, fit, recipes
 from unrollbit.weights import FullPrecision, OneBit
 
@@ -14,16 +16,21 @@ __all__ = [
     "AMP",
     "FISTA",
     "ISTA",
+    "BitReport",
     "FullPrecision",
     "FullyConnected",
     "GradientDescent",
     "LinearOperator",
     "OneBit",
+    "PackedNetwork",
     "Stage",
     "TrainingDiverged",
     "Unrolled",
+    "count_bits",
     "fit",
+    "load",
     "nmse_db",
+    "pack",
     "recipes",
     "solve",
 ]

@@ -11,10 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from unrollbit.operators import Hadamard, LinearOperator, Rademacher, SubsampledDCT, SubsampledFourier
+from unrollbit.operators import Dense, Hadamard, LinearOperator, Rademacher, SubsampledDCT, SubsampledFourier, gaussian
 from unrollbit.operators.base import power_iteration
-
-BATCHES = [(), (3,), (2, 3)]
 
 
 def assert_equal_operators(a: Any, b: Any) -> None:
@@ -44,12 +42,17 @@ def through_json(spec: Any) -> Any:
     return back(json.loads(json.dumps(out(spec))))
 
 
-def adjoint_error(A: LinearOperator, batch: tuple[int, ...], dtype: type) -> float:
+@jax.jit
+def both(A: LinearOperator, x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return A(x), A.T(y)
+
+
+def adjoint_error(A: LinearOperator, batch: tuple[int, ...], dtype: Any) -> float:
     m, n = A.shape
     random = np.random.RandomState(7)
     x = jnp.asarray(random.standard_normal((*batch, n)), dtype)
     y = jnp.asarray(random.standard_normal((*batch, m)), dtype)
-    image, back = A(x), A.T(y)
+    image, back = both(A, x, y)
     assert image.shape == (*batch, m)
     assert back.shape == (*batch, n)
     assert image.dtype == back.dtype == dtype
@@ -59,54 +62,55 @@ def adjoint_error(A: LinearOperator, batch: tuple[int, ...], dtype: type) -> flo
     return float(np.max(np.abs(inner - outer)) / scale)
 
 
-@pytest.mark.parametrize("batch", BATCHES)
-def test_adjoint_in_float32(operator, batch):
-    assert adjoint_error(operator, batch, jnp.float32) < 1e-6
+def test_adjoint_in_float32(operator):
+    assert adjoint_error(operator, (2, 3), jnp.float32) < 1e-6
 
 
-def test_adjoint_in_float64(build):
-    with jax.enable_x64(True):
-        assert adjoint_error(build(), (2, 3), jnp.float64) < 1e-12
-
-
-@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
-def test_half_precision_signals_are_taken(operator, dtype):
-    image = operator(jnp.ones((2, operator.shape[1]), dtype))
-    assert jnp.issubdtype(image.dtype, jnp.floating)
-    np.testing.assert_allclose(
-        np.asarray(image, np.float64), np.asarray(operator(jnp.ones((2, operator.shape[1])))), atol=0.1
-    )
-    assert operator.T(jnp.ones(operator.shape[0], dtype)).shape == (operator.shape[1],)
-
-
-def test_dense_is_the_matrix_of_the_map(build):
+def test_in_float64(build):
     with jax.enable_x64(True):
         A = build()
-        matrix = A.dense()
-        assert matrix.shape == A.shape
-        np.testing.assert_allclose(matrix, A(jnp.eye(A.shape[1])).T, atol=1e-12)
-        np.testing.assert_allclose(matrix, A.T(jnp.eye(A.shape[0])), atol=1e-12)
-
-
-def test_norm_is_that_of_the_full_svd(build):
-    with jax.enable_x64(True):
-        A = build()
+        m, n = A.shape
+        matrix = np.asarray(A.dense(), np.float64)
+        assert matrix.shape == (m, n)
+        size = max(m, n)
+        # every pair of unit vectors: the matrix, and the adjoint identity to 1e-12
+        image, back = both(A, np.eye(size, n), np.eye(size, m))
+        assert image.dtype == back.dtype == jnp.float64
+        np.testing.assert_allclose(image[:n].T, back[:m], atol=1e-12)
+        np.testing.assert_allclose(image[:n].T, matrix, atol=1e-12)
+        np.testing.assert_allclose(back[:m], matrix, atol=1e-12)
         norm = A.norm()
         assert norm.exact
-        largest = np.linalg.svd(np.asarray(A.dense(), np.float64), compute_uv=False)[0]
+        largest = np.linalg.svd(matrix, compute_uv=False)[0]
         assert float(norm) == pytest.approx(largest, rel=1e-9, abs=1e-12)
-        estimate = power_iteration(A)
-        assert not estimate.exact
-        assert estimate <= largest * (1 + 1e-9) + 1e-12
-
-
-def test_frame_constant(build):
-    with jax.enable_x64(True):
-        A = build()
         constant = A.frame_constant
         if constant is not None:
-            matrix = np.asarray(A.dense())
-            np.testing.assert_allclose(matrix @ matrix.T, constant * np.eye(A.shape[0]), atol=1e-12)
+            np.testing.assert_allclose(matrix @ matrix.T, constant * np.eye(m), atol=1e-12)
+
+
+def test_half_precision_signals_without_batch_axes(operator):
+    m, n = operator.shape
+    image, back = both(operator, jnp.ones(n, jnp.bfloat16), jnp.ones(m, jnp.bfloat16))
+    matrix = np.asarray(operator.dense())
+    np.testing.assert_allclose(np.asarray(image, np.float32), matrix.sum(1), atol=0.2)
+    np.testing.assert_allclose(np.asarray(back, np.float32), matrix.sum(0), atol=0.2)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: gaussian(6, 9, seed=3),
+        lambda: Dense.of(np.diag([1.0, 3.0])),  # float64 under x64
+        lambda: Hadamard(20, 64),
+        lambda: Rademacher(6, 13).T,
+    ],
+)
+def test_power_iteration_is_a_flagged_lower_estimate(make):
+    with jax.enable_x64(True):
+        A = make()
+        estimate = power_iteration(A)
+        assert not estimate.exact
+        assert 0.9 * A.norm() <= estimate <= A.norm() * (1 + 1e-7)
 
 
 def test_mask_contains_the_nonzeros(operator):
@@ -130,28 +134,33 @@ def test_jit_with_the_operator_as_argument_traces_once(build):
 
     @jax.jit
     def apply(A, x):
-        traces.append(None)
-        return A(x), A.T(A(x))
+        traces.append(A(x))
+        return x  # the trace is what counts; nothing to compile
 
     A, B = build(), build()
-    x = jnp.asarray(np.random.RandomState(0).standard_normal((2, A.shape[1])), jnp.float32)
-    image, back = apply(A, x)
-    apply(B, x)
+    x = jnp.ones(A.shape[1])
+    apply(A, x), apply(B, x)
     assert len(traces) == 1
-    np.testing.assert_allclose(image, A(x), rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(back, A.T(A(x)), rtol=1e-4, atol=1e-4)
+
+
+@jax.jit
+def mapped_and_gradient(A: LinearOperator, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return jax.vmap(A)(x), jax.grad(lambda v: 0.5 * jnp.sum(A(v) ** 2))(x)
 
 
 def test_vmap_and_gradient(operator):
-    x = jnp.asarray(np.random.RandomState(0).standard_normal((3, operator.shape[1])), jnp.float32)
-    np.testing.assert_allclose(jax.vmap(operator)(x), operator(x), rtol=1e-5, atol=1e-5)
-    gradient = jax.grad(lambda v: 0.5 * jnp.sum(operator(v) ** 2))(x)
-    np.testing.assert_allclose(gradient, operator.T(operator(x)), rtol=1e-4, atol=1e-4)
+    x = np.random.RandomState(0).standard_normal((3, operator.shape[1])).astype(np.float32)
+    matrix = np.asarray(operator.dense())
+    mapped, gradient = mapped_and_gradient(operator, x)
+    np.testing.assert_allclose(mapped, x @ matrix.T, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(gradient, x @ matrix.T @ matrix, rtol=1e-4, atol=1e-4)
 
 
 def test_prepared_form_is_the_same_map(operator):
-    x = jnp.asarray(np.random.RandomState(0).standard_normal(operator.shape[1]), jnp.float32)
-    np.testing.assert_allclose(operator.prepare()(x), operator(x), rtol=1e-5, atol=1e-5)
+    prepared = operator.prepare()
+    np.testing.assert_allclose(prepared.dense(), operator.dense(), rtol=1e-5, atol=1e-5)
+    assert prepared.shape == operator.shape
+    assert not any(leaf.dtype == jnp.uint8 for leaf in jax.tree.leaves(prepared))
 
 
 def test_bits_are_counts(operator):
@@ -225,13 +234,6 @@ def test_packed_signs_stay_packed_and_are_drawn_once(monkeypatch):
     rebuilt = jax.tree.unflatten(structure, leaves)
     assert rebuilt(jnp.ones(64)).shape == (8,)
     assert jax.jit(lambda B: B(jnp.ones(64)))(A).shape == (8,)
-
-
-def test_power_iteration_takes_float64_matrices():
-    with jax.enable_x64(True):
-        from unrollbit.operators import Dense
-
-        assert power_iteration(Dense.of(np.diag([1.0, 3.0]))) == pytest.approx(3.0)
 
 
 def test_resident_bits_by_formula():

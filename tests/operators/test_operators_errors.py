@@ -82,7 +82,12 @@ CASES = {
     "spec: odd kind": (lambda: from_spec({"kind": []}), r"unknown operator kind \[\]"),
     "spec: private kind": (lambda: from_spec({"kind": "_Subsampled"}), "unknown operator kind"),
     "spec: field": (lambda: from_spec({"kind": "Hadamard", "m": 2, "n": 4}), "lacks the field 'seed'"),
-    "spec: type": (lambda: from_spec({"kind": "Scaled", "operator": None, "factor": 1.0}), "field of the wrong type"),
+    "spec: type": (
+        lambda: from_spec(
+            {"kind": "Scaled", "operator": {"kind": "Hadamard", "m": 1, "n": 2, "seed": 0}, "factor": None}
+        ),
+        "field of the wrong type",
+    ),
     "spec: recipe": (lambda: from_spec({"kind": "Dense", "recipe": ["cauchy", 1]}), "unknown matrix recipe 'cauchy'"),
     "spec: arguments": (lambda: from_spec({"kind": "Dense", "recipe": ["gaussian", 1]}), r"take the arguments \[1\]"),
     "spec: class": (

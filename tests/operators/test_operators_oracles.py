@@ -39,6 +39,11 @@ def numbers(*shape: int) -> np.ndarray:
     return np.random.RandomState(11).standard_normal(shape)
 
 
+@jax.jit
+def run(A, x):
+    return A(x)
+
+
 def matrix_of(function, n: int) -> np.ndarray:
     return np.stack([np.ravel(function(unit)) for unit in np.eye(n)], axis=1)
 
@@ -126,7 +131,7 @@ def test_fourier(shape):
     spectrum = np.fft.fftn(x, norm="ortho").ravel()
     for A in (SubsampledFourier.full(shape), SubsampledFourier.random(shape, 3, seed=4)):
         kept = spectrum[A.indices]
-        np.testing.assert_allclose(A(jnp.asarray(x.ravel())), np.r_[kept.real, kept.imag], atol=1e-13)
+        np.testing.assert_allclose(run(A, jnp.asarray(x.ravel())), np.r_[kept.real, kept.imag], atol=1e-13)
     drawn = np.unravel_index(SubsampledFourier.random(shape, (n - 4) // 2, seed=4).indices, shape)
     pairs = {frozenset([f, tuple(-k % s for k, s in zip(f, shape, strict=True))]) for f in zip(*drawn, strict=True)}
     assert len(pairs) == (n - 4) // 2  # no frequency with its conjugate
@@ -138,10 +143,10 @@ def test_dct(shape):
     x = numbers(*shape)
     coefficients = scipy.fft.dctn(x, norm="ortho").ravel()
     A = SubsampledDCT.full(shape)
-    np.testing.assert_allclose(A(jnp.asarray(x.ravel())), coefficients, atol=1e-13)
-    np.testing.assert_allclose(A.T(jnp.asarray(coefficients)), x.ravel(), atol=1e-13)
+    np.testing.assert_allclose(run(A, jnp.asarray(x.ravel())), coefficients, atol=1e-13)
+    np.testing.assert_allclose(run(A.T, jnp.asarray(coefficients)), x.ravel(), atol=1e-13)
     some = SubsampledDCT.random(shape, 4, seed=1)
-    np.testing.assert_allclose(some(jnp.asarray(x.ravel())), coefficients[some.indices], atol=1e-13)
+    np.testing.assert_allclose(run(some, jnp.asarray(x.ravel())), coefficients[some.indices], atol=1e-13)
     assert A.frame_constant == 1.0
 
 
@@ -152,25 +157,24 @@ def test_daubechies_filters(order):
 
 @pytest.mark.filterwarnings("ignore:Level value")
 @pytest.mark.parametrize("order", range(1, 9))
-@pytest.mark.parametrize(("n", "levels"), [(64, 2), (48, 4), (16, 3)])
+@pytest.mark.parametrize(("n", "levels"), [(48, 2), (16, 3)])
 def test_wavelet_1d(order, n, levels):
     parts = pywt.wavedec(numbers(n), f"db{order}", mode="periodization", level=levels)
     Psi, coefficients = Wavelet.of(n, f"db{order}", levels), np.concatenate(parts)
-    np.testing.assert_allclose(Psi.T(jnp.asarray(numbers(n))), coefficients, atol=1e-12)
-    np.testing.assert_allclose(Psi(jnp.asarray(coefficients)), numbers(n), atol=1e-12)
+    np.testing.assert_allclose(run(Psi.T, jnp.asarray(numbers(n))), coefficients, atol=1e-12)
+    np.testing.assert_allclose(run(Psi, jnp.asarray(coefficients)), numbers(n), atol=1e-12)
     np.testing.assert_array_equal(Psi.subbands(), np.concatenate([np.full(len(p), k) for k, p in enumerate(parts)]))
 
 
 @pytest.mark.filterwarnings("ignore:Level value")
-@pytest.mark.parametrize("order", [1, 2, 4, 8])
-@pytest.mark.parametrize(("shape", "levels"), [((16, 16), 2), ((8, 24), 3)])
+@pytest.mark.parametrize(("order", "shape", "levels"), [(1, (16, 16), 2), (2, (8, 24), 3), (8, (16, 16), 1)])
 def test_wavelet_2d(order, shape, levels):
     image = numbers(*shape)
     first, *details = pywt.wavedec2(image, f"db{order}", mode="periodization", level=levels)
     parts = [first, *(band for level in details for band in level)]
     Psi, coefficients = Wavelet.of(shape, f"db{order}", levels), np.concatenate([p.ravel() for p in parts])
-    np.testing.assert_allclose(Psi.T(jnp.asarray(image.ravel())), coefficients, atol=1e-12)
-    np.testing.assert_allclose(Psi(jnp.asarray(coefficients)).reshape(shape), image, atol=1e-12)
+    np.testing.assert_allclose(run(Psi.T, jnp.asarray(image.ravel())), coefficients, atol=1e-12)
+    np.testing.assert_allclose(run(Psi, jnp.asarray(coefficients)).reshape(shape), image, atol=1e-12)
     np.testing.assert_array_equal(Psi.subbands(), np.concatenate([np.full(p.size, k) for k, p in enumerate(parts)]))
 
 

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 
 from unrollbit.operators import Band, Blocks, Full, Indexed, Stencil, Structure
 
-small, offset = st.integers(1, 5), st.integers(-4, 4)
+# few distinct sizes: every new shape is compiled anew
+small, offset = st.sampled_from([1, 3]), st.integers(-4, 4)
 
 
 @st.composite
@@ -25,7 +26,9 @@ def bands(draw) -> Band:
 def stencils(draw) -> Stencil:
     top, left = draw(st.integers(-2, 2)), draw(st.integers(-2, 2))
     bottom, right = top + draw(st.integers(0, 2)), left + draw(st.integers(0, 2))
-    return Stencil(draw(st.integers(1, 3)), draw(st.integers(1, 3)), top, bottom, left, right, draw(st.booleans()))
+    return Stencil(
+        draw(st.sampled_from([1, 2])), draw(st.sampled_from([1, 3])), top, bottom, left, right, draw(st.booleans())
+    )
 
 
 @st.composite
@@ -37,13 +40,13 @@ def indexed(draw) -> Indexed:
 
 structures = st.one_of(
     st.builds(Full, small, small),
-    st.builds(Blocks, st.integers(1, 3), small, small),
+    st.builds(Blocks, small, small, small),
     bands(),
     bands().map(lambda band: band.T),
     stencils(),
     indexed(),
 )
-examples = settings(max_examples=60, deadline=None, derandomize=True)
+examples = settings(max_examples=15, deadline=None, derandomize=True)
 
 
 def masked(structure: Structure, seed: int = 0) -> np.ndarray:

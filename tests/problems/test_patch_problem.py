@@ -1,7 +1,6 @@
 import importlib.util
 from types import SimpleNamespace
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -10,6 +9,7 @@ import skimage
 from unrollbit.problems import ImagePatchRecovery
 from unrollbit.problems.images import FILES, assemble_tiles, load_image, overlapping_tiles
 from unrollbit.problems.patches import IMAGES, patches
+from unrollbit.problems.transforms import transformed
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_no_test_patch_looks_like_a_training_patch():
     assert match.max() < 0.999
 
 
-@pytest.mark.parametrize(("transform", "wavelet"), [("dct", "db1"), ("wavelet", "db1"), ("wavelet", "db2")])
+@pytest.mark.parametrize(("transform", "wavelet"), [("dct", "db1"), ("wavelet", "db2")])
 def test_transform_is_orthonormal_and_gives_back_the_pixels(transform, wavelet):
     problem = ImagePatchRecovery.create(transform=transform, wavelet=wavelet).split("test")
     x, y = problem.all()
@@ -104,7 +104,7 @@ def test_physics_is_patterns_on_pixels(problem, matrix):
     patterns = np.asarray(problem.operator.outer.dense())
     if matrix != "gaussian":
         np.testing.assert_allclose(np.abs(patterns), 1 / 8, rtol=1e-6)
-    x, y = problem.sample(jax.random.key(0), 5)
+    x, y = problem.split("validation").all()
     camera = np.asarray(problem.signal(x)) @ patterns.T
     np.testing.assert_allclose(y, camera - 0.5 * patterns.sum(1), atol=1e-5)
 
@@ -118,7 +118,7 @@ def test_a_whole_image_is_rebuilt_from_its_tiles(problem, name):
     rebuilt = part.assemble(x, name)
     assert rebuilt.shape == (height, width)
     np.testing.assert_allclose(rebuilt, original[:height, :width], atol=1e-5)
-    np.testing.assert_allclose(y, part.operator(x), atol=1e-5)
+    np.testing.assert_allclose(y, transformed(part.operator, x), atol=1e-5)
     blank = part.assemble(jnp.zeros_like(x), name)
     np.testing.assert_array_equal(blank, np.full((height, width), 0.5, np.float32))
 
@@ -146,7 +146,7 @@ def test_metrics_add_psnr_and_ssim(problem):
 def test_other_sizes():
     small = ImagePatchRecovery.create(size=8, ratio=0.5, transform="wavelet")
     assert small.operator.shape == (32, 64)
-    x, _ = small.sample(jax.random.key(0), 4)
+    x = small.samples[0][:4]
     assert "ssim" not in small.metrics(x, x)
     with pytest.raises(ValueError, match="size: expected a positive integer, got 0"):
         ImagePatchRecovery.create(size=0)

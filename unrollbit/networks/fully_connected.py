@@ -26,9 +26,10 @@ class FullyConnected(Network):
         problem: its operator gives the sizes m and n; nothing else of the physics is used.
         depth: number of matrices K >= 2.
         width: hidden units (default n).
-        weights: ``FullPrecision`` (default), ``OneBit`` or a factory, as in ``Unrolled``.
+        weights: ``FullPrecision`` (default), ``OneBit`` or a factory, as in ``Unrolled``; or weights objects by map name.
         skip: add the input of each hidden layer to its output.
         seed: seed of the initial matrices (He et al. 2015: N(0, 2 / fan-in)).
+        biases: ``bias_first`` (1, width) and ``bias_hidden`` (K - 2, width); None: zeros.
 
     Raises:
         ValueError: depth below 2 or width below 1.
@@ -39,56 +40,28 @@ class FullyConnected(Network):
         problem: Any,
         depth: int,
         width: int | None = None,
-        weights: type[Weights] | WeightsFactory = FullPrecision,
+        weights: type[Weights] | WeightsFactory | Mapping[str, Weights] = FullPrecision,
         *,
         skip: bool = False,
         seed: int = 0,
+        biases: Mapping[str, Array] | None = None,
     ) -> None:
         A = problem if isinstance(problem, LinearOperator) else problem.operator
         m, n = A.shape
         width = n if width is None else width
         if depth < 2 or width < 1:
             raise ValueError(f"FullyConnected: expected depth >= 2 and width >= 1, got {depth} and {width}")
-        random = np.random.RandomState(seed)
-        factory = weights.for_map if isinstance(weights, type) else weights
-        maps = {}
-        for name, (count, rows, columns) in _sizes(m, n, width, depth).items():
-            matrices = random.standard_normal((count, rows, columns)) * np.sqrt(2.0 / columns)
-            if skip and name == "hidden":
-                matrices = matrices / np.sqrt(depth)  # keeps the sum of K branches of the size of one
-            start = Dense(jnp.asarray(matrices[0], jnp.float32))
-            built = factory(LinearMap(start, Full(rows, columns)), start, count)
-            maps[name] = built.rebuild(jnp.asarray(matrices, jnp.float32))
-        biases = {"bias_first": jnp.zeros((1, width)), "bias_hidden": jnp.zeros((depth - 2, width))}
-        self._assemble(A, depth, width, skip, maps, biases)
-
-    def _assemble(
-        self, A: LinearOperator, depth: int, width: int, skip: bool, maps: Mapping[str, Weights], biases: Mapping[str, Array]
-    ) -> None:
+        if biases is None:
+            biases = {"bias_first": jnp.zeros((1, width)), "bias_hidden": jnp.zeros((depth - 2, width))}
         self.physics = Physics(A)
         self.depth, self.width, self.skip = depth, width, skip
+        maps = weights if isinstance(weights, Mapping) else _random_maps(weights, m, n, width, depth, skip, seed)
         self.maps = nnx.Dict(dict(maps))
-        self.scalars = nnx.Dict({name: ScalarParam(bias) for name, bias in biases.items()})
-
-    @classmethod
-    def assemble(
-        cls, A: LinearOperator, maps: Mapping[str, Weights], biases: Mapping[str, Array], *, skip: bool
-    ) -> FullyConnected:
-        """A network from its parts."""
-        net = object.__new__(cls)
-        nnx.Module.__init__(net)
-        depth = biases["bias_hidden"].shape[0] + 2
-        net._assemble(A, depth, biases["bias_first"].shape[-1], skip, maps, biases)
-        return net
+        self.scalars = nnx.Dict({name: ScalarParam(jnp.array(bias, jnp.float32)) for name, bias in biases.items()})
 
     def with_maps(self, maps: Mapping[str, Weights]) -> FullyConnected:
-        biases = {name: jnp.array(variable[...]) for name, variable in self.scalars.items()}
-        return FullyConnected.assemble(self.operator, maps, biases, skip=self.skip)
-
-    def linear_maps(self) -> dict[str, LinearMap]:
-        """Shapes of the maps (their physics value is immaterial: there is none)."""
-        m, n = self.operator.shape
-        return linear_maps(m, n, self.width, self.depth)
+        biases = {name: variable[...] for name, variable in self.scalars.items()}
+        return FullyConnected(self.operator, self.depth, self.width, maps, skip=self.skip, biases=biases)
 
     def uses(self, name: str) -> int:
         return self.depth - 2 if name == "hidden" else 1
@@ -131,3 +104,18 @@ def linear_maps(m: int, n: int, width: int, depth: int) -> dict[str, LinearMap]:
         name: LinearMap(Dense(jnp.zeros((rows, columns))), Full(rows, columns))
         for name, (_, rows, columns) in _sizes(m, n, width, depth).items()
     }
+
+
+def _random_maps(
+    weights: type[Weights] | WeightsFactory, m: int, n: int, width: int, depth: int, skip: bool, seed: int
+) -> dict[str, Weights]:
+    random = np.random.RandomState(seed)
+    factory = weights.for_map if isinstance(weights, type) else weights
+    maps = {}
+    for name, (count, rows, columns) in _sizes(m, n, width, depth).items():
+        matrices = random.standard_normal((count, rows, columns)) * np.sqrt(2.0 / columns)
+        if skip and name == "hidden":
+            matrices = matrices / np.sqrt(depth)  # keeps the sum of K branches of the size of one
+        start = Dense(jnp.asarray(matrices[0], jnp.float32))
+        maps[name] = factory(LinearMap(start, Full(rows, columns)), start, count).rebuild(jnp.asarray(matrices))
+    return maps

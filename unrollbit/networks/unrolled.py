@@ -30,8 +30,10 @@ class Unrolled(Network):
         depth: number of layers K.
         weights: a weight format (``OneBit``, ``FullPrecision``, ``Fixed``), a factory
             ``(map, physics, copies) -> Weights`` such as ``partial(OneBit.for_map, scale="row")``, or a mapping from map names
-            to either.
+            to either or to weights objects.
         distinct: number of distinct matrices: K (untied, the default), 1 (tied) or any c (layer k uses matrix k mod c).
+        scalars: raw scalars by name, (K, ...); None: the algorithm's initial values.
+        packed: run on packed bits only (networks read from a file).
 
     Raises:
         ValueError: depth or distinct out of range, a map without weights, weights of a wrong shape.
@@ -56,6 +58,8 @@ class Unrolled(Network):
         weights: type[Weights] | WeightsFactory | Mapping[str, Any] = OneBit,
         *,
         distinct: int | None = None,
+        scalars: Mapping[str, Array] | None = None,
+        packed: bool = False,
     ) -> None:
         A = problem if isinstance(problem, LinearOperator) else getattr(problem, "operator", None)
         if not isinstance(A, LinearOperator):
@@ -65,57 +69,22 @@ class Unrolled(Network):
         copies = depth if distinct is None else distinct
         if not 1 <= copies <= depth:
             raise ValueError(f"distinct: expected a number of matrices in [1, {depth}], got {distinct}")
-        maps = {
-            name: _build(name, linear_map, weights, A, copies) for name, linear_map in algorithm.maps(A).items()
-        }
-        specs = algorithm.scalars(A)
-        scalars = {
-            name: jnp.asarray(spec.raw(spec.initial_values(depth)), jnp.float32) for name, spec in specs.items()
-        }
-        self._assemble(algorithm, A, depth, maps, scalars, {name: spec.constraint for name, spec in specs.items()})
-
-    def _assemble(
-        self,
-        algorithm: Algorithm,
-        A: LinearOperator,
-        depth: int,
-        maps: Mapping[str, Weights],
-        raw_scalars: Mapping[str, Array],
-        constraints: Mapping[str, Any],
-        packed: bool = False,
-    ) -> None:
+        linear_maps, specs = algorithm.maps(A), algorithm.scalars(A)
+        if scalars is None:
+            scalars = {name: jnp.asarray(spec.raw(spec.initial_values(depth))) for name, spec in specs.items()}
         self.algorithm = algorithm
         self.depth = depth
         self.packed = packed  # runs on packed bits (read from a file): nothing is expanded to floats
         self.physics = Physics(A)
-        self.maps = nnx.Dict(dict(maps))
-        self.scalars = nnx.Dict({name: ScalarParam(raw) for name, raw in raw_scalars.items()})
-        self.constraints = tuple(sorted(constraints.items()))
-        self.transposed = tuple(name for name, linear_map in algorithm.maps(A).items() if linear_map.transposed)
-
-    @classmethod
-    def assemble(
-        cls,
-        algorithm: Algorithm,
-        A: LinearOperator,
-        maps: Mapping[str, Weights],
-        raw_scalars: Mapping[str, Array],
-        *,
-        packed: bool = False,
-    ) -> Unrolled:
-        """A network from its parts: weights objects by map name and raw scalars ``(K, ...)`` by name."""
-        net = object.__new__(cls)
-        nnx.Module.__init__(net)
-        specs = algorithm.scalars(A)
-        depth = next(iter(raw_scalars.values())).shape[0]
-        constraints = {name: spec.constraint for name, spec in specs.items()}
-        net._assemble(algorithm, A, depth, maps, raw_scalars, constraints, packed)
-        return net
+        self.maps = nnx.Dict({name: _build(name, lm, weights, A, copies) for name, lm in linear_maps.items()})
+        self.scalars = nnx.Dict({name: ScalarParam(jnp.array(scalars[name], jnp.float32)) for name in specs})
+        self.constraints = tuple((name, spec.constraint) for name, spec in specs.items())
+        self.transposed = tuple(name for name, linear_map in linear_maps.items() if linear_map.transposed)
 
     def with_maps(self, maps: Mapping[str, Weights]) -> Unrolled:
         """The same network (same scalars, copied) around other weights objects."""
-        raw = {name: jnp.array(variable[...]) for name, variable in self.scalars.items()}
-        return Unrolled.assemble(self.algorithm, self.operator, maps, raw)
+        raw = {name: variable[...] for name, variable in self.scalars.items()}
+        return Unrolled(self.algorithm, self.operator, self.depth, maps, scalars=raw)
 
     def uses(self, name: str) -> int:
         return self.depth

@@ -90,7 +90,7 @@ class LinearOperator(abc.ABC):
 
     def dense(self) -> Float[Array, "m n"]:
         """The matrix ``A`` (for small operators, oracles and initial values; matrix-free code never calls it)."""
-        return self._apply(jnp.eye(self.shape[1])).T
+        return _run(self, jnp.eye(self.shape[1])).T
 
     def mask(self) -> Structure:
         """The structural non-zeros of ``A``, as an object that stores only the structure."""
@@ -116,7 +116,7 @@ class LinearOperator(abc.ABC):
     @staticmethod
     def from_spec(spec: Spec) -> LinearOperator:
         """Rebuild an operator from ``to_spec()``. Raises ``ValueError`` for an unknown kind or a bad field."""
-        kind = spec.get("kind")
+        kind = spec.get("kind") if isinstance(spec, dict) else spec
         if not isinstance(kind, str) or kind not in LinearOperator.kinds:
             known = ", ".join(sorted(LinearOperator.kinds))
             raise ValueError(f"unknown operator kind {kind!r}; expected one of: {known}")
@@ -131,9 +131,14 @@ class LinearOperator(abc.ABC):
         """``A p`` summed in 8 groups for a fixed +-1 vector ``p``: distinguishes operators, survives rounding."""
         m, n = self.shape
         probe = np.random.RandomState(20250212).choice(np.array([-1.0, 1.0], np.float32), size=n)
-        image = np.asarray(self(jnp.asarray(probe)), np.float64)
+        image = np.asarray(_run(self, jnp.asarray(probe)), np.float64)
         weights = np.cos(np.arange(m))  # so that a permutation of rows is seen
         return [float(v) for v in np.add.reduceat(image * weights, np.unique(np.linspace(0, m, 9).astype(int)[:-1]))]
+
+
+@jax.jit
+def _run(operator: LinearOperator, x: Array) -> Array:
+    return operator._apply(x)
 
 
 def check_last_axis(x: Array, size: int, what: str, letter: str) -> Array:
@@ -193,10 +198,7 @@ def transpose_of(apply: Callable[[Array], Array], n: int, y: Array, dtype: Any =
 def power_iteration(operator: LinearOperator, iterations: int = 200) -> Norm:
     """Lower estimate of ``||A||`` by power iteration on ``A^T A``; flagged ``exact=False``."""
     start = np.random.RandomState(0).standard_normal(operator.shape[1])
-    dtype = jnp.result_type(
-        jnp.float32, *(x for x in jax.tree.leaves(operator) if jnp.issubdtype(x.dtype, jnp.floating))
-    )
-    v = jnp.asarray(start / math.sqrt(float(start @ start)), dtype)
+    v = jnp.asarray(start / math.sqrt(float(start @ start)))  # default precision: float64 under jax.enable_x64
 
     def body(_: int | Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
         v, _ = carry

@@ -94,7 +94,7 @@ class Structure(abc.ABC):
     @staticmethod
     def from_spec(spec: dict[str, Any]) -> Structure:
         """Rebuild from ``to_spec()``; raises ``ValueError`` for anything else."""
-        kind = spec.get("kind")
+        kind = spec.get("kind") if isinstance(spec, dict) else spec
         if not isinstance(kind, str) or kind not in Structure.kinds:
             raise ValueError(f"unknown mask structure {kind!r}; expected one of {sorted(Structure.kinds)}")
         fields = {k: tuple(v) if isinstance(v, list) else v for k, v in spec.items() if k != "kind"}

@@ -23,7 +23,8 @@ class BernoulliGaussian(Shrinkage):
 
     exact where ``a = 1``, ``kappa = log((1 - p)/p)``; p is ``sparsity`` (the share of non-zeros), v is ``variance``.
 
-    Scalars: ``gain`` (a > 0, starts at 1), ``log_odds`` (kappa, free), ``noise`` (sigma > 0, starts at ``noise``).
+    Scalars: ``gain`` (a > 0, starts at 1), ``log_odds`` (kappa, free), ``noise`` (sigma > 0, starts at ``noise``), and with
+    ``learn_variance`` also ``variance`` (v > 0), for signals whose size is not known.
 
     Source: Bayesian AMP, Donoho, Maleki and Montanari, IEEE Inf. Theory Workshop (2010); Borgerding, Schniter and
     Rangan, "AMP-inspired deep networks for sparse linear inverse problems", IEEE Trans. Signal Process. 65 (2017).
@@ -38,6 +39,7 @@ class BernoulliGaussian(Shrinkage):
     sparsity: float = 0.1
     variance: float = 1.0
     noise: float = 1.3
+    learn_variance: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.sparsity < 1:
@@ -48,7 +50,9 @@ class BernoulliGaussian(Shrinkage):
             raise ValueError(f"BernoulliGaussian: noise must be positive and finite, got {self.noise}")
 
     def scalars(self, weight: float) -> dict[str, ScalarSpec]:
+        variance = {"variance": ScalarSpec(self.variance, "positive")} if self.learn_variance else {}
         return {
+            **variance,
             "gain": ScalarSpec(1.0, "positive"),
             "log_odds": ScalarSpec(math.log((1 - self.sparsity) / self.sparsity), "free"),
             "noise": ScalarSpec(self.noise, "positive"),
@@ -56,8 +60,9 @@ class BernoulliGaussian(Shrinkage):
 
     def __call__(self, u: Float[Array, "*batch n"], scalars: Scalars, tau: Array | float) -> Float[Array, "*batch n"]:
         t = jnp.maximum(jnp.asarray(scalars["noise"] * tau, jnp.result_type(u, jnp.float32)), SMALLEST_TAU)
-        wiener = 1 / (1 + t**2 / self.variance)
+        variance = scalars["variance"] if self.learn_variance else self.variance
+        wiener = 1 / (1 + t**2 / variance)
         ratio = jnp.clip(u / t, -_LARGEST_RATIO, _LARGEST_RATIO)
         evidence = scalars["gain"] * wiener * ratio**2 / 2
-        non_zero = jax.nn.sigmoid(evidence - scalars["log_odds"] - jnp.log1p(self.variance / t**2) / 2)
+        non_zero = jax.nn.sigmoid(evidence - scalars["log_odds"] - jnp.log1p(variance / t**2) / 2)
         return (u * wiener * non_zero).astype(u.dtype)

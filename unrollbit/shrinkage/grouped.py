@@ -80,7 +80,8 @@ class Grouped(Shrinkage):
         if u.shape[-1] != len(self.groups):
             raise ValueError(f"Grouped: expected {len(self.groups)} unknowns on the last axis, got shape {u.shape}")
         groups = np.asarray(self.groups, np.int32)
-        return self.shrinkage(u, {name: value[groups] for name, value in scalars.items()}, tau)
+        own = {name: scalars[name][groups] for name in self.shrinkage.scalars(1.0)}  # the algorithm's own are not grouped
+        return self.shrinkage(u, own, tau)
 
     def penalty(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch"] | None:
         """That of ``shrinkage`` where all groups start with the same weight, else None."""

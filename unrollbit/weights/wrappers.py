@@ -7,7 +7,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
 from jaxtyping import Array
 
 from unrollbit.algorithms.base import LinearMap
@@ -23,15 +22,22 @@ class Normalised(Weights):
     The scale-free form of the constraint ``w_j^T a_j = 1`` of ALISTA (Liu et al. 2019). Wraps any weight format.
     """
 
-    def __init__(self, inner: Weights, physics: LinearOperator, *, frozen: bool = False) -> None:
+    def __init__(self, inner: Weights, reference: Array | None, diagonals: Array | None = None) -> None:
+        """``reference``: A as the core of the structure (dense for unstructured formats); or the ``diagonals`` (copies, n)."""
         self.inner = inner
         self.structure, self.copies = inner.structure, inner.copies
+        self.reference = None if reference is None else Physics(reference)
+        self.diagonals = None if diagonals is None else Physics(diagonals)
+
+    @classmethod
+    def around(cls, inner: Weights, physics: LinearOperator, *, frozen: bool = False) -> Normalised:
+        """Normalise with the physics ``A``; ``frozen`` weights get their diagonals computed once."""
         dense = physics.dense()
-        structured = isinstance(inner.layer(0), Structured)
-        reference = inner.structure.gather(dense) if structured else dense
-        products = [column_products(inner.layer(k), reference) for k in range(inner.copies if frozen else 0)]
-        self.diagonals = Physics(_reciprocal(jnp.stack(products))) if frozen else None
-        self.reference = None if frozen else Physics(reference)
+        reference = inner.structure.gather(dense) if isinstance(inner.layer(0), Structured) else dense
+        if not frozen:
+            return cls(inner, reference)
+        products = [column_products(inner.layer(k), reference) for k in range(inner.copies)]
+        return cls(inner, None, _reciprocal(jnp.stack(products)))
 
     @classmethod
     def for_map(
@@ -39,7 +45,7 @@ class Normalised(Weights):
     ) -> Normalised:
         if not linear_map.transposed:
             raise ValueError("Normalised: only maps of the shape of A, applied as W^T, have columns to normalise")
-        return cls(inner(linear_map, physics, copies, **options), physics)
+        return cls.around(inner(linear_map, physics, copies, **options), physics)
 
     def prepare(self) -> Any:
         return self.inner.prepare(), None if self.diagonals is None else self.diagonals[...]
@@ -73,25 +79,22 @@ class Normalised(Weights):
         cls, spec: dict[str, Any], arrays: Arrays, linear_map: LinearMap, physics: LinearOperator, frozen: bool
     ) -> Weights:
         inner = Weights.unpack(PackedWeights(spec["inner"], arrays), linear_map, physics, frozen=frozen)
-        return cls(inner, physics, frozen=frozen)
+        return cls.around(inner, physics, frozen=frozen)
 
     def rebuild(self, matrices: Array) -> Weights:
-        return self._around(self.inner.rebuild(matrices))
+        return self._with(self.inner.rebuild(matrices))
 
     def unquantised(self) -> Weights:
-        return self._around(self.inner.unquantised())
+        return self._with(self.inner.unquantised())
 
     def quantised_from(self, trained: Weights) -> Weights:
         assert isinstance(trained, Normalised)
-        return self._around(self.inner.quantised_from(trained.inner))
+        return self._with(self.inner.quantised_from(trained.inner))
 
-    def _around(self, inner: Weights) -> Normalised:
+    def _with(self, inner: Weights) -> Normalised:
         """The same normalisation around other weights of the same structure."""
-        other = object.__new__(Normalised)
-        nnx.Module.__init__(other)
-        other.inner, other.structure, other.copies = inner, inner.structure, inner.copies
-        other.diagonals, other.reference = self.diagonals, self.reference
-        return other
+        held = (self.reference, self.diagonals)
+        return Normalised(inner, *(None if variable is None else variable[...] for variable in held))
 
 
 class Transformed(Weights):

@@ -1,0 +1,59 @@
+# Every target makes .venv and installs what it needs; a stamp file per set of extras makes the second run quick.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+PYTEST_ARGS ?=
+
+# Two workers: one thread each, or they fight over the cores.
+WORKERS ?= 2
+ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
+	XLA_FLAGS="$(XLA_FLAGS) --xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+
+.PHONY: help demo test slow lint format clean
+
+help:
+	@echo "make demo    train and measure one-bit networks on synthetic and real signals -> runs/demo (minutes)"
+	@echo "make test    the test suite, without the tests marked slow"
+	@echo "make slow    the tests marked slow"
+	@echo "make lint    ruff and pyright"
+	@echo "make format  let ruff fix and format the sources"
+	@echo "make clean   remove .venv, builds and caches (runs/ stays)"
+
+demo: $(VENV)/.demo
+	$(BIN)/unrollbit demo --out runs/demo
+
+test: $(VENV)/.test
+	$(ONE_THREAD) $(BIN)/pytest -n $(WORKERS) $(PYTEST_ARGS)
+
+slow: $(VENV)/.test
+	$(BIN)/pytest -m slow $(PYTEST_ARGS)
+
+lint: $(VENV)/.lint
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+format: $(VENV)/.lint
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "unrollbit needs Python >= 3.11, but $(PYTHON) is $$($(PYTHON) --version 2>&1);" \
+			"name another one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.demo: EXTRAS := data
+$(VENV)/.test: EXTRAS := data,test
+$(VENV)/.lint: EXTRAS := data,test,dev
+
+$(VENV)/.demo $(VENV)/.test $(VENV)/.lint: pyproject.toml $(VENV)/.made
+	$(PIP) install --quiet --editable ".[$(EXTRAS)]"
+	@touch $@

@@ -1,0 +1,150 @@
+"""Bits per link, counted honestly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from unrollbit.networks import Network
+
+DEFINITIONS = {
+    "links": "scalar multiplications of the learned maps in the dense network of the same widths and depth",
+    "active_links": "links without structural zeros",
+    "stored_weights": "stored matrix entries: tied ones once, each sign plane on its own",
+    "weight_bits": "bits of stored matrix entries: 1 a sign, 32 a float",
+    "scale_bits": "scales, step sizes, thresholds and all other learned scalars, at their stored width",
+    "mask_bits": "irregular masks: the cheaper of a bitmap and an index list; 0 for declared structure",
+    "physics_bits": "an operator that no seed or formula regenerates",
+    "resident_bits": "all linear maps in memory while the network runs, the physics included",
+    "file_bits": "8 x size of the file",
+    "bits_per_link": "(weight + scale + mask) / links",
+    "bits_per_active_link": "(weight + scale + mask) / active links",
+    "bits_per_stored_weight": "(weight + scale + mask) / stored weights",
+    "resident_bits_per_link": "resident bits / links",
+    "file_bits_per_link": "file bits / links",
+}
+
+
+@dataclass(frozen=True)
+class MapBits:
+    """The counts of one linear map, all layers together; see ``DEFINITIONS``."""
+
+    links: int
+    active_links: int
+    stored_weights: int
+    weight_bits: int
+    scale_bits: int
+    mask_bits: int
+    resident_bits: int
+
+
+@dataclass(frozen=True)
+class BitReport:
+    """Result of ``count_bits``. Rates follow from the counts; every figure's definition is in ``DEFINITIONS``.
+
+    Rates are None where their denominator is 0 (no stored weights, say) or the file is not written yet.
+    """
+
+    maps: Mapping[str, MapBits]
+    scalar_bits: int
+    physics_bits: int
+    physics_resident_bits: int
+    file_bits: int | None = None
+
+    def _sum(self, name: str) -> int:
+        return sum(getattr(counts, name) for counts in self.maps.values())
+
+    @property
+    def links(self) -> int:
+        return self._sum("links")
+
+    @property
+    def active_links(self) -> int:
+        return self._sum("active_links")
+
+    @property
+    def stored_weights(self) -> int:
+        return self._sum("stored_weights")
+
+    @property
+    def weight_bits(self) -> int:
+        return self._sum("weight_bits")
+
+    @property
+    def scale_bits(self) -> int:
+        return self._sum("scale_bits") + self.scalar_bits
+
+    @property
+    def mask_bits(self) -> int:
+        return self._sum("mask_bits")
+
+    @property
+    def resident_bits(self) -> int:
+        return self._sum("resident_bits") + self.physics_resident_bits
+
+    @property
+    def _stored(self) -> int:
+        return self.weight_bits + self.scale_bits + self.mask_bits
+
+    @property
+    def bits_per_link(self) -> float | None:
+        return _rate(self._stored, self.links)
+
+    @property
+    def bits_per_active_link(self) -> float | None:
+        return _rate(self._stored, self.active_links)
+
+    @property
+    def bits_per_stored_weight(self) -> float | None:
+        return _rate(self._stored, self.stored_weights)
+
+    @property
+    def resident_bits_per_link(self) -> float | None:
+        return _rate(self.resident_bits, self.links)
+
+    @property
+    def file_bits_per_link(self) -> float | None:
+        return _rate(self.file_bits, self.links)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every figure by its name, the counts of each map under ``maps``, and the definitions; JSON-able."""
+        figures = {name: getattr(self, name) for name in DEFINITIONS}
+        by_map = {name: asdict(counts) for name, counts in self.maps.items()}
+        return {**figures, "maps": by_map, "scalar_bits": self.scalar_bits, "definitions": DEFINITIONS}
+
+
+def count_bits(net: Network, *, file_bits: int | None = None) -> BitReport:
+    """Count the bits of a network by formula; ``file_bits`` comes from its file (``pack(net).save`` fills it in).
+
+    A *link* is one scalar multiplication of a learned linear map in the dense network of the same widths and depth:
+    structural zeros are links, and each layer of a tied network has its own.
+
+    Example:
+        >>> from unrollbit import AMP, Unrolled
+        >>> from unrollbit.operators import gaussian
+        >>> report = count_bits(Unrolled(AMP(), gaussian(32, 64), depth=4))
+        >>> report.links, report.weight_bits, round(report.bits_per_link, 3)
+        (8192, 8192, 1.109)
+    """
+    maps = {}
+    for name, weights in net.maps.items():
+        m, n = weights.shape
+        uses = net.uses(name)
+        maps[name] = MapBits(
+            links=m * n * uses,
+            active_links=weights.structure.size * uses,
+            stored_weights=weights.stored_weights(),
+            weight_bits=weights.weight_bits(),
+            scale_bits=weights.scale_bits(),
+            mask_bits=weights.structure.mask_bits if weights.stored_weights() else 0,
+            resident_bits=weights.resident_bits(),
+        )
+    A = net.operator
+    scalars = sum(32 * raw[...].size for raw in net.scalars.values())
+    held = A.resident_bits() if net.needs_physics else 0
+    return BitReport(maps, scalars, A.physics_bits(), held, file_bits)
+
+
+def _rate(bits: int | None, count: int) -> float | None:
+    return None if bits is None or count == 0 else bits / count

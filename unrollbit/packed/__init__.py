@@ -1,0 +1,5 @@
+"""Packed networks: files of the size that the bit count promises, which run from their bits."""
+
+from unrollbit.packed.network import PackedNetwork, load, pack
+
+__all__ = ["PackedNetwork", "load", "pack"]
