@@ -22,17 +22,17 @@ from unrollbit.problems.samples import DrawsFromSamples, Samples, draw_rows, mea
 
 
 @register_problem("operator", "samples", "measurements")
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class ArrayProblem(DrawsFromSamples, Problem):
     """``y = A x`` with given rows of ``x``, and given ``y`` or measurements made by ``A`` plus noise.
 
-    Made by ``ArrayProblem.create`` (or ``Problem.from_arrays``), which shuffles the rows by a seed and splits them into
+    Made by ``ArrayProblem`` (or ``Problem.from_arrays``), which shuffles the rows by a seed and splits them into
     three disjoint subsets.
 
     Example:
         >>> import numpy as np, jax
         >>> rng = np.random.RandomState(0)
-        >>> problem = ArrayProblem.create(rng.randn(8, 16), rng.randn(100, 16), snr_db=30)
+        >>> problem = ArrayProblem(rng.randn(8, 16), rng.randn(100, 16), snr_db=30)
         >>> x, y = problem.split("test").all()
         >>> x.shape, y.shape
         ((10, 16), (10, 8))
@@ -47,9 +47,8 @@ class ArrayProblem(DrawsFromSamples, Problem):
     sources: tuple[tuple[str, str], ...] | None
     subset: Subset = "train"
 
-    @classmethod
-    def create(
-        cls,
+    def __init__(
+        self,
         matrix: Any = None,
         signals: Any = None,
         measurements: Any = None,
@@ -58,7 +57,7 @@ class ArrayProblem(DrawsFromSamples, Problem):
         fractions: Sequence[float] = (0.8, 0.1, 0.1),
         folder: str | os.PathLike[str] | None = None,
         inline: bool = False,
-    ) -> Self:
+    ) -> None:
         """Check the arrays and split their rows.
 
         Args:
@@ -96,7 +95,7 @@ class ArrayProblem(DrawsFromSamples, Problem):
             raise ValueError("snr_db: given measurements have their noise already; leave one of the two out")
         seed, shares = checked_seed(seed), _checked_fractions(fractions)
         parts = _shuffled_parts(len(x), shares, seed)
-        return cls(
+        self._set(
             operator,
             _subsets(x, parts),
             None if y is None else _subsets(y, parts),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self, get_args
 
@@ -45,10 +46,17 @@ class Problem(abc.ABC):
     def to_spec(self) -> dict[str, Any]:
         """``{"kind": class name, **constructor arguments}``, JSON-able: mirrors the TOML of ``unrollbit train``."""
 
-    @classmethod
-    @abc.abstractmethod
-    def create(cls, **arguments: Any) -> Self:
-        """The public constructor: checks every argument and draws the physics."""
+    def _set(self, *values: Any) -> None:
+        """Fill the fields in their order; constructors end with it, since they take recipes rather than fields."""
+        for field, value in zip(dataclasses.fields(self), values, strict=False):  # pyright: ignore[reportArgumentType]
+            object.__setattr__(self, field.name, value)
+
+    def _with(self, **changes: Any) -> Self:
+        """A copy with other fields."""
+        other = object.__new__(type(self))
+        for name, value in {**self.__dict__, **changes}.items():
+            object.__setattr__(other, name, value)
+        return other
 
     @staticmethod
     def from_spec(spec: Mapping[str, Any]) -> Problem:
@@ -58,16 +66,16 @@ class Problem(abc.ABC):
         if kind not in Problem.kinds:
             raise ValueError(f"unknown problem kind {kind!r}; expected one of {sorted(Problem.kinds)}")
         try:
-            return Problem.kinds[kind].create(**arguments)
+            return Problem.kinds[kind](**arguments)
         except TypeError as error:
             raise ValueError(f"problem {kind}: {error}") from error
 
     @staticmethod
     def from_arrays(operator: Any, x: Any, y: Any = None, **options: Any) -> Problem:
-        """A user's own physics and signals; see ``unrollbit.problems.ArrayProblem.create``."""
+        """A user's own physics and signals; see ``unrollbit.problems.ArrayProblem``."""
         from unrollbit.problems.arrays import ArrayProblem
 
-        return ArrayProblem.create(operator, x, y, **options)  # pyright: ignore[reportReturnType]  (linked folder)
+        return ArrayProblem(operator, x, y, **options)  # pyright: ignore[reportReturnType]  (linked folder)
 
     def all(self) -> tuple[Array, Array] | None:
         """Every pair of this subset, or None where signals are drawn from a distribution."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 import jax
@@ -20,16 +20,16 @@ _BLOCKS = {"gaussian": gaussian_blocks, "rademacher": rademacher_blocks, "hadama
 
 
 @register_problem("operator")
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class BlockSparseRecovery(Problem):
     """``y_b = A_b x_b + noise`` for ``b = 1..blocks``: a block-diagonal ``A`` and Bernoulli-Gaussian ``x``.
 
     The unknowns of block ``b`` are measured by block ``b`` alone, so ``A`` has ``1 / blocks`` of its entries, and a
-    network that knows this structure stores only those. Made by ``BlockSparseRecovery.create``.
+    network that knows this structure stores only those.
 
     Example:
         >>> import jax
-        >>> problem = BlockSparseRecovery.create(blocks=4, m=8, n=16)
+        >>> problem = BlockSparseRecovery(blocks=4, m=8, n=16)
         >>> x, y = problem.sample(jax.random.key(0), 5)
         >>> x.shape, y.shape
         ((5, 64), (5, 32))
@@ -44,9 +44,8 @@ class BlockSparseRecovery(Problem):
     seed: int
     subset: Subset = "train"
 
-    @classmethod
-    def create(
-        cls,
+    def __init__(
+        self,
         blocks: int = 8,
         m: int = 32,
         n: int = 64,
@@ -54,7 +53,7 @@ class BlockSparseRecovery(Problem):
         snr_db: float | None = None,
         matrix: BlockMatrix = "gaussian",
         seed: int = 0,
-    ) -> Self:
+    ) -> None:
         """Draw the blocks from ``seed``; no two are alike.
 
         Args:
@@ -72,7 +71,7 @@ class BlockSparseRecovery(Problem):
         if matrix not in _BLOCKS:
             raise ValueError(f"matrix: expected one of {sorted(_BLOCKS)}, got {matrix!r}")
         seed = checked_seed(seed)
-        return cls(_BLOCKS[matrix](*sizes, seed), fraction("sparsity", sparsity), checked_snr(snr_db), matrix, seed)
+        self._set(_BLOCKS[matrix](*sizes, seed), fraction("sparsity", sparsity), checked_snr(snr_db), matrix, seed)
 
     def sample(self, key: Array, batch: int) -> tuple[Float[Array, "batch n"], Float[Array, "batch m"]]:
         signal_key, noise_key = jax.random.split(subset_key(key, self.subset))
@@ -80,7 +79,7 @@ class BlockSparseRecovery(Problem):
         return x, add_gaussian_noise(noise_key, self.operator(x), self.snr_db)
 
     def split(self, name: Subset) -> Self:
-        return replace(self, subset=checked_subset(name))
+        return self._with(subset=checked_subset(name))
 
     def to_spec(self) -> dict[str, Any]:
         blocks, m, n = self.operator.mask().core_shape

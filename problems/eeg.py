@@ -51,17 +51,17 @@ def eeg_windows(subset: Subset) -> Float[np.ndarray, "count 128"]:
 
 
 @register_problem("operator", "samples")
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class EEGCompressiveRecovery(DrawsFromSamples, Problem):
     """``y = Phi Psi x + noise``: EEG windows ``Psi x`` of 128 instants, measured with a random ``Phi``.
 
     ``Psi`` is an orthonormal synthesis, ``x`` the coefficients. The subsets are separate stretches of time of all 4
     channels: instants 0-447 for training, 456-615 for validation, 624-799 for test, so none share a sample. Training
-    has all 1,284 windows, validation and test every fourth (36 and 52). Made by ``EEGCompressiveRecovery.create``.
+    has all 1,284 windows, validation and test every fourth (36 and 52).
 
     Example:
         >>> import jax
-        >>> problem = EEGCompressiveRecovery.create(ratio=0.25)
+        >>> problem = EEGCompressiveRecovery(ratio=0.25)
         >>> x, y = problem.sample(jax.random.key(0), 5)
         >>> x.shape, y.shape, problem.signal(x).shape
         ((5, 128), (5, 32), (5, 128))
@@ -77,16 +77,15 @@ class EEGCompressiveRecovery(DrawsFromSamples, Problem):
     seed: int
     subset: Subset = "train"
 
-    @classmethod
-    def create(
-        cls,
+    def __init__(
+        self,
         ratio: float = 0.5,
         transform: Transform = "wavelet",
         matrix: Literal["rademacher", "gaussian", "hadamard"] = "rademacher",
         wavelet: str = "db4",
         snr_db: float | None = None,
         seed: int = 0,
-    ) -> Self:
+    ) -> None:
         """Load the recording and draw the measurement from ``seed``.
 
         Args:
@@ -104,7 +103,7 @@ class EEGCompressiveRecovery(DrawsFromSamples, Problem):
         psi = synthesis(transform, (WINDOW,), wavelet)
         samples = coefficients(psi, [eeg_windows(subset) for subset in SUBSETS])
         snr_db = checked_snr(snr_db)
-        return cls(Composition.of(phi, psi), samples, ratio, transform, wavelet, matrix, snr_db, int(seed))
+        self._set(Composition.of(phi, psi), samples, ratio, transform, wavelet, matrix, snr_db, int(seed))
 
     def signal(self, x: Float[Array, "*batch 128"]) -> Float[Array, "*batch 128"]:
         """``Psi x``: standardised voltages."""

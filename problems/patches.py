@@ -36,18 +36,17 @@ def patches(subset: Subset, size: int) -> Float[np.ndarray, "count size*size"]:
 
 
 @register_problem("operator", "samples")
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class ImagePatchRecovery(DrawsFromSamples, Problem):
     """``y = Phi Psi x + noise``: patches ``p = 1/2 + Psi x`` of photographs, measured with +-1 patterns ``Phi``.
 
     ``Psi`` is an orthonormal 2-D synthesis, ``x`` the coefficients. A camera measures ``Phi p``; the known constant
     ``Phi 1/2`` is subtracted, the same for all patches, so the mean of a patch is an unknown like any other. Training,
-    validation and test have different images (``IMAGES``): 19,150, 925 and 1,528 patches of 16 x 16 pixels. Made by
-    ``ImagePatchRecovery.create``.
+    validation and test have different images (``IMAGES``): 19,150, 925 and 1,528 patches of 16 x 16 pixels.
 
     Example:
         >>> import jax
-        >>> problem = ImagePatchRecovery.create().split("test")
+        >>> problem = ImagePatchRecovery().split("test")
         >>> x, y = problem.sample(jax.random.key(0), 5)
         >>> x.shape, y.shape, problem.signal(x).shape
         ((5, 256), (5, 64), (5, 256))
@@ -67,9 +66,8 @@ class ImagePatchRecovery(DrawsFromSamples, Problem):
     seed: int
     subset: Subset = "train"
 
-    @classmethod
-    def create(
-        cls,
+    def __init__(
+        self,
         size: int = 16,
         ratio: float = 0.25,
         transform: Transform = "dct",
@@ -77,7 +75,7 @@ class ImagePatchRecovery(DrawsFromSamples, Problem):
         matrix: Literal["hadamard", "rademacher", "gaussian"] = "hadamard",
         snr_db: float | None = None,
         seed: int = 0,
-    ) -> Self:
+    ) -> None:
         """Cut the patches and draw the measurement from ``seed``.
 
         Args:
@@ -98,7 +96,7 @@ class ImagePatchRecovery(DrawsFromSamples, Problem):
         psi = synthesis(transform, (size, size), wavelet)
         samples = coefficients(psi, [patches(subset, size) - GREY for subset in SUBSETS])
         snr_db = checked_snr(snr_db)
-        return cls(Composition.of(phi, psi), samples, size, ratio, transform, wavelet, matrix, snr_db, int(seed))
+        self._set(Composition.of(phi, psi), samples, size, ratio, transform, wavelet, matrix, snr_db, int(seed))
 
     def signal(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
         """``1/2 + Psi x``: the flat pixels of patches, in [0, 1] for true ``x``."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 import jax
 
@@ -17,6 +17,17 @@ def register_problem(*data_fields: str) -> Callable[[type[T]], type[T]]:
     def register(cls: type[T]) -> type[T]:
         names = [field.name for field in dataclasses.fields(cls)]  # pyright: ignore[reportArgumentType]
         static = [name for name in names if name not in data_fields]
-        return jax.tree_util.register_dataclass(cls, data_fields=list(data_fields), meta_fields=static)
+
+        def flatten(problem: T) -> tuple[list[Any], tuple[Any, ...]]:
+            return [getattr(problem, name) for name in data_fields], tuple(getattr(problem, name) for name in static)
+
+        def unflatten(meta: tuple[Any, ...], data: Iterable[Any]) -> T:
+            problem = object.__new__(cls)  # the constructor would draw the physics again
+            for name, value in [*zip(static, meta, strict=True), *zip(data_fields, data, strict=True)]:
+                object.__setattr__(problem, name, value)
+            return problem
+
+        jax.tree_util.register_pytree_node(cls, flatten, unflatten)
+        return cls
 
     return register

@@ -46,7 +46,7 @@ class DrawsFromSamples:
 
     def split(self, name: Subset) -> Self:
         """The same problem drawing from another subset. Raises ``ValueError`` for an unknown name."""
-        return dataclasses.replace(self, subset=checked_subset(name))  # pyright: ignore[reportArgumentType, reportType]
+        return self._with(subset=checked_subset(name))  # pyright: ignore[reportAttributeAccessIssue]
 
     def _rows(self) -> Float[Array, "count n"]:
         return self.samples[SUBSETS.index(self.subset)]

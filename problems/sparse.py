@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 import jax
@@ -31,16 +31,16 @@ def bernoulli_gaussian(key: Array, shape: tuple[int, ...], sparsity: float) -> F
 
 
 @register_problem("operator")
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class SparseRecovery(Problem):
     """``y = A x + noise`` with Bernoulli-Gaussian ``x``: each entry is N(0, 1) with probability ``sparsity``, else 0.
 
-    Made by ``SparseRecovery.create``. The setting of Chen et al., "Learning to Optimize: A Primer and a Benchmark",
-    JMLR 2022, is ``create(256, 512, sparsity=0.1, snr_db=None, matrix="gaussian")``.
+    The setting of Chen et al., "Learning to Optimize: A Primer and a Benchmark",
+    JMLR 2022, is ``SparseRecovery(256, 512, sparsity=0.1, snr_db=None, matrix="gaussian")``.
 
     Example:
         >>> import jax
-        >>> problem = SparseRecovery.create(32, 64)
+        >>> problem = SparseRecovery(32, 64)
         >>> x, y = problem.split("test").sample(jax.random.key(0), 5)
         >>> x.shape, y.shape
         ((5, 64), (5, 32))
@@ -53,16 +53,15 @@ class SparseRecovery(Problem):
     seed: int
     subset: Subset = "train"
 
-    @classmethod
-    def create(
-        cls,
+    def __init__(
+        self,
         m: int = 256,
         n: int = 512,
         sparsity: float = 0.1,
         snr_db: float | None = None,
         matrix: Matrix = "gaussian",
         seed: int = 0,
-    ) -> Self:
+    ) -> None:
         """Draw the physics from ``seed``.
 
         Args:
@@ -78,7 +77,7 @@ class SparseRecovery(Problem):
         m, n = positive_int("m", m), positive_int("n", n)
         if matrix not in _MATRICES:
             raise ValueError(f"matrix: expected one of {sorted(_MATRICES)}, got {matrix!r}")
-        return cls(_MATRICES[matrix](m, n, seed), fraction("sparsity", sparsity), checked_snr(snr_db), matrix, seed)
+        self._set(_MATRICES[matrix](m, n, seed), fraction("sparsity", sparsity), checked_snr(snr_db), matrix, seed)
 
     def sample(self, key: Array, batch: int) -> tuple[Float[Array, "batch n"], Float[Array, "batch m"]]:
         signal_key, noise_key = jax.random.split(subset_key(key, self.subset))
@@ -86,7 +85,7 @@ class SparseRecovery(Problem):
         return x, add_gaussian_noise(noise_key, self.operator(x), self.snr_db)
 
     def split(self, name: Subset) -> Self:
-        return replace(self, subset=checked_subset(name))
+        return self._with(subset=checked_subset(name))
 
     def to_spec(self) -> dict[str, Any]:
         m, n = self.operator.shape

@@ -25,20 +25,20 @@ def rows_of(problem):
 
 
 def test_every_row_falls_into_one_subset():
-    rows = rows_of(ArrayProblem.create(A, X))
+    rows = rows_of(ArrayProblem(A, X))
     assert {subset: len(part) for subset, part in rows.items()} == {"train": 16, "validation": 2, "test": 2}
     stacked = np.concatenate(list(rows.values()))
     assert {row.tobytes() for row in stacked} == {row.tobytes() for row in X.astype(np.float32)}
 
 
 def test_seed_and_fractions_decide_the_split():
-    first, again = rows_of(ArrayProblem.create(A, X)), rows_of(ArrayProblem.create(A, X))
-    other = rows_of(ArrayProblem.create(A, X, seed=1))
+    first, again = rows_of(ArrayProblem(A, X)), rows_of(ArrayProblem(A, X))
+    other = rows_of(ArrayProblem(A, X, seed=1))
     np.testing.assert_array_equal(first["train"], again["train"])
     assert not np.array_equal(first["train"], other["train"])
-    half = rows_of(ArrayProblem.create(A, X, fractions=(0.5, 0.25, 0.25)))
+    half = rows_of(ArrayProblem(A, X, fractions=(0.5, 0.25, 0.25)))
     assert [len(part) for part in half.values()] == [10, 5, 5]
-    assert [len(part) for part in rows_of(ArrayProblem.create(A, X[:3])).values()] == [1, 1, 1]
+    assert [len(part) for part in rows_of(ArrayProblem(A, X[:3])).values()] == [1, 1, 1]
 
 
 def test_given_measurements_stay_with_their_signals():
@@ -57,32 +57,32 @@ def test_from_arrays_takes_operators_and_options():
 
 
 def test_integers_and_booleans_are_numbers():
-    problem = ArrayProblem.create(np.eye(6, dtype=int), X > 0)
+    problem = ArrayProblem(np.eye(6, dtype=int), X > 0)
     assert problem.all()[0].dtype == np.float32
 
 
 @pytest.mark.parametrize("measurements", [None, "y.npy"])
 def test_files_round_trip(folder, measurements):
-    problem = ArrayProblem.create("A.npy", "x.npy", measurements, folder=folder, fractions=[0.5, 0.25, 0.25])
+    problem = ArrayProblem("A.npy", "x.npy", measurements, folder=folder, fractions=[0.5, 0.25, 0.25])
     spec = json.loads(json.dumps(problem.to_spec()))
     assert spec["matrix"] == "A.npy"
     rebuilt = Problem.from_spec(spec)
     assert rebuilt.to_spec() == spec
     for a, b in zip(problem.split("test").all(), rebuilt.split("test").all(), strict=True):
         np.testing.assert_array_equal(a, b)
-    given = ArrayProblem.create(A, X, None if measurements is None else Y, fractions=(0.5, 0.25, 0.25))
+    given = ArrayProblem(A, X, None if measurements is None else Y, fractions=(0.5, 0.25, 0.25))
     np.testing.assert_array_equal(problem.all()[1], given.all()[1])
 
 
 def test_paths_are_relative_to_the_working_directory_without_a_folder(folder, monkeypatch):
     monkeypatch.chdir(folder)
-    problem = ArrayProblem.create("A.npy", folder / "x.npy")
+    problem = ArrayProblem("A.npy", folder / "x.npy")
     assert "folder" not in problem.to_spec()
     assert Problem.from_spec(problem.to_spec()).operator.shape == (4, 6)
 
 
 def test_arrays_in_memory_store_no_data_but_their_operator_can_be_rebuilt(folder):
-    problem = ArrayProblem.create(A, str(folder / "x.npy"), snr_db=20)
+    problem = ArrayProblem(A, str(folder / "x.npy"), snr_db=20)
     spec = json.loads(json.dumps(problem.to_spec()))
     assert spec == {"kind": "ArrayProblem", "inline": True, "snr_db": 20.0, "seed": 0, "fractions": [0.8, 0.1, 0.1]}
     with pytest.raises(ValueError, match=r"given in memory .* pass the files: matrix = 'A.npy', signals = 'x.npy'"):
@@ -126,7 +126,7 @@ WITH_NAN = np.where(np.arange(120).reshape(20, 6) == 7, np.nan, X)
 )
 def test_wrong_arrays_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
-        ArrayProblem.create(*arguments)
+        ArrayProblem(*arguments)
 
 
 def test_wrong_files_are_named(folder):
@@ -151,4 +151,4 @@ def test_wrong_files_are_named(folder):
         ("empty.npy", "signals: (expected a non-empty|.*not a .npy file)"),
     ):
         with pytest.raises(ValueError, match=f"signals: .*{message}" if "signals" not in message else message):
-            ArrayProblem.create("A.npy", name, folder=folder)
+            ArrayProblem("A.npy", name, folder=folder)

@@ -59,7 +59,7 @@ def test_standardisation_does_not_see_the_test_stretch(monkeypatch):
 
 @pytest.mark.parametrize("transform", TRANSFORMS)
 def test_transform_is_orthonormal_and_gives_back_the_windows(transform):
-    problem = EEGCompressiveRecovery.create(transform=transform).split("test")
+    problem = EEGCompressiveRecovery(transform=transform).split("test")
     x, _ = problem.all()
     windows = eeg_windows("test")
     np.testing.assert_allclose(problem.signal(x), windows, atol=1e-5)
@@ -70,7 +70,7 @@ def test_transform_is_orthonormal_and_gives_back_the_windows(transform):
 
 @pytest.mark.parametrize("transform", TRANSFORMS)
 def test_windows_are_compressible(transform):
-    x = np.asarray(EEGCompressiveRecovery.create(transform=transform).all()[0])
+    x = np.asarray(EEGCompressiveRecovery(transform=transform).all()[0])
     energy = np.sort(x**2, axis=1)[:, ::-1]
     assert energy[:, 32:].sum() < 0.06 * energy.sum()
 
@@ -78,7 +78,7 @@ def test_windows_are_compressible(transform):
 @pytest.mark.parametrize("matrix", ["rademacher", "gaussian", "hadamard"])
 @pytest.mark.parametrize("ratio", [0.5, 0.25])
 def test_physics(matrix, ratio):
-    problem = EEGCompressiveRecovery.create(ratio=ratio, matrix=matrix)
+    problem = EEGCompressiveRecovery(ratio=ratio, matrix=matrix)
     assert problem.operator.shape == (int(ratio * 128), 128)
     assert problem.operator.physics_bits() == 0
     x, y = problem.split("test").all()
@@ -87,11 +87,11 @@ def test_physics(matrix, ratio):
 
 def test_wrong_arguments_and_files_are_named(monkeypatch, tmp_path):
     with pytest.raises(ValueError, match="transform: expected 'dct' or 'wavelet', got 'fourier'"):
-        EEGCompressiveRecovery.create(transform="fourier")
+        EEGCompressiveRecovery(transform="fourier")
     with pytest.raises(ValueError, match="wavelet: expected one of db1"):
-        EEGCompressiveRecovery.create(transform="wavelet", wavelet="sym4")
+        EEGCompressiveRecovery(transform="wavelet", wavelet="sym4")
     with pytest.raises(ValueError, match=r"ratio: 0.001 of 128 samples leaves no measurement"):
-        EEGCompressiveRecovery.create(ratio=0.001)
+        EEGCompressiveRecovery(ratio=0.001)
     (tmp_path / "eeg.dat").write_bytes(b"1234567")
     monkeypatch.setattr("matplotlib.cbook.get_sample_data", lambda name, asfileobj: str(tmp_path / name))
     with pytest.raises(ValueError, match=r"eeg.dat: expected 800 x 4 float64 numbers, got 7 bytes"):

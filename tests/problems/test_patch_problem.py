@@ -14,7 +14,7 @@ from unrollbit.problems.transforms import transformed
 
 @pytest.fixture(scope="module")
 def problem():
-    return ImagePatchRecovery.create()
+    return ImagePatchRecovery()
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -43,7 +43,7 @@ def test_missing_images_are_named(monkeypatch, tmp_path):
     with monkeypatch.context() as patch:
         patch.setattr(importlib.util, "find_spec", lambda name: None)
         with pytest.raises(ModuleNotFoundError, match=r"pip install unrollbit\[data\]"):
-            ImagePatchRecovery.create()
+            ImagePatchRecovery()
 
 
 def test_tiles_reassemble_exactly():
@@ -88,7 +88,7 @@ def test_no_test_patch_looks_like_a_training_patch():
 
 @pytest.mark.parametrize(("transform", "wavelet"), [("dct", "db1"), ("wavelet", "db2")])
 def test_transform_is_orthonormal_and_gives_back_the_pixels(transform, wavelet):
-    problem = ImagePatchRecovery.create(transform=transform, wavelet=wavelet).split("test")
+    problem = ImagePatchRecovery(transform=transform, wavelet=wavelet).split("test")
     x, y = problem.all()
     pixels = patches("test", 16)
     assert y.shape == (1528, 64)
@@ -98,7 +98,7 @@ def test_transform_is_orthonormal_and_gives_back_the_pixels(transform, wavelet):
 
 @pytest.mark.parametrize("matrix", ["hadamard", "rademacher", "gaussian"])
 def test_physics_is_patterns_on_pixels(problem, matrix):
-    problem = problem if matrix == "hadamard" else ImagePatchRecovery.create(matrix=matrix)
+    problem = problem if matrix == "hadamard" else ImagePatchRecovery(matrix=matrix)
     assert problem.operator.shape == (64, 256)
     assert problem.operator.physics_bits() == 0
     patterns = np.asarray(problem.operator.outer.dense())
@@ -144,15 +144,15 @@ def test_metrics_add_psnr_and_ssim(problem):
 
 
 def test_other_sizes():
-    small = ImagePatchRecovery.create(size=8, ratio=0.5, transform="wavelet")
+    small = ImagePatchRecovery(size=8, ratio=0.5, transform="wavelet")
     assert small.operator.shape == (32, 64)
     x = small.samples[0][:4]
     assert "ssim" not in small.metrics(x, x)
     with pytest.raises(ValueError, match="size: expected a positive integer, got 0"):
-        ImagePatchRecovery.create(size=0)
+        ImagePatchRecovery(size=0)
     with pytest.raises(ValueError, match="power of two"):
-        ImagePatchRecovery.create(size=12)
+        ImagePatchRecovery(size=12)
     with pytest.raises(ValueError, match="levels need sides divisible by 2"):
-        ImagePatchRecovery.create(size=15, matrix="gaussian", transform="wavelet")
+        ImagePatchRecovery(size=15, matrix="gaussian", transform="wavelet")
     with pytest.raises(ValueError, match="wavelet: expected one of db1"):
-        ImagePatchRecovery.create(transform="wavelet", wavelet="haar")
+        ImagePatchRecovery(transform="wavelet", wavelet="haar")

@@ -25,11 +25,11 @@ from unrollbit.problems.transforms import transformed
 RNG = np.random.RandomState(0)
 A, X = RNG.randn(8, 16).astype(np.float32), RNG.randn(50, 16).astype(np.float32)
 MAKERS = {
-    "sparse": lambda **o: SparseRecovery.create(16, 32, **o),
-    "blocks": lambda **o: BlockSparseRecovery.create(4, 8, 16, **o),
-    "arrays": lambda **o: ArrayProblem.create(A, X, **o),
-    "eeg": lambda **o: EEGCompressiveRecovery.create(**o),
-    "patches": lambda **o: ImagePatchRecovery.create(**o),
+    "sparse": lambda **o: SparseRecovery(16, 32, **o),
+    "blocks": lambda **o: BlockSparseRecovery(4, 8, 16, **o),
+    "arrays": lambda **o: ArrayProblem(A, X, **o),
+    "eeg": lambda **o: EEGCompressiveRecovery(**o),
+    "patches": lambda **o: ImagePatchRecovery(**o),
 }
 KINDS = list(MAKERS)
 DATA = ["arrays", "eeg", "patches"]

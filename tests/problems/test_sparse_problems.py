@@ -22,13 +22,13 @@ def test_bernoulli_gaussian_statistics():
 
 @pytest.mark.parametrize("matrix", [*MATRICES, "ill-conditioned"])
 def test_sparse_physics_has_unit_columns(matrix):
-    problem = SparseRecovery.create(16, 32, matrix=matrix)
+    problem = SparseRecovery(16, 32, matrix=matrix)
     np.testing.assert_allclose(np.linalg.norm(problem.operator.dense(), axis=0), 1, rtol=1e-5)
 
 
 @pytest.mark.parametrize("matrix", MATRICES)
 def test_block_physics(matrix):
-    operator = BlockSparseRecovery.create(4, 8, 16, matrix=matrix).operator
+    operator = BlockSparseRecovery(4, 8, 16, matrix=matrix).operator
     assert operator.mask() == Blocks(4, 8, 16)
     assert operator.physics_bits() == 0
     core = np.asarray(operator.core)
@@ -44,12 +44,12 @@ def test_block_physics(matrix):
 
 
 def test_block_hadamard_rows_are_orthogonal():
-    core = np.asarray(BlockSparseRecovery.create(3, 8, 16, matrix="hadamard").operator.core)
+    core = np.asarray(BlockSparseRecovery(3, 8, 16, matrix="hadamard").operator.core)
     np.testing.assert_allclose(core @ core.swapaxes(1, 2), np.tile(2 * np.eye(8), (3, 1, 1)), atol=1e-6)
 
 
 def test_blocks_do_not_see_each_other():
-    operator = BlockSparseRecovery.create(4, 8, 16).operator
+    operator = BlockSparseRecovery(4, 8, 16).operator
     x = np.zeros(64, np.float32)
     x[16:32] = 1
     assert np.flatnonzero(operator(x)).tolist() == list(range(8, 16))
@@ -67,4 +67,4 @@ def test_blocks_do_not_see_each_other():
 )
 def test_wrong_sizes_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
-        BlockSparseRecovery.create(**arguments)
+        BlockSparseRecovery(**arguments)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jaxtyping import Array
 
@@ -33,6 +33,9 @@ class ADMM(Proximal):
         super().__post_init__()
         if not self.rho > 0:
             raise ValueError(f"rho: expected a penalty parameter > 0, got {self.rho}")
+
+    def stepper(self) -> ADMM:
+        return replace(self, regularisation=0.0, rho=1.0)
 
     def maps(self, A: LinearOperator) -> dict[str, LinearMap]:
         return {"W": LinearMap(regularised_inverse(A, self.rho), A.mask(), transposed=True)}

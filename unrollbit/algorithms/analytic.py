@@ -7,6 +7,7 @@ import numpy as np
 
 from unrollbit.operators import BlockDiagonal, Blocks, Dense, LinearOperator, Scaled
 
+_RESOLUTION = 1e-6  # singular values of float32 physics below this share of the largest are rounding
 _LARGEST = 8192  # a dense m x m solve beyond this takes minutes and gigabytes
 
 
@@ -20,9 +21,7 @@ def regularised_inverse(A: LinearOperator, rho: float) -> LinearOperator:
     if constant is not None:
         return Scaled(A, 1.0 / (constant + rho))
     structure = A.mask()
-    m = A.shape[0] // structure.blocks
-    if m > _LARGEST:
-        raise ValueError(f"this algorithm solves a dense {m} x {m} system for this operator; the largest is {_LARGEST}")
+    m = _checked_size(A)
     if isinstance(structure, Blocks):
         core = np.asarray(structure.gather(A.dense()), np.float64)
         return BlockDiagonal.of(np.linalg.solve(core @ core.transpose(0, 2, 1) + rho * np.eye(m), core))
@@ -34,12 +33,20 @@ def coherence_matrix(A: LinearOperator) -> LinearOperator:
     """``W = argmin ||W^T A||_F^2`` subject to ``w_j^T a_j = 1``: ALISTA's matrix, shape (m, n).
 
     In closed form ``w_j = (A A^T)^{-1} a_j / (a_j^T (A A^T)^{-1} a_j)`` (Liu et al., "ALISTA", ICLR 2019, eq. 16, whose
-    problem has one linear constraint per column).
+    problem has one linear constraint per column), with the pseudo-inverse where ``A A^T`` is singular (tall physics).
     """
-    inverse = regularised_inverse(A, 0.0)
-    matrix, dense = np.asarray(inverse.dense(), np.float64), np.asarray(A.dense(), np.float64)
-    matrix = matrix / (matrix * dense).sum(0)
     structure = A.mask()
-    if isinstance(structure, Blocks):
-        return BlockDiagonal.of(np.asarray(structure.gather(jnp.asarray(matrix))))
-    return Dense(jnp.asarray(matrix))
+    _checked_size(A)
+    core = np.asarray(structure.gather(A.dense()) if isinstance(structure, Blocks) else A.dense(), np.float64)
+    tight = A.frame_constant is not None
+    matrix = core if tight else np.linalg.pinv(core, rcond=_RESOLUTION).swapaxes(-1, -2)  # (A A^T)^+ A
+    matrix = matrix / (matrix * core).sum(-2, keepdims=True)
+    return BlockDiagonal.of(matrix) if isinstance(structure, Blocks) else Dense(jnp.asarray(matrix))
+
+
+def _checked_size(A: LinearOperator) -> int:
+    """Measurements per block of a dense solve. Raises ``ValueError`` where that is too large."""
+    m = A.shape[0] // A.mask().blocks
+    if m > _LARGEST:
+        raise ValueError(f"this algorithm solves a dense {m} x {m} system for this operator; the largest is {_LARGEST}")
+    return m

@@ -5,7 +5,9 @@ from __future__ import annotations
 import abc
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -74,6 +76,10 @@ class Algorithm(Specified, abc.ABC):
         """The estimate in a state."""
         return state["x"]
 
+    def stepper(self) -> Algorithm:
+        """An algorithm with the same step, without what only initial values use: programs compiled for it are shared."""
+        return self
+
     def objective(
         self, x: Float[Array, "*batch n"], y: Float[Array, "*batch m"], A: LinearOperator
     ) -> Float[Array, "*batch"] | None:
@@ -84,6 +90,11 @@ class Algorithm(Specified, abc.ABC):
 def zeros(y: Float[Array, "*batch m"], n: int) -> Float[Array, "*batch n"]:
     """The zero estimate for measurements ``y``."""
     return jnp.zeros((*y.shape[:-1], n), y.dtype)
+
+
+def in_dtype(tree: Any, dtype: Any) -> Any:
+    """The same pytree with its floating leaves in ``dtype``: the state of a step must keep its own."""
+    return jax.tree.map(lambda a: a.astype(dtype) if jnp.issubdtype(a.dtype, jnp.floating) else a, tree)
 
 
 def noise_level(residual: Float[Array, "*batch m"], A: LinearOperator) -> Float[Array, "*batch k"]:

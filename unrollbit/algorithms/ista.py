@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import jax.numpy as jnp
@@ -26,6 +26,9 @@ class Proximal(Algorithm):
     def __post_init__(self) -> None:
         if not self.regularisation >= 0:
             raise ValueError(f"regularisation: expected a weight lambda >= 0, got {self.regularisation}")
+
+    def stepper(self) -> Proximal:
+        return replace(self, regularisation=0.0)
 
     def objective(self, x: Array, y: Array, A: LinearOperator) -> Float[Array, "*batch"] | None:
         penalty = self.shrinkage.penalty(x)

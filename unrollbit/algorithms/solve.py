@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from unrollbit.algorithms.base import Algorithm, State
+from unrollbit.algorithms.base import Algorithm, State, in_dtype
 from unrollbit.operators import LinearOperator
 from unrollbit.operators.base import check_last_axis
 
@@ -58,6 +58,7 @@ def solve(
     if not isinstance(A, LinearOperator):
         raise TypeError(f"solve: expected a LinearOperator or a problem that has one, got {type(problem).__name__}")
     y = check_last_axis(y, A.shape[0], "solve(y)", "m")
+    y = y.astype(jnp.result_type(y, *(a.dtype for a in jax.tree.leaves(A) if jnp.issubdtype(a.dtype, jnp.floating))))
     if iterations < 1:
         raise ValueError(f"iterations: expected at least 1, got {iterations}")
     if not tolerance >= 0:
@@ -67,9 +68,9 @@ def solve(
     }
     matrices = {name: linear_map.initial for name, linear_map in algorithm.maps(A).items()}
     transposed = tuple(name for name, linear_map in algorithm.maps(A).items() if linear_map.transposed)
-    x, done, converged, trail = _run(algorithm, transposed, iterates, A, matrices, y, scalars, tolerance)
-    trail = trail if iterates else (None, None)
-    return Solution(x, int(done), bool(converged), *trail)
+    x, done, converged, trail = _run(algorithm.stepper(), transposed, iterates, A, matrices, y, scalars, tolerance)
+    objective = algorithm.objective(trail, y, A) if iterates else None
+    return Solution(x, int(done), bool(converged), trail, objective)
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
@@ -83,8 +84,8 @@ def _run(
     scalars: dict[str, Array],
     tolerance: float,
 ) -> tuple[Array, Array, Array, Any]:
-    A = A.prepare()
-    prepared = {name: matrix.prepare() for name, matrix in matrices.items()}
+    A = in_dtype(A.prepare(), y.dtype)
+    prepared = {name: in_dtype(matrix.prepare(), y.dtype) for name, matrix in matrices.items()}
     maps = {name: matrix.T if name in transposed else matrix for name, matrix in prepared.items()}
     iterations = next(iter(scalars.values())).shape[0]
 
@@ -98,8 +99,7 @@ def _run(
         state, done, count = carry
         following, finished = advance(state, k)
         state = jax.tree.map(lambda new, old: jnp.where(done, old, new), following, state)
-        x = algorithm.read(state)
-        return (state, done | finished, count + ~done), (x, algorithm.objective(x, y, A))
+        return (state, done | finished, count + ~done), algorithm.read(state)
 
     start = algorithm.init(y, A)
     if iterates:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from unrollbit.algorithms.base import Algorithm, LinearMap, State
+from unrollbit.algorithms.base import Algorithm, LinearMap, State, in_dtype
 from unrollbit.networks.base import Network
 from unrollbit.operators import LinearOperator
 from unrollbit.operators.base import check_last_axis
@@ -115,9 +115,9 @@ class Unrolled(Network):
         if not 1 <= K <= self.depth:
             raise ValueError(f"depth: expected a number of layers in [1, {self.depth}], got {depth}")
         if not self.packed:
-            A = A.prepare()
+            A = in_dtype(A.prepare(), y.dtype)
         scalars = {name: values[:K] for name, values in self.values().items()}
-        stacked, fetch = self._layers(K)
+        stacked, fetch = self._layers(K, y.dtype)
 
         def body(state: State, layer: tuple[dict[str, Array], Any, Array]) -> tuple[State, Array | None]:
             own, slices, k = layer
@@ -129,7 +129,9 @@ class Unrolled(Network):
         state, estimates = jax.lax.scan(body, self.algorithm.init(y, A), (scalars, stacked, jnp.arange(K)))
         return estimates if iterates else self.algorithm.read(state)  # pyright: ignore[reportReturnType]
 
-    def _layers(self, K: int) -> tuple[dict[str, Any], Callable[[dict[str, Any], Array], dict[str, Any]]]:
+    def _layers(
+        self, K: int, dtype: Any
+    ) -> tuple[dict[str, Any], Callable[[dict[str, Any], Array], dict[str, Any]]]:
         """What the scan slices per layer, and the function from a slice to the maps of the step."""
         stacked: dict[str, Any] = {}
         single: dict[str, LinearOperator] = {}
@@ -138,7 +140,7 @@ class Unrolled(Network):
             parameters = weights.prepare()
             if weights.copies == 1:
                 matrix = weights.matrix(jax.tree.map(lambda a: a[0], parameters))
-                single[name] = matrix if self.packed else matrix.prepare()
+                single[name] = matrix if self.packed else in_dtype(matrix.prepare(), dtype)
             elif weights.copies >= K:
                 stacked[name] = jax.tree.map(lambda a: a[:K], parameters)
             else:

@@ -1,7 +1,8 @@
 """Training: stages as data, losses, recipes, and the loop that runs them."""
 
 from unrollbit.training import recipes
-from unrollbit.training.fit import TrainingDiverged, TrainingReport, fit
+from unrollbit.training.diverged import TrainingDiverged
+from unrollbit.training.fit import TrainingReport, fit
 from unrollbit.training.losses import Distillation, LayerwiseLogNMSE, LogNMSE, Loss, MeanSquaredError
 from unrollbit.training.stage import Stage, grown
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 import warnings
 from collections.abc import Sequence
@@ -17,15 +18,12 @@ from jaxtyping import Array
 from unrollbit.metrics import nmse_db
 from unrollbit.networks import Network
 from unrollbit.training.checkpoint import Checkpoints, MetricsFile, environment
+from unrollbit.training.diverged import TrainingDiverged
 from unrollbit.training.program import FixedSamples, Program
 from unrollbit.training.progress import TrainingProgress
 from unrollbit.training.stage import Stage
 
 _VALIDATION_SIGNALS = 1024
-
-
-class TrainingDiverged(RuntimeError):
-    """The loss became infinite or NaN; the network holds the last finite state."""
 
 
 class TrainingReport(NamedTuple):
@@ -76,11 +74,13 @@ def fit(
         TrainingDiverged: the loss is not finite; the message names the step and what to try.
     """
     stages = tuple(stages)
-    _check(net, stages, samples, teacher, out, resume)
+    _check(net, stages, samples, teacher, out, resume, chunk)
     key = jax.random.key(seed)
     source = problem if samples is None else FixedSamples.draw(problem, jax.random.fold_in(key, 2**31 - 1), samples)
     fingerprint = {"stages": [stage.to_spec() for stage in stages], "seed": seed, "samples": samples}
     folder = None if out is None else Path(out)
+    if folder is not None and not resume:  # a later resume must not find another run's state
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     checkpoints = None if folder is None else Checkpoints(folder / "checkpoints")
     start = _resume_point(checkpoints, fingerprint, folder) if resume and checkpoints is not None else None
     first, elapsed = (0, 0.0) if start is None else (start["stage"], start["seconds"])
@@ -105,14 +105,17 @@ def fit(
             if start is not None and index == first and checkpoints is not None:
                 state = checkpoints.restore(start["step"], state)
                 step = start["step"] - done
+            good, good_step = state, step  # the newest state whose loss is known to be finite
             loss = nmse = float("nan")
             while step < stage.steps:
                 count = min(chunk, stage.steps - step)
                 candidate, losses, nmses = program.run(state, source, step, count)
                 losses, nmses = np.asarray(losses)[:count], np.asarray(nmses)[:count]
+                if np.isfinite(losses[0]):
+                    good, good_step = state, step
                 if not np.isfinite(losses).all():
-                    program.write_back(work, state)
-                    _save(checkpoints, done + step, state, fingerprint, index, seconds())
+                    program.write_back(work, good)
+                    _save(checkpoints, done + good_step, good, fingerprint, index, seconds())
                     _finish(net, work, stage, checkpoints, log)
                     bad = done + step + int(np.flatnonzero(~np.isfinite(losses))[0])
                     raise TrainingDiverged(_divergence_message(bad, label, stage, folder))
@@ -130,11 +133,22 @@ def fit(
             bar.stage_finished(label, done, loss, nmse, seconds())
     spent = seconds()
     _finish(net, work, stages[-1], checkpoints, log)
-    return TrainingReport(spent, total, _validation_nmse_db(net, problem, key), list(records))
+    nmse = _validation_nmse_db(net, problem, key)
+    if not np.isfinite(nmse):  # the last update: no loss has judged it
+        program.write_back(work, good)
+        _finish(net, work, stages[-1], None, None)
+        raise TrainingDiverged(_divergence_message(total, label, stages[-1], folder))
+    return TrainingReport(spent, total, nmse, list(records))
 
 
 def _check(
-    net: Network, stages: tuple[Stage, ...], samples: int | None, teacher: Network | None, out: Any, resume: bool
+    net: Network,
+    stages: tuple[Stage, ...],
+    samples: int | None,
+    teacher: Network | None,
+    out: Any,
+    resume: bool,
+    chunk: int,
 ) -> None:
     if not stages:
         raise ValueError("fit: expected at least one Stage; see unrollbit.recipes for good ones")
@@ -142,6 +156,8 @@ def _check(
         raise ValueError("fit: resume=True needs the run folder: pass out=...")
     if samples is not None and samples < 1:
         raise ValueError(f"samples: expected at least 1 training signal, got {samples}")
+    if chunk < 1:
+        raise ValueError(f"chunk: expected at least 1 step per dispatch, got {chunk}")
     devices = jax.device_count()
     for stage in stages:
         if stage.depth is not None and stage.depth > net.depth:
@@ -150,6 +166,8 @@ def _check(
             raise ValueError(f"fit: batch {stage.batch} is no multiple of the {devices} devices")
         if stage.loss.needs_teacher and teacher is None:
             raise ValueError(f"fit: the loss {type(stage.loss).__name__} needs fit(..., teacher=network)")
+        if stage.loss.needs_teacher and teacher is not None and teacher.depth < (stage.depth or net.depth):
+            raise ValueError(f"fit: the teacher has {teacher.depth} layers, fewer than the {stage.depth or net.depth} trained")
 
 
 def _stage_network(net: Network, work: Network, stage: Stage) -> Network:

@@ -54,7 +54,9 @@ class Program:
     def start(self) -> TrainingState:
         """State before the first step."""
         trained = self._initial["trained"]
-        return {**self._initial, "optimiser": self._optimiser.init(trained)}
+        state = {**self._initial, "optimiser": self._optimiser.init(trained)}
+        sharding = _sharding(PartitionSpec())  # restored checkpoints follow it
+        return state if sharding is None else jax.device_put(state, sharding)
 
     def run(self, state: TrainingState, source: Any, step: int, count: int) -> tuple[TrainingState, Array, Array]:
         """``count`` steps from number ``step``; the new state, and the loss and batch NMSE of each step."""
@@ -69,7 +71,7 @@ class Program:
 
 
 def _chunk_function(graph: Any, stage: Stage, optimiser: optax.GradientTransformation) -> Any:
-    sharding = _batch_sharding()
+    sharding = _sharding(PartitionSpec("data"))
 
     def objective(
         trained: Any, other: Any, frozen: Any, source: Any, teacher: Network | None, key: Array
@@ -81,7 +83,7 @@ def _chunk_function(graph: Any, stage: Stage, optimiser: optax.GradientTransform
         estimates = _estimates(net, y, stage)
         followed = None
         if stage.loss.needs_teacher and teacher is not None:
-            followed = jax.lax.stop_gradient(_estimates(teacher, y, stage))
+            followed = jax.lax.stop_gradient(_estimates(teacher, y, stage, net.depth))
         error = jnp.sum((estimates[-1] - x) ** 2) / jnp.maximum(jnp.sum(x**2), 1e-20)
         return stage.loss(estimates, x, followed), error
 
@@ -105,16 +107,17 @@ def _chunk_function(graph: Any, stage: Stage, optimiser: optax.GradientTransform
     return chunk
 
 
-def _estimates(net: Network, y: Array, stage: Stage) -> Array:
+def _estimates(net: Network, y: Array, stage: Stage, depth: int | None = None) -> Array:
+    depth = depth if stage.depth is None else stage.depth
     if stage.loss.per_layer:
-        return net(y, iterates=True, depth=stage.depth)
-    return net(y, depth=stage.depth)[None]
+        return net(y, iterates=True, depth=depth)
+    return net(y, depth=depth)[None]
 
 
-def _batch_sharding() -> NamedSharding | None:
-    """Batches split over all devices; parameters are replicated by default. None on a single device."""
+def _sharding(spec: PartitionSpec) -> NamedSharding | None:
+    """Over all devices: batches are split, parameters replicated. None on a single device."""
     count = jax.device_count()
     if count == 1:
         return None
     mesh = jax.make_mesh((count,), ("data",), axis_types=(AxisType.Auto,))
-    return NamedSharding(mesh, PartitionSpec("data"))
+    return NamedSharding(mesh, spec)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, NamedTuple
 
-from unrollbit.algorithms import AMP, Algorithm
+from unrollbit.algorithms import AMP, Algorithm, LinearMap
 from unrollbit.networks import Unrolled
-from unrollbit.operators import Composition
+from unrollbit.operators import Composition, LinearOperator
 from unrollbit.training.losses import Loss
 from unrollbit.training.stage import Stage, grown
-from unrollbit.weights import FullPrecision, OneBit, WeightsFactory, designed, in_signal_domain, normalised
+from unrollbit.weights import FullPrecision, OneBit, Weights, WeightsFactory, designed, in_signal_domain, normalised
 
 
 class Recipe(NamedTuple):
@@ -104,4 +104,10 @@ def full_precision(
 
 def _domain(problem: Any, factory: WeightsFactory) -> WeightsFactory:
     A = getattr(problem, "operator", problem)
-    return in_signal_domain(factory) if isinstance(A, Composition) else factory
+    return partial(_in_domain, inner=factory) if isinstance(A, Composition) else factory
+
+
+def _in_domain(linear_map: LinearMap, physics: LinearOperator, copies: int, *, inner: WeightsFactory) -> Weights:
+    """In the domain of the signal, but for maps that have none (W1 and W2 of classic ISTA)."""
+    factory = in_signal_domain(inner) if linear_map.transposed else inner
+    return factory(linear_map, physics, copies)

@@ -56,10 +56,9 @@ class Stage:
     name: str = ""
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.batch < 1:
-            raise ValueError(f"Stage: expected steps >= 1 and batch >= 1, got {self.steps} and {self.batch}")
-        if self.depth is not None and self.depth < 1:
-            raise ValueError(f"Stage: expected depth >= 1, got {self.depth}")
+        for name, value in (("steps", self.steps), ("batch", self.batch), ("depth", self.depth)):
+            if (name, value) != ("depth", None) and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+                raise ValueError(f"Stage: expected an integer {name} >= 1, got {value!r}")
         unknown = sorted(set(self.rates) - set(TRAINABLE))
         if unknown or not self.rates:
             raise ValueError(f"Stage rates: expected kinds among {sorted(TRAINABLE)}, got {sorted(self.rates)}")

@@ -103,13 +103,15 @@ class Weights(nnx.Module):
 
         Raises ``ValueError`` for an unknown format, missing arrays, or arrays of a wrong shape, dtype or value.
         """
-        kind = packed.spec.get("kind")
-        if kind not in Weights.kinds:
+        kind = packed.spec.get("kind") if isinstance(packed.spec, dict) else packed.spec
+        if not isinstance(kind, str) or kind not in Weights.kinds:
             raise ValueError(f"unknown weight format {kind!r}; expected one of {sorted(Weights.kinds)}")
         try:
             return Weights.kinds[kind]._unpack(packed.spec, packed.arrays, linear_map, physics, frozen)
         except KeyError as error:
             raise ValueError(f"weights of format {kind!r} lack {error}") from error
+        except TypeError as error:
+            raise ValueError(f"weights of format {kind!r} have a field of the wrong type: {error}") from error
 
     def layer(self, index: int = 0) -> LinearOperator:
         """Matrix number ``index`` as an operator."""
@@ -156,6 +158,14 @@ def required(arrays: Arrays, name: str, shape: tuple[int, ...], dtype: Any) -> n
     if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
         raise ValueError(f"array {name!r} has NaN or infinite entries")
     return array
+
+
+def stored_structure(spec: dict[str, Any], linear_map: LinearMap) -> Structure:
+    """The structure in a file, after checking (before anything is allocated) that it is of the map's shape."""
+    structure = Structure.from_spec(spec["structure"])
+    if structure.shape != linear_map.shape:
+        raise ValueError(f"weights: expected matrices of shape {linear_map.shape}, the file has {structure.shape}")
+    return structure
 
 
 def core_stack(matrices: Any, structure: Structure | None, copies: int) -> tuple[Array, Structure]:

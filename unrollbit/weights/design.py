@@ -17,6 +17,7 @@ from unrollbit.weights.surrogates import Surrogate
 
 _TOLERANCE = 1e-6  # relative decrease below which a column counts as a local minimum
 _GREEDY_LIMIT = 10_000
+_LARGEST_MARGIN = 100.0  # a flip that makes a column orthogonal to its unknown costs infinite energy
 
 
 def plane_scales(planes: int) -> tuple[float, ...]:
@@ -63,6 +64,7 @@ def _design(A: Array, key: Array, planes: int, steps: int, temperature: float) -
     gram = A @ A.T
     diagonal = jnp.diag(gram)[:, None]
     columns = jnp.arange(n)
+    smallest = 1e-4 * jnp.sum(A * A, axis=0)
 
     def weights(S: Array) -> Array:
         return sum((scales[p] * S[p] for p in range(1, planes)), scales[0] * S[0])
@@ -78,7 +80,8 @@ def _design(A: Array, key: Array, planes: int, steps: int, temperature: float) -
         for p in range(planes):  # flipping S_p changes an entry of W by -2 c_p S_p
             change = -2.0 * scales[p] * S[p]
             numerator = q + 2.0 * change * P + (2.0 * scales[p]) ** 2 * diagonal
-            flipped.append(numerator / (d + change * A) ** 2)
+            square = (d + change * A) ** 2
+            flipped.append(jnp.where(square > smallest, numerator / square, jnp.inf))  # 0 / 0: rounding alone
         return jnp.stack(flipped)
 
     def flip(carry: tuple[Array, ...], choice: Array, accept: Array) -> tuple[Array, ...]:
@@ -116,7 +119,8 @@ def _design(A: Array, key: Array, planes: int, steps: int, temperature: float) -
     carry = ((S, *projections(S)), jnp.asarray(True), jnp.asarray(0))  # recomputed: rounding drifts
     (S, *_), _, _ = jax.lax.while_loop(lambda c: c[1] & (c[2] < _GREEDY_LIMIT), descend, carry)
     P, q, d = projections(S)
-    margin = jnp.maximum(energies(S, P, q, d) - q / d**2, 1e-6)
+    margin = jnp.nan_to_num(energies(S, P, q, d) - q / d**2, nan=0.0, posinf=_LARGEST_MARGIN)
+    margin = jnp.clip(margin, 1e-6, _LARGEST_MARGIN)
     return S * margin / jnp.mean(margin, axis=(1, 2), keepdims=True)
 
 
@@ -135,6 +139,8 @@ def designed(
 
     With one plane no scale is needed inside ``normalised``; with several, ``scale="global"`` lets their ratio train.
     """
+    if planes > 1 and scale == "none":
+        raise ValueError(f"designed: {planes} planes need scales (powers of two); use scale='global'")
     structure = linear_map.structure
     core = np.asarray(structure.gather(physics.dense()))
     blocks = core.reshape(-1, *core.shape[-2:])

@@ -12,7 +12,7 @@ from unrollbit.algorithms.base import LinearMap
 from unrollbit.operators import LinearOperator, Structure
 from unrollbit.operators.structured import Structured
 from unrollbit.variables import MatrixParam
-from unrollbit.weights.base import Arrays, PackedWeights, Weights, as_structure, core_stack, required
+from unrollbit.weights.base import Arrays, PackedWeights, Weights, as_structure, core_stack, required, stored_structure
 
 
 class FullPrecision(Weights):
@@ -65,7 +65,7 @@ class FullPrecision(Weights):
     def _unpack(
         cls, spec: dict[str, Any], arrays: Arrays, linear_map: LinearMap, physics: LinearOperator, frozen: bool
     ) -> Weights:
-        structure, copies = Structure.from_spec(spec["structure"]), int(spec["copies"])
+        structure, copies = stored_structure(spec, linear_map), int(spec["copies"])
         exists = structure.core_mask
         if exists is None:
             return cls(jnp.asarray(required(arrays, "values", (copies, *structure.core_shape), np.float32)), structure)

@@ -14,12 +14,13 @@ from unrollbit.operators.packed import PackedSigns, packed_mask
 from unrollbit.operators.structured import Structured
 from unrollbit.signbits import pack_signs, unpack_signs
 from unrollbit.variables import BinaryParam, Physics, ScaleParam
-from unrollbit.weights.base import Arrays, PackedWeights, Weights, as_structure, core_stack, required
+from unrollbit.weights.base import Arrays, PackedWeights, Weights, as_structure, core_stack, required, stored_structure
 from unrollbit.weights.full_precision import FullPrecision
 from unrollbit.weights.surrogates import Surrogate, binarise, identity
 
 Scale = Literal["none", "global", "layer", "row", "column"]
 _SCALES = ("none", "global", "layer", "row", "column")
+_LARGEST_LOG = 88.0  # of a float32
 
 
 class OneBit(Weights):
@@ -100,10 +101,11 @@ class OneBit(Weights):
 
     def unquantised(self) -> Weights:
         """The matrices that the first plane's latents stand for: their mean magnitude is that of the scales."""
-        latents = self.latents[...][:, 0]
+        exists = self.structure.core_mask
+        there = jnp.ones(self.structure.core_shape) if exists is None else jnp.asarray(exists, jnp.float32)
+        latents = self.latents[...][:, 0] * there
         axes = tuple(range(1, latents.ndim))
-        ones = jnp.ones(self.structure.core_shape)
-        scales = _spread(self._scales()[:, 0], self.scale, self.structure) * ones
+        scales = _spread(self._scales()[:, 0], self.scale, self.structure) * there
         factor = scales.sum(axes, keepdims=True) / jnp.maximum(jnp.abs(latents).sum(axes, keepdims=True), 1e-30)
         return FullPrecision(latents * factor, self.structure)
 
@@ -150,7 +152,7 @@ class OneBit(Weights):
     def _unpack(
         cls, spec: dict[str, Any], arrays: Arrays, linear_map: LinearMap, physics: LinearOperator, frozen: bool
     ) -> Weights:
-        structure, scale = Structure.from_spec(spec["structure"]), spec["scale"]
+        structure, scale = stored_structure(spec, linear_map), spec["scale"]
         copies, planes = int(spec["copies"]), int(spec["planes"])
         if scale not in _SCALES or copies < 1 or planes < 1:
             raise ValueError(f"OneBit: wrong scale {scale!r}, copies {copies} or planes {planes}")
@@ -161,6 +163,8 @@ class OneBit(Weights):
         log_scales = scale_shape(scale, copies, planes, structure)
         if log_scales is not None:
             log_scales = required(arrays, "log_scales", log_scales, np.float32)
+            if (log_scales > _LARGEST_LOG).any():
+                raise ValueError(f"array 'log_scales': {log_scales.max()} is too large for a float32 scale")
         if frozen:
             return FrozenOneBit(signs, log_scales, structure, scale)
         latents = unpack_signs(jnp.asarray(signs), rows[-1])

@@ -114,6 +114,8 @@ class Transformed(Weights):
     def for_map(
         cls, linear_map: LinearMap, physics: LinearOperator, copies: int = 1, *, inner: WeightsFactory, **options: Any
     ) -> Transformed:
+        if not linear_map.transposed:
+            raise ValueError("Transformed: only maps of the shape of A, applied as W^T, have a signal domain")
         composed = _composed(physics)
         return cls(inner(_signal_map(linear_map, composed), composed.outer, copies, **options), composed.inner)
 

@@ -1,0 +1,111 @@
+"""Which part may import which, what importing costs, and that linked folders are one package."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+LINKED = ("problems", "theory")
+HEAVY = ("orbax", "matplotlib", "scipy.optimize", "skimage", "sklearn")
+LONGEST_IMPORT = 2.0  # seconds beyond jax, flax and optax
+
+TIMED_IMPORT = """
+import sys, time
+import jax, flax, optax
+from flax import nnx
+before = set(sys.modules)
+began = time.perf_counter()
+import unrollbit
+print(time.perf_counter() - began)
+print(*(set(sys.modules) - before))
+"""
+
+
+def core_files() -> list[Path]:
+    core = ROOT / "unrollbit"
+    return sorted(path for path in core.rglob("*.py") if path.relative_to(core).parts[0] not in LINKED)
+
+
+def imported(path: Path, package: tuple[str, ...]) -> Iterator[str]:
+    """Full names of what a module imports anywhere, relative imports resolved; ``package`` is the one it lies in."""
+    for node in ast.walk(ast.parse(path.read_text(), str(path))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def within(name: str, *packages: str) -> bool:
+    return any(name == package or name.startswith(package + ".") for package in packages)
+
+
+def offences(files: list[Path], parent: tuple[str, ...], *forbidden: str) -> list[str]:
+    return [
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in files
+        for name in imported(path, (*parent, *path.relative_to(ROOT).parts[:-1]))
+        if within(name, *forbidden)
+    ]
+
+
+def test_the_core_imports_neither_problems_nor_theory() -> None:
+    files = [path for path in core_files() if path.relative_to(ROOT).parts[1] != "cli"]
+    assert len(files) > 40
+    assert offences(files, (), "unrollbit.problems", "unrollbit.theory", "unrollbit.cli", *LINKED) == []
+
+
+def test_problems_does_not_import_theory() -> None:
+    files = sorted((ROOT / "problems").rglob("*.py"))
+    assert files
+    assert offences(files, ("unrollbit",), "unrollbit.theory", "unrollbit.cli", *LINKED) == []
+
+
+def test_code_names_linked_folders_by_their_full_name() -> None:
+    files = [*core_files(), *(ROOT / "theory").rglob("*.py")]
+    assert [path for path in files if any(within(name, *LINKED) for name in imported(path, ("unrollbit",)))] == []
+
+
+def test_the_import_check_sees_relative_imports(tmp_path: Path) -> None:
+    module = tmp_path / "module.py"
+    module.write_text("def f():\n    from ..problems import sparse\n    from . import base\n    import a.b\n")
+    names = set(imported(module, ("unrollbit", "training")))
+    assert names == {"unrollbit.problems.sparse", "unrollbit.training.base", "a.b"}
+
+
+@pytest.mark.parametrize("name", LINKED)
+def test_linked_folders_are_relative_links(name: str) -> None:
+    link = ROOT / "unrollbit" / name
+    assert link.is_symlink()
+    assert link.readlink() == Path("..", name)
+
+
+@pytest.mark.parametrize("name", LINKED)
+def test_a_folder_at_the_top_gives_the_same_objects(name: str) -> None:
+    if not (ROOT / name / "__init__.py").exists():
+        pytest.skip(f"no package {name}")
+    script = (
+        f"import {name} as top, unrollbit.{name} as inside\n"
+        "assert top.__file__ != inside.__file__ and set(top.__all__) == set(inside.__all__)\n"
+        "assert all(getattr(top, n) is getattr(inside, n) for n in top.__all__)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+def test_importing_is_quick_and_light() -> None:
+    runs = []
+    for _ in range(3):
+        command = [sys.executable, "-c", TIMED_IMPORT]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
+        seconds, modules = done.stdout.splitlines()
+        assert [name for name in modules.split() if within(name, *HEAVY)] == []
+        runs.append(float(seconds))
+    assert min(runs) < LONGEST_IMPORT

@@ -1,0 +1,64 @@
+"""Classic solvers as baselines: the best regularisation weight, chosen on validation signals."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import NamedTuple, TypeVar
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from unrollbit.algorithms.ista import Proximal
+from unrollbit.algorithms.solve import solve
+from unrollbit.metrics import nmse_db
+from unrollbit.operators import LinearOperator
+
+Solver = TypeVar("Solver", bound=Proximal)
+
+
+class Tuned(NamedTuple):
+    """A solver with its best weight, and the NMSE (ratio, dB) of every weight tried."""
+
+    algorithm: Proximal
+    weights: list[float]
+    nmse_db: list[float]
+
+
+def tune_regularisation(
+    algorithm: Solver,
+    operator: LinearOperator,
+    x: Float[Array, "batch n"],
+    y: Float[Array, "batch m"],
+    iterations: int,
+    *,
+    weights: int = 9,
+    tolerance: float = 0.0,
+) -> Tuned:
+    """The weight lambda with the lowest NMSE after ``iterations`` on validation pairs ``(x, y)``.
+
+    Tries ``weights`` values, geometric from 1e-4 to 0.5 of the mean of ``max |A^T y|`` (at the latter most signals are 0). A best
+    value at an end of the range extends it, so the optimum is bracketed.
+
+    Raises ``ValueError`` for fewer than 3 weights.
+    """
+    if weights < 3:
+        raise ValueError(f"weights: expected at least 3 values to choose from, got {weights}")
+    largest = float(jnp.mean(jnp.max(jnp.abs(operator.T(y)), axis=-1)))
+    ratio = (0.5 / 1e-4) ** (1.0 / (weights - 1))
+    tried: dict[float, float] = {}
+
+    def score(weight: float) -> None:
+        candidate = dataclasses.replace(algorithm, regularisation=weight)
+        tried[weight] = float(nmse_db(solve(candidate, operator, y, iterations, tolerance).x, x))
+
+    for weight in np.geomspace(1e-4, 0.5, weights) * largest:
+        score(float(weight))
+    for _ in range(4):
+        best, order = min(tried, key=lambda w: tried[w]), sorted(tried)
+        if best not in (order[0], order[-1]):
+            break
+        score(best / ratio if best == order[0] else best * ratio)
+    best = min(tried, key=lambda w: tried[w])
+    order = sorted(tried)
+    return Tuned(dataclasses.replace(algorithm, regularisation=best), order, [tried[w] for w in order])

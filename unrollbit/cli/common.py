@@ -1,0 +1,108 @@
+"""What several commands share: arguments, run folders, tables and JSON results."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from unrollbit.packed import PackedNetwork, load
+from unrollbit.problems import Problem
+
+NETWORK_FILE = "network.safetensors"
+
+
+def add_common(parser: argparse.ArgumentParser, *, out: str, seed: int = 0) -> None:
+    """``--seed``, ``--out`` and ``--json``."""
+    parser.add_argument("--seed", type=seed_number, default=seed, metavar="N", help=f"random seed (default {seed})")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help=out)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the result as JSON")
+
+
+def seed_number(text: str) -> int:
+    """A seed: 0 to 2^32 - 1."""
+    return _bounded(text, 0, 2**32 - 1)
+
+
+def positive(text: str) -> int:
+    """A positive integer."""
+    return _bounded(text, 1, 2**31 - 1)
+
+
+def _bounded(text: str, low: int, high: int) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = low - 1
+    if not low <= value <= high:
+        raise argparse.ArgumentTypeError(f"expected an integer from {low} to {high}, got {text!r}")
+    return value
+
+
+def open_network(path: Path) -> PackedNetwork:
+    """A packed network from its file or run folder."""
+    if path.is_dir():
+        inside = path / NETWORK_FILE
+        if not inside.exists():
+            unfinished = (path / "metrics.jsonl").exists()
+            hint = "training has not finished; continue with unrollbit train --resume" if unfinished else "no run folder?"
+            raise ValueError(f"{path}: no {NETWORK_FILE} inside ({hint})")
+        path = inside
+    return load(path)
+
+
+def problem_of(network: PackedNetwork) -> Problem:
+    """The problem that a file carries; raises ``ValueError`` if it carries none."""
+    if network.problem is None:
+        raise ValueError("this file carries no problem, so no fresh signals can be drawn; save with pack(net, problem=...)")
+    return Problem.from_spec(network.problem)
+
+
+def write_json(path: Path | None, result: Mapping[str, Any]) -> None:
+    """Write a result; numbers that are not finite become null, since JSON has none."""
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = path.with_name(f".{path.name}.tmp")
+        scratch.write_text(json.dumps(_finite(result), indent=1, allow_nan=False) + "\n")
+        scratch.replace(path)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(entry) for entry in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], notes: Sequence[str] = ()) -> None:
+    """A table on stdout; numbers right, text left."""
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for index, name in enumerate(columns):
+        numeric = all(not isinstance(row[index], str) for row in rows)
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(_text(entry) for entry in row))
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    console.print(table)
+    for note in notes:
+        console.print(note, highlight=False, markup=False)
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        size = abs(value)
+        digits = 4 if 0 < size < 0.1 else 3 if size < 10 else 1
+        return f"{value:.{digits}f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)

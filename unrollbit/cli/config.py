@@ -1,0 +1,156 @@
+"""The TOML of ``unrollbit train``: a problem, and a recipe or a network with stages. Keys mirror the constructors."""
+
+from __future__ import annotations
+
+import inspect
+import tomllib
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from unrollbit.algorithms.base import Algorithm
+from unrollbit.networks import FullyConnected, Network, Unrolled
+from unrollbit.problems import Problem
+from unrollbit.training import Stage, recipes
+from unrollbit.training.losses import Loss
+from unrollbit.weights import Fixed, FullPrecision, OneBit, Surrogate, WeightsFactory, designed, in_signal_domain, normalised
+
+RECIPES: dict[str, Callable[..., recipes.Recipe]] = {
+    "two_stage": recipes.two_stage,
+    "designed_signs": recipes.designed_signs,
+    "scalars_only": recipes.scalars_only,
+    "full_precision": recipes.full_precision,
+}
+_TABLES = ("seed", "samples", "problem", "recipe", "network", "stages")
+
+
+class Run(NamedTuple):
+    """What a config describes."""
+
+    problem: Problem
+    network: Network
+    stages: tuple[Stage, ...]
+    seed: int
+    samples: int | None
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Parse a TOML file; raises ``ValueError`` with the place of a syntax error, or for unknown top-level keys."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file; expected a TOML config (examples/configs has some)")
+    try:
+        config = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not valid TOML: {error}") from error
+    unknown = sorted(set(config) - set(_TABLES))
+    if unknown:
+        raise ValueError(f"{path}: unknown key {', '.join(unknown)}; expected {', '.join(_TABLES)}")
+    if "problem" not in config:
+        raise ValueError(f"{path}: the table [problem] is missing")
+    if ("recipe" in config) == ("network" in config):
+        raise ValueError(f"{path}: expected either a table [recipe] or the tables [network] and [[stages]]")
+    return config
+
+
+def build_run(config: Mapping[str, Any], folder: Path) -> Run:
+    """Problem, network and stages of a config; paths are relative to ``folder``. Raises ``ValueError`` for what is wrong."""
+    spec = dict(_table(config, "problem"))
+    if spec.get("kind") == "ArrayProblem":
+        spec.setdefault("folder", str(folder))
+    problem = Problem.from_spec(spec)
+    seed, samples = _integer(config, "seed", 0), _integer(config, "samples", None)
+    if "recipe" in config:
+        if "stages" in config:
+            raise ValueError("[[stages]]: a recipe brings its own stages; describe [network] to give others")
+        recipe = _build_recipe(dict(_table(config, "recipe")), problem)
+        return Run(problem, recipe.network, recipe.stages, seed or 0, samples)
+    stages = config.get("stages")
+    if not isinstance(stages, list) or not stages:
+        raise ValueError("[[stages]]: expected at least one stage beside [network]")
+    network = build_network(dict(_table(config, "network")), problem)
+    return Run(problem, network, tuple(Stage.from_spec(stage) for stage in stages), seed or 0, samples)
+
+
+def build_network(spec: dict[str, Any], problem: Problem) -> Network:
+    """The network of a ``[network]`` table."""
+    kind = spec.pop("kind", "Unrolled")
+    weights = build_weights(spec.pop("weights", {"format": "OneBit"}))
+    if kind == "FullyConnected":
+        return _call("network", FullyConnected, {"weights": weights, **spec}, problem)
+    if kind != "Unrolled":
+        raise ValueError(f"[network] kind: expected Unrolled or FullyConnected, got {kind!r}")
+    algorithm = Algorithm.from_spec(spec.pop("algorithm", {"kind": "AMP"}))
+    return _call("network", partial(Unrolled, algorithm), {"weights": weights, **spec}, problem)
+
+
+def build_weights(spec: Any) -> WeightsFactory:
+    """A weights table: ``format``, ``start`` (physics or designed), ``normalised``, ``signal_domain`` and the format's options."""
+    if isinstance(spec, str):
+        spec = {"format": spec}
+    if not isinstance(spec, Mapping):
+        raise ValueError(f"weights: expected a format or a table, got {spec!r}")
+    options = dict(spec)
+    name, start = options.pop("format", "OneBit"), options.pop("start", "physics")
+    wrap, domain = options.pop("normalised", False), options.pop("signal_domain", False)
+    if "surrogate" in options:
+        options["surrogate"] = Surrogate.from_spec(options["surrogate"])
+    makers: dict[tuple[str, str], Callable[..., Any]] = {
+        ("OneBit", "physics"): OneBit.for_map,
+        ("OneBit", "designed"): designed,
+        ("FullPrecision", "physics"): FullPrecision.for_map,
+        ("Fixed", "physics"): Fixed.for_map,
+    }
+    if (name, start) not in makers:
+        known = ", ".join(f"{known_name}/{known_start}" for known_name, known_start in makers)
+        raise ValueError(f"weights: unknown format and start {name}/{start}; expected one of {known}")
+    maker = makers[name, start]
+    allowed = {"OneBit": {"scale", "planes", "surrogate", "steps", "seed"}, "FullPrecision": set(), "Fixed": set()}[name]
+    unknown = sorted(set(options) - allowed)
+    if unknown:
+        raise ValueError(f"weights: {name} does not take {', '.join(unknown)}; it takes {', '.join(sorted(allowed)) or 'nothing'}")
+    factory: WeightsFactory = partial(maker, **options)
+    if domain:
+        factory = in_signal_domain(factory)
+    return normalised(factory) if wrap else factory
+
+
+def _build_recipe(spec: dict[str, Any], problem: Problem) -> recipes.Recipe:
+    name = spec.pop("name", "two_stage")
+    if name not in RECIPES:
+        raise ValueError(f"[recipe] name: expected one of {', '.join(sorted(RECIPES))}, got {name!r}")
+    if "algorithm" in spec:
+        spec["algorithm"] = Algorithm.from_spec(spec["algorithm"])
+    if "weights" in spec:
+        spec["weights"] = build_weights(spec["weights"])
+    if "loss" in spec:
+        spec["loss"] = Loss.from_spec(spec["loss"])
+    return _call(f"recipe {name}", RECIPES[name], spec, problem)
+
+
+def _call(what: str, function: Callable[..., Any], options: Mapping[str, Any], problem: Problem) -> Any:
+    """Call with options from a table; an unknown or missing key is a ``ValueError`` that lists the known ones."""
+    signature = inspect.signature(function)
+    try:
+        bound = signature.bind(problem, **options)
+    except TypeError as error:
+        known = ", ".join(name for name in signature.parameters if name not in ("problem", "scalars", "packed", "biases"))
+        raise ValueError(f"[{what}]: {error}; it takes {known}") from error
+    try:
+        return function(*bound.args, **bound.kwargs)
+    except TypeError as error:
+        raise ValueError(f"[{what}]: {error}") from error
+
+
+def _table(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    table = config[name]
+    if not isinstance(table, Mapping):
+        raise ValueError(f"[{name}]: expected a table, got {table!r}")
+    return table
+
+
+def _integer(config: Mapping[str, Any], name: str, default: int | None) -> int | None:
+    value = config.get(name, default)
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+        raise ValueError(f"{name}: expected a non-negative integer, got {value!r}")
+    return value

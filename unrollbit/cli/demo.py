@@ -1,0 +1,110 @@
+"""``unrollbit demo``: the main job from end to end, in a few minutes on two cores."""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import shutil
+import time
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from unrollbit.cli.common import NETWORK_FILE, add_common, positive, print_table, write_json
+from unrollbit.cli.demo_figures import draw_figures
+from unrollbit.cli.demo_tasks import METHODS, PROBLEMS, Outcome, Task, all_tasks, run_task
+
+_ORDER = ["ista", "fista", "fista converged", "linear MMSE", "dense relu", "full precision", "W = A"]
+_COLUMNS = {
+    "problem": "problem",
+    "method": "method",
+    "layers": "layers",
+    "nmse_db": "NMSE (dB)",
+    "nmse_db_mean_of_db": "mean of dB",
+    "failures": "failures",
+    "bits_per_link": "bits/link",
+    "resident_bits_per_link": "resident bits/link",
+    "file_bytes": "file (bytes)",
+    "seconds": "training (s)",
+}
+_NOTES = [
+    "NMSE: 10 log10(sum of errors / sum of energies) on test signals; mean of dB: mean over signals; failures: share worse than -20 dB.",
+    "bits/link: stored (weight + scale + mask) bits over links of the dense network, structural zeros included; with A at hand, W = A stores scalars only.",
+    "resident bits/link: all linear maps in memory while the network runs, A included, over the same links.",
+]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the command."""
+    names = list(PROBLEMS)
+    parser.add_argument("--problems", nargs="+", choices=names, default=names, metavar="NAME", help=f"among {', '.join(names)}")
+    parser.add_argument("--workers", type=positive, default=min(os.cpu_count() or 1, 4), help="trainings side by side")
+    add_common(parser, out="folder of the report (default runs/demo)")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Train everything, write report, figures and networks."""
+    out = options.out or Path("runs/demo")
+    out.mkdir(parents=True, exist_ok=True)
+    begun = time.perf_counter()
+    tasks = all_tasks(options.seed, out, options.problems)
+    outcomes: list[Outcome] = []
+    for outcome in _parallel(tasks, options.workers):
+        outcomes.append(outcome)
+        write_json(out / "report.json", _report(outcomes, options.seed, begun, finished=False))
+    result = _report(outcomes, options.seed, begun, finished=True)
+    write_json(out / "report.json", result)
+    write_json(options.json, result)
+    shipped = out / "networks" / f"{options.problems[0]}-one-bit.safetensors"
+    shutil.copyfile(shipped, out / NETWORK_FILE)
+    figures = draw_figures(outcomes, out)
+    rows = [[row.get(key) for key in _COLUMNS] for row in result["rows"]]
+    print_table("unrollbit demo", list(_COLUMNS.values()), rows, _NOTES)
+    print(f"{result['seconds']:.0f} s. Report: {out / 'report.json'}; {len(figures)} figures in {out / 'figures'};")
+    print(f"packed one-bit network: {out / NETWORK_FILE} ({(out / NETWORK_FILE).stat().st_size:,} bytes)")
+
+
+def _parallel(tasks: list[Task], workers: int) -> Any:
+    """Outcomes as they finish. Each worker is a process with one thread, which trains small networks fastest."""
+    flags = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flags}".strip()
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # several processes share a GPU
+    context = multiprocessing.get_context("spawn")
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"), TimeElapsedColumn())
+    with (
+        ProcessPoolExecutor(min(workers, len(tasks)), mp_context=context) as pool,
+        Progress(*columns, console=Console(stderr=True)) as bar,
+    ):
+        shown = bar.add_task("training", total=len(tasks))
+        futures: dict[Future[Outcome], Task] = {pool.submit(run_task, task): task for task in tasks}
+        try:
+            for future in as_completed(futures):
+                outcome = future.result()
+                best = outcome.rows[-1]
+                label = f"{outcome.task.problem}, {best['method']}: {best['nmse_db_mean_of_db']:.1f} dB mean of dB"
+                bar.console.print(label, highlight=False)
+                bar.update(shown, advance=1)
+                yield outcome
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in multiprocessing.active_children():
+                process.terminate()
+            raise
+
+
+def _report(outcomes: list[Outcome], seed: int, begun: float, *, finished: bool) -> dict[str, Any]:
+    rows = [row for outcome in outcomes for row in outcome.rows]
+    if any(row["problem"] == "single-pixel" and row["method"] == "one-bit" for row in rows):
+        same = next(row for row in rows if row["problem"] == "single-pixel" and row["method"] == "one-bit")
+        rows.append({**same, "method": "W = A", "note": "A has entries +-1: W = A is the one-bit network itself"})
+    problems = list(METHODS)
+    rows.sort(key=lambda row: (problems.index(row["problem"]), _rank(row["method"]), row["method"]))
+    return {"seed": seed, "finished": finished, "seconds": time.perf_counter() - begun, "rows": rows}
+
+
+def _rank(method: str) -> int:
+    return _ORDER.index(method) if method in _ORDER else len(_ORDER)

@@ -1,0 +1,198 @@
+"""The trainings of ``unrollbit demo``: which problems, which networks, with what effort; each runs in a process of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from unrollbit.cli.evaluate import accuracy, classic_solvers, draw_test
+from unrollbit.networks import FullyConnected, Network
+from unrollbit.packed import load, pack
+from unrollbit.problems import (
+    BlockSparseRecovery,
+    EEGCompressiveRecovery,
+    ImagePatchRecovery,
+    Problem,
+    SparseRecovery,
+)
+from unrollbit.training import LogNMSE, Stage, fit, recipes
+from unrollbit.weights import Fixed
+
+DEPTH = 16
+TEST_SIGNALS = 2000
+_IMAGE = "camera"
+
+PROBLEMS: dict[str, Callable[[int], Problem]] = {
+    "sparse": lambda seed: SparseRecovery(256, 512, matrix="gaussian", seed=seed),
+    "single-pixel": lambda seed: SparseRecovery(256, 512, matrix="hadamard", seed=seed),
+    "blocks": lambda seed: BlockSparseRecovery(blocks=8, m=32, n=64, seed=seed),
+    "eeg": lambda seed: EEGCompressiveRecovery(ratio=0.5, seed=seed),
+    "patches": lambda seed: ImagePatchRecovery(ratio=0.25, seed=seed),
+}
+
+
+class Training(NamedTuple):
+    """A network and how to train it."""
+
+    network: Network
+    stages: tuple[Stage, ...]
+
+
+def _recipe(maker: Callable[..., recipes.Recipe], **options: Any) -> Callable[[Problem, int], Training]:
+    return lambda problem, seed: Training(*maker(problem, DEPTH, **options))
+
+
+def _designed(planes: int, distinct: int | None, steps: int) -> Callable[[Problem, int], Training]:
+    def build(problem: Problem, seed: int) -> Training:
+        return Training(
+            *recipes.designed_signs(problem, DEPTH, planes=planes, distinct=distinct, steps=steps, seed=seed)
+        )
+
+    return build
+
+
+def _dense_relu(problem: Problem, seed: int) -> Training:
+    """The configuration that ``examples/search_dense_relu.py`` finds best on validation signals."""
+    net = FullyConnected(problem, DEPTH, 512, skip=True, seed=seed)
+    rates = {"matrices": 1e-3, "scalars": 1e-3}
+    return Training(net, (Stage(2000, rates=rates, batch=256, loss=LogNMSE(), name="dense relu"),))
+
+
+_W_IS_A = partial(recipes.scalars_only, weights=Fixed.for_map)
+
+METHODS: dict[str, dict[str, Callable[[Problem, int], Training]]] = {
+    "sparse": {
+        "full precision": _recipe(recipes.full_precision, steps=1000),
+        "W = A": _recipe(_W_IS_A, steps=1000),
+        "one-bit": _designed(1, None, 1000),
+        "one-bit, 2 planes": _designed(2, 1, 1000),
+    },
+    "single-pixel": {
+        "full precision": _recipe(recipes.full_precision, steps=1000),
+        "one-bit": _recipe(_W_IS_A, steps=1000),
+    },
+    "blocks": {
+        "full precision": _recipe(recipes.full_precision, steps=1000),
+        "W = A": _recipe(_W_IS_A, steps=1000),
+        "one-bit": _designed(1, None, 1000),
+        "one-bit, 2 planes": _designed(2, 1, 1000),
+        "dense relu": _dense_relu,
+    },
+    "eeg": {},
+    "patches": {},
+}
+
+
+@dataclass(frozen=True)
+class Task:
+    """One row of the report (or, for ``classic``, three)."""
+
+    problem: str
+    method: str
+    seed: int
+    out: Path
+
+    @property
+    def cost(self) -> float:
+        """Rough seconds, to start long tasks first."""
+        size = {"sparse": 30, "single-pixel": 25, "blocks": 15, "eeg": 15, "patches": 20}[self.problem]
+        return size * (2.5 if self.method == "full precision" else 1.0)
+
+
+class Outcome(NamedTuple):
+    """Rows for the report, curves and pictures for the figures, training records."""
+
+    task: Task
+    rows: list[dict[str, Any]]
+    curves: dict[str, list[float]]
+    examples: dict[str, np.ndarray]
+    records: list[dict[str, Any]]
+
+
+def all_tasks(seed: int, out: Path, problems: list[str]) -> list[Task]:
+    """Every task of the demo, the longest first."""
+    tasks = [Task(problem, method, seed, out) for problem in problems for method in ["classic", *METHODS[problem]]]
+    return sorted(tasks, key=lambda task: -task.cost)
+
+
+def run_task(task: Task) -> Outcome:
+    """Train and evaluate one network (or run the classic solvers) on the task's problem."""
+    problem = PROBLEMS[task.problem](task.seed)
+    x, y, _ = draw_test(problem, task.seed + 1, TEST_SIGNALS)
+    if task.method == "classic":
+        return _classic(task, problem, x, y)
+    training = METHODS[task.problem][task.method](problem, task.seed)
+    untrained = accuracy(training.network, problem, x, y)
+    begun = time.perf_counter()
+    report = fit(training.network, problem, training.stages, seed=task.seed, progress=False)
+    seconds = time.perf_counter() - begun
+    facts = {"command": f"unrollbit demo --seed {task.seed}", "seed": task.seed, "seconds": round(seconds, 1)}
+    name = f"{task.problem}-{task.method}".replace(", ", "-").replace(" = ", "-is-").replace(" ", "-")
+    path = pack(training.network, problem=problem, training=facts).save(task.out / "networks" / f"{name}.safetensors")
+    packed = load(path)  # what is reported is what the file gives
+    figures = accuracy(packed.network, problem, x, y)
+    bits = packed.bits()
+    row = {
+        "problem": task.problem,
+        "method": task.method,
+        "layers": DEPTH,
+        **{key: value for key, value in figures.items() if not key.endswith("per_layer")},
+        "untrained_nmse_db": untrained["nmse_db"],
+        "untrained_nmse_db_mean_of_db": untrained["nmse_db_mean_of_db"],
+        "bits_per_link": bits.bits_per_link,
+        "bits_per_active_link": bits.bits_per_active_link,
+        "resident_bits_per_link": bits.resident_bits_per_link,
+        "file_bytes": path.stat().st_size,
+        "seconds": seconds,
+    }
+    curve = figures["nmse_db_mean_of_db_per_layer"]
+    curves = {} if curve is None else {task.method: curve}
+    return Outcome(task, [row], curves, _examples(task, problem, packed), report.records)
+
+
+def _classic(task: Task, problem: Problem, x: Any, y: Any) -> Outcome:
+    rows, curves = [], {}
+    for solver in classic_solvers(problem, x, y, DEPTH, task.seed):
+        curve = solver.pop("nmse_db_mean_of_db_per_layer")
+        solver.pop("nmse_db_per_layer")
+        if curve is not None:
+            curves[solver["method"]] = curve
+        blank = dict.fromkeys(("bits_per_link", "resident_bits_per_link", "file_bytes"))
+        rows.append({"problem": task.problem, "layers": solver.pop("iterations"), **solver, **blank, "seconds": 0.0})
+    if task.problem in ("eeg", "patches"):
+        rows.append(_linear(task, problem, x, y))
+    return Outcome(task, rows, curves, {}, [])
+
+
+def _linear(task: Task, problem: Problem, x: Any, y: Any) -> dict[str, Any]:
+    """The linear estimator of least mean squared error on the training signals: learned, but no iteration at all."""
+    pairs = problem.split("train").all()
+    assert pairs is not None
+    signals, measured = (np.asarray(part, np.float64) for part in pairs)
+    ridge = 1e-6 * np.trace(measured.T @ measured) / measured.shape[1]
+    matrix = np.linalg.solve(measured.T @ measured + ridge * np.eye(measured.shape[1]), measured.T @ signals)
+    estimate = jnp.asarray(np.asarray(y, np.float64) @ matrix, jnp.float32)
+    blank = dict.fromkeys(("resident_bits_per_link",))
+    row = {"problem": task.problem, "method": "linear MMSE", "layers": 1, **problem.metrics(estimate, x), **blank}
+    return {**row, "bits_per_link": 32.0, "file_bytes": 4 * matrix.size, "seconds": 0.0}
+
+
+def _examples(task: Task, problem: Problem, packed: Any) -> dict[str, np.ndarray]:
+    """What the figures show of this network: one recovered signal, or a whole rebuilt test image."""
+    test = problem.split("test")
+    if isinstance(test, ImagePatchRecovery):
+        x, y = test.image(_IMAGE)
+        pictures = {"truth": test.assemble(x, _IMAGE), task.method: test.assemble(packed(y), _IMAGE)}
+        return {name: np.clip(picture, 0, 1) for name, picture in pictures.items()}
+    pairs = test.all()
+    x, y = test.sample(jax.random.key(task.seed), 1) if pairs is None else (part[:1] for part in pairs)
+    signals = {"truth": test.signal(x)[0], task.method: test.signal(packed(y))[0]}
+    return {name: np.asarray(signal) for name, signal in signals.items()}

@@ -1,0 +1,71 @@
+"""``unrollbit train CONFIG.toml``: train into a run folder."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tomllib
+from pathlib import Path
+
+from unrollbit.cli.common import NETWORK_FILE, add_common, print_table, write_json
+from unrollbit.cli.config import build_run, read_config
+from unrollbit.packed import pack
+from unrollbit.plots import save, training_curves
+from unrollbit.training import fit
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the command."""
+    parser.add_argument("config", type=Path, metavar="CONFIG.toml", help="problem, network and stages; see examples/configs")
+    parser.add_argument("--resume", action="store_true", help="continue a killed run from its newest checkpoint")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    add_common(parser, out="run folder (default: runs/NAME of the config)")
+    parser.set_defaults(seed=None)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Train, write the run folder, report."""
+    out = options.out or Path("runs") / options.config.stem
+    kept = out / "config.toml"
+    config = read_config(options.config)
+    if options.resume:
+        if not kept.exists():
+            raise ValueError(f"{out}: nothing to resume (no config.toml); start without --resume")
+        if tomllib.loads(kept.read_text(encoding="utf-8")) != config:
+            raise ValueError(f"{options.config} differs from {kept}: resume needs the config the run was started with")
+    elif out.exists() and any(out.iterdir()):
+        raise ValueError(f"{out} is not empty: pass --resume to continue it, or another --out")
+    described = build_run(config, options.config.parent.resolve())
+    seed = described.seed if options.seed is None else options.seed
+    out.mkdir(parents=True, exist_ok=True)
+    if not options.resume:
+        shutil.copyfile(options.config, kept)
+    report = fit(
+        described.network,
+        described.problem,
+        described.stages,
+        seed=seed,
+        samples=described.samples,
+        out=out,
+        resume=options.resume,
+        progress=not options.quiet,
+    )
+    training = {"command": f"unrollbit train {options.config.name} --seed {seed}", "seed": seed}
+    training |= {"seconds": round(report.seconds, 1), "samples": described.samples, "config": config}
+    packed = pack(described.network, problem=described.problem, training=training)
+    path = packed.save(out / NETWORK_FILE)
+    save(training_curves(report.records), out / "training")
+    bits = packed.bits()
+    result = {
+        "out": str(out),
+        "network": str(path),
+        "seconds": report.seconds,
+        "steps": report.steps,
+        "validation_nmse_db": report.nmse_db,
+        "bits_per_link": bits.bits_per_link,
+        "file_bytes": path.stat().st_size,
+    }
+    print_table("trained", ("figure", "value"), list(result.items()))
+    print(f"next: unrollbit evaluate {out}", file=sys.stderr)
+    write_json(options.json, result)
