@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,7 @@ from unrollbit.problems.base import SUBSETS, Problem, Subset, checked_seed, subs
 from unrollbit.problems.noise import checked_snr
 from unrollbit.problems.registration import register_problem
 from unrollbit.problems.samples import DrawsFromSamples, Samples, draw_rows, measure
+from unrollbit.shrinkage import BernoulliGaussian
 
 
 @register_problem("operator", "samples", "measurements")
@@ -113,6 +114,11 @@ class ArrayProblem(DrawsFromSamples, Problem):
     def all(self) -> tuple[Float[Array, "count n"], Float[Array, "count m"]]:
         given = self._given()
         return given if len(given) == 2 else super().all()
+
+    def prior(self) -> BernoulliGaussian:
+        """Starts at one non-zero in ten; the variance starts at that of the training signals and is learned."""
+        energy = float(np.mean(np.asarray(self.samples[0], np.float64) ** 2))
+        return BernoulliGaussian(variance=max(10.0 * energy, 1e-8), learn_variance=True)
 
     def to_spec(self) -> dict[str, Any]:
         """Paths where all arrays came from files; else ``inline``: only ``operator.to_spec()`` can then be rebuilt."""

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from unrollbit.metrics import failures, nmse_db
 from unrollbit.operators import LinearOperator
+from unrollbit.shrinkage import BernoulliGaussian, Shrinkage
 
 Subset = Literal["train", "validation", "test"]
 SUBSETS: tuple[Subset, ...] = get_args(Subset)
@@ -80,6 +81,10 @@ class Problem(abc.ABC):
     def all(self) -> tuple[Array, Array] | None:
         """Every pair of this subset, or None where signals are drawn from a distribution."""
         return None
+
+    def prior(self) -> Shrinkage:
+        """A shrinkage that fits the signals, with its scalars at sensible starts: the default of the recipes."""
+        return BernoulliGaussian()
 
     def signal(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch p"]:
         """The physical signal of unknowns ``x`` (their synthesis where unknowns are transform coefficients)."""

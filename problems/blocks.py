@@ -14,6 +14,7 @@ from unrollbit.problems.base import Problem, Subset, checked_seed, checked_subse
 from unrollbit.problems.noise import add_gaussian_noise, checked_snr
 from unrollbit.problems.registration import register_problem
 from unrollbit.problems.sparse import bernoulli_gaussian
+from unrollbit.shrinkage import BernoulliGaussian
 
 BlockMatrix = Literal["gaussian", "rademacher", "hadamard"]
 _BLOCKS = {"gaussian": gaussian_blocks, "rademacher": rademacher_blocks, "hadamard": hadamard_blocks}
@@ -80,6 +81,9 @@ class BlockSparseRecovery(Problem):
 
     def split(self, name: Subset) -> Self:
         return self._with(subset=checked_subset(name))
+
+    def prior(self) -> BernoulliGaussian:
+        return BernoulliGaussian(sparsity=min(self.sparsity, 0.99))
 
     def to_spec(self) -> dict[str, Any]:
         blocks, m, n = self.operator.mask().core_shape

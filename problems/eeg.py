@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Array, Float
@@ -12,9 +12,11 @@ from jaxtyping import Array, Float
 from unrollbit.operators import Composition
 from unrollbit.problems.base import SUBSETS, Problem, Subset, checked_seed
 from unrollbit.problems.noise import checked_snr
+from unrollbit.problems.prior import banded_prior, bands
 from unrollbit.problems.registration import register_problem
 from unrollbit.problems.samples import DrawsFromSamples, Samples, measurement
 from unrollbit.problems.transforms import Transform, coefficients, synthesis, transformed
+from unrollbit.shrinkage import Grouped
 
 WINDOW = 128
 CHANNELS = 4
@@ -80,7 +82,7 @@ class EEGCompressiveRecovery(DrawsFromSamples, Problem):
     def __init__(
         self,
         ratio: float = 0.5,
-        transform: Transform = "wavelet",
+        transform: Transform = "dct",
         matrix: Literal["rademacher", "gaussian", "hadamard"] = "rademacher",
         wavelet: str = "db4",
         snr_db: float | None = None,
@@ -108,6 +110,9 @@ class EEGCompressiveRecovery(DrawsFromSamples, Problem):
     def signal(self, x: Float[Array, "*batch 128"]) -> Float[Array, "*batch 128"]:
         """``Psi x``: standardised voltages."""
         return transformed(self.operator.inner, x)
+
+    def prior(self) -> Grouped:
+        return banded_prior(self.samples[0], bands(self.operator.inner, (WINDOW,)))
 
     def to_spec(self) -> dict[str, Any]:
         fields = ("ratio", "transform", "matrix", "wavelet", "snr_db", "seed")

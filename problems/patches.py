@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Array, Float
@@ -13,9 +13,11 @@ from unrollbit.operators import Composition
 from unrollbit.problems.base import SUBSETS, Problem, Subset, checked_seed, positive_int
 from unrollbit.problems.images import assemble_tiles, load_image, overlapping_tiles
 from unrollbit.problems.noise import checked_snr
+from unrollbit.problems.prior import banded_prior, bands
 from unrollbit.problems.registration import register_problem
 from unrollbit.problems.samples import DrawsFromSamples, Samples, measurement
 from unrollbit.problems.transforms import Transform, coefficients, synthesis, transformed
+from unrollbit.shrinkage import Grouped
 
 IMAGES: dict[Subset, tuple[str, ...]] = {
     "train": ("astronaut", "coins", "ihc", "moon", "motorcycle"),
@@ -130,6 +132,9 @@ class ImagePatchRecovery(DrawsFromSamples, Problem):
         """
         tiles = np.asarray(self.signal(x)).reshape(-1, self.size, self.size)
         return assemble_tiles(tiles, load_image(name).shape)
+
+    def prior(self) -> Grouped:
+        return banded_prior(self.samples[0], bands(self.operator.inner, (self.size, self.size)))
 
     def to_spec(self) -> dict[str, Any]:
         fields = ("size", "ratio", "transform", "wavelet", "matrix", "snr_db", "seed")

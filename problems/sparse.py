@@ -13,6 +13,7 @@ from unrollbit.operators import Hadamard, LinearOperator, Rademacher, gaussian, 
 from unrollbit.problems.base import Problem, Subset, checked_subset, fraction, positive_int, subset_key
 from unrollbit.problems.noise import add_gaussian_noise, checked_snr
 from unrollbit.problems.registration import register_problem
+from unrollbit.shrinkage import BernoulliGaussian
 
 Matrix = Literal["gaussian", "rademacher", "hadamard", "ill-conditioned"]
 _MATRICES = {
@@ -86,6 +87,9 @@ class SparseRecovery(Problem):
 
     def split(self, name: Subset) -> Self:
         return self._with(subset=checked_subset(name))
+
+    def prior(self) -> BernoulliGaussian:
+        return BernoulliGaussian(sparsity=min(self.sparsity, 0.99))
 
     def to_spec(self) -> dict[str, Any]:
         m, n = self.operator.shape

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,8 +13,6 @@ from unrollbit.algorithms.ista import Proximal
 from unrollbit.algorithms.solve import solve
 from unrollbit.metrics import nmse_db
 from unrollbit.operators import LinearOperator
-
-Solver = TypeVar("Solver", bound=Proximal)
 
 
 class Tuned(NamedTuple):
@@ -26,7 +24,7 @@ class Tuned(NamedTuple):
 
 
 def tune_regularisation(
-    algorithm: Solver,
+    algorithm: Proximal,
     operator: LinearOperator,
     x: Float[Array, "batch n"],
     y: Float[Array, "batch m"],
@@ -37,8 +35,8 @@ def tune_regularisation(
 ) -> Tuned:
     """The weight lambda with the lowest NMSE after ``iterations`` on validation pairs ``(x, y)``.
 
-    Tries ``weights`` values, geometric from 1e-4 to 0.5 of the mean of ``max |A^T y|`` (at the latter most signals are 0). A best
-    value at an end of the range extends it, so the optimum is bracketed.
+    Tries ``weights`` values, geometric from 1e-4 to 0.5 of the mean of ``max |A^T y|`` (at the latter most signals
+    are 0). A best value at an end of the range extends it, so the optimum is bracketed.
 
     Raises ``ValueError`` for fewer than 3 weights.
     """

@@ -19,7 +19,7 @@ _SMALLEST = 1e-12  # a non-negative scalar starts no lower, so that its logarith
 class ScalarSpec:
     """One learned scalar per layer (or a short vector: ``shape``).
 
-    The raw parameter is unconstrained; ``value(raw)`` is what the algorithm sees: ``raw`` itself (``free``) or
+    The raw parameter is unconstrained; ``constrained(raw)`` is what the algorithm sees: ``raw`` itself (``free``) or
     ``exp(raw)`` (``positive``, ``nonnegative``). Logarithmic step sizes and thresholds train stably at large
     learning rates, where absolute values do not.
 
@@ -49,6 +49,7 @@ class ScalarSpec:
             raise ValueError(f"initial value {values.min()} breaks the constraint {self.constraint!r}")
         return np.log(np.maximum(values, _SMALLEST))
 
-    def value(self, raw: Array) -> Array:
-        """Constrained value of a raw parameter (differentiable)."""
-        return raw if self.constraint == "free" else jnp.exp(raw)
+
+def constrained(raw: Array, constraint: Constraint) -> Array:
+    """Value of a raw parameter as the algorithm sees it (differentiable)."""
+    return raw if constraint == "free" else jnp.exp(raw)

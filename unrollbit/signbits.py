@@ -18,7 +18,9 @@ def pack_signs(values: np.ndarray) -> np.ndarray:
     return np.packbits(np.asarray(values) < 0, axis=-1, bitorder="little")
 
 
-def unpack_signs(packed: UInt8[Array, "*lead bytes"], n: int, dtype: jnp.dtype = jnp.float32) -> Float[Array, "*lead n"]:
+def unpack_signs(
+    packed: UInt8[Array, "*lead bytes"], n: int, dtype: jnp.dtype = jnp.float32
+) -> Float[Array, "*lead n"]:
     """The +-1 values of packed signs, differentiable code's constant; inverse of ``pack_signs``."""
     bits = (packed[..., None] >> jnp.arange(8, dtype=jnp.uint8)) & 1
     signs = 1 - 2 * bits.astype(jnp.int8)

@@ -41,7 +41,7 @@ class AMP(Algorithm):
             raise ValueError(f"onsager: {type(self.shrinkage).__name__} is not separable; use onsager='learned'")
 
     def maps(self, A: LinearOperator) -> dict[str, LinearMap]:
-        return {"W": LinearMap(A, A.mask(), transposed=True)}
+        return {"W": LinearMap(A, A.mask(), transposed=True, unit_diagonal=True)}
 
     def scalars(self, A: LinearOperator) -> dict[str, ScalarSpec]:
         memory = {"memory": ScalarSpec(0.2)} if self.onsager == "learned" else {}

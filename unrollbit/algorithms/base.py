@@ -28,13 +28,15 @@ class LinearMap:
     """A linear map that the algorithm applies and a network may learn.
 
     ``initial`` is its physics value, a matrix of ``initial.shape``; ``structure`` its structural non-zeros. The step
-    receives ``r -> W^T r`` if ``transposed``, else ``x -> W x``. A map that is not ``learned`` is computed from the physics.
+    receives ``r -> W^T r`` if ``transposed``, else ``x -> W x``. A map that is not ``learned`` is computed from the
+    physics; one with ``unit_diagonal`` works best with ``diag(W^T A) = 1``, which recipes then see to.
     """
 
     initial: LinearOperator
     structure: Structure
     transposed: bool = False
     learned: bool = True
+    unit_diagonal: bool = False
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -77,7 +79,9 @@ class Algorithm(Specified, abc.ABC):
         return state["x"]
 
     def stepper(self) -> Algorithm:
-        """An algorithm with the same step, without what only initial values use: programs compiled for it are shared."""
+        """An algorithm with the same step, without what only initial values use: programs compiled for it are
+        shared.
+        """
         return self
 
     def objective(
@@ -98,7 +102,8 @@ def in_dtype(tree: Any, dtype: Any) -> Any:
 
 
 def noise_level(residual: Float[Array, "*batch m"], A: LinearOperator) -> Float[Array, "*batch k"]:
-    """``||r|| / sqrt(m)`` per signal (k = 1), or per block of block-diagonal physics, repeated for its unknowns (k = n).
+    """``||r|| / sqrt(m)`` per signal (k = 1), or per block of block-diagonal physics, repeated for its unknowns (k =
+    n).
 
     The standard deviation of the noise in ``u = x + W^T r`` for columns of unit norm (Donoho, Maleki, Montanari 2009).
     """
@@ -107,4 +112,3 @@ def noise_level(residual: Float[Array, "*batch m"], A: LinearOperator) -> Float[
     parts = residual.reshape(*residual.shape[:-1], count, m // count)
     level = jnp.sqrt(jnp.mean(parts * parts, axis=-1) + _SMALLEST_SQUARE)
     return level if count == 1 else jnp.repeat(level, n // count, axis=-1)
-

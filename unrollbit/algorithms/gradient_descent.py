@@ -17,8 +17,8 @@ from unrollbit.shrinkage import Identity, Shrinkage
 class GradientDescent(Proximal):
     """``x_{k+1} = x_k + step_k W^T (y - A x_k)`` from ``x_0 = 0``; W (m, n) starts at A, step_k at 1 / ||A||^2.
 
-    Minimises ``||y - A x||^2 / 2``; reaches the least-squares solution (of least norm where A is wide). A shrinkage such as
-    ``Box`` or ``NonNegative`` makes it projected gradient descent.
+    Minimises ``||y - A x||^2 / 2``; reaches the least-squares solution (of least norm where A is wide). A shrinkage
+    such as ``Box`` or ``NonNegative`` makes it projected gradient descent.
     """
 
     shrinkage: Shrinkage = Identity()

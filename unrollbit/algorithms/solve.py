@@ -20,8 +20,8 @@ class Solution(NamedTuple):
     x: Float[Array, "*batch n"]
     iterations: int
     converged: bool
-    iterates: Float[Array, "iterations *batch n"] | None = None
-    objective: Float[Array, "iterations *batch"] | None = None
+    iterates: Float[Array, "..."] | None = None
+    objective: Float[Array, "..."] | None = None
 
 
 def solve(

@@ -21,7 +21,16 @@ def run(options: argparse.Namespace) -> None:
     figures = report.to_dict()
     rows = [(name, figures[name], definition) for name, definition in DEFINITIONS.items()]
     print_table(str(options.network), ("figure", "value", "definition"), rows)
-    columns = ("map", "links", "active_links", "stored_weights", "weight_bits", "scale_bits", "mask_bits", "resident_bits")
+    columns = (
+        "map",
+        "links",
+        "active_links",
+        "stored_weights",
+        "weight_bits",
+        "scale_bits",
+        "mask_bits",
+        "resident_bits",
+    )
     print_table("by map", columns, [(name, *(figures["maps"][name][c] for c in columns[1:])) for name in report.maps])
     write_json(options.json, figures)
     if options.out is not None:

@@ -52,7 +52,9 @@ def open_network(path: Path) -> PackedNetwork:
         inside = path / NETWORK_FILE
         if not inside.exists():
             unfinished = (path / "metrics.jsonl").exists()
-            hint = "training has not finished; continue with unrollbit train --resume" if unfinished else "no run folder?"
+            hint = (
+                "training has not finished; continue with unrollbit train --resume" if unfinished else "no run folder?"
+            )
             raise ValueError(f"{path}: no {NETWORK_FILE} inside ({hint})")
         path = inside
     return load(path)
@@ -61,7 +63,9 @@ def open_network(path: Path) -> PackedNetwork:
 def problem_of(network: PackedNetwork) -> Problem:
     """The problem that a file carries; raises ``ValueError`` if it carries none."""
     if network.problem is None:
-        raise ValueError("this file carries no problem, so no fresh signals can be drawn; save with pack(net, problem=...)")
+        raise ValueError(
+            "this file carries no problem, so no fresh signals can be drawn; save with pack(net, problem=...)"
+        )
     return Problem.from_spec(network.problem)
 
 

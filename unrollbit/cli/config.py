@@ -14,7 +14,16 @@ from unrollbit.networks import FullyConnected, Network, Unrolled
 from unrollbit.problems import Problem
 from unrollbit.training import Stage, recipes
 from unrollbit.training.losses import Loss
-from unrollbit.weights import Fixed, FullPrecision, OneBit, Surrogate, WeightsFactory, designed, in_signal_domain, normalised
+from unrollbit.weights import (
+    Fixed,
+    FullPrecision,
+    OneBit,
+    Surrogate,
+    WeightsFactory,
+    designed,
+    in_signal_domain,
+    normalised,
+)
 
 RECIPES: dict[str, Callable[..., recipes.Recipe]] = {
     "two_stage": recipes.two_stage,
@@ -54,7 +63,9 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def build_run(config: Mapping[str, Any], folder: Path) -> Run:
-    """Problem, network and stages of a config; paths are relative to ``folder``. Raises ``ValueError`` for what is wrong."""
+    """Problem, network and stages of a config; paths are relative to ``folder``. Raises ``ValueError`` for what is
+    wrong.
+    """
     spec = dict(_table(config, "problem"))
     if spec.get("kind") == "ArrayProblem":
         spec.setdefault("folder", str(folder))
@@ -85,7 +96,9 @@ def build_network(spec: dict[str, Any], problem: Problem) -> Network:
 
 
 def build_weights(spec: Any) -> WeightsFactory:
-    """A weights table: ``format``, ``start`` (physics or designed), ``normalised``, ``signal_domain`` and the format's options."""
+    """A weights table: ``format``, ``start`` (physics or designed), ``normalised``, ``signal_domain`` and the
+    format's options.
+    """
     if isinstance(spec, str):
         spec = {"format": spec}
     if not isinstance(spec, Mapping):
@@ -105,10 +118,14 @@ def build_weights(spec: Any) -> WeightsFactory:
         known = ", ".join(f"{known_name}/{known_start}" for known_name, known_start in makers)
         raise ValueError(f"weights: unknown format and start {name}/{start}; expected one of {known}")
     maker = makers[name, start]
-    allowed = {"OneBit": {"scale", "planes", "surrogate", "steps", "seed"}, "FullPrecision": set(), "Fixed": set()}[name]
+    allowed = {"OneBit": {"scale", "planes", "surrogate", "steps", "seed"}, "FullPrecision": set(), "Fixed": set()}[
+        name
+    ]
     unknown = sorted(set(options) - allowed)
     if unknown:
-        raise ValueError(f"weights: {name} does not take {', '.join(unknown)}; it takes {', '.join(sorted(allowed)) or 'nothing'}")
+        raise ValueError(
+            f"weights: {name} does not take {', '.join(unknown)}; it takes {', '.join(sorted(allowed)) or 'nothing'}"
+        )
     factory: WeightsFactory = partial(maker, **options)
     if domain:
         factory = in_signal_domain(factory)
@@ -134,7 +151,9 @@ def _call(what: str, function: Callable[..., Any], options: Mapping[str, Any], p
     try:
         bound = signature.bind(problem, **options)
     except TypeError as error:
-        known = ", ".join(name for name in signature.parameters if name not in ("problem", "scalars", "packed", "biases"))
+        known = ", ".join(
+            name for name in signature.parameters if name not in ("problem", "scalars", "packed", "biases")
+        )
         raise ValueError(f"[{what}]: {error}; it takes {known}") from error
     try:
         return function(*bound.args, **bound.kwargs)

@@ -32,16 +32,20 @@ _COLUMNS = {
     "seconds": "training (s)",
 }
 _NOTES = [
-    "NMSE: 10 log10(sum of errors / sum of energies) on test signals; mean of dB: mean over signals; failures: share worse than -20 dB.",
-    "bits/link: stored (weight + scale + mask) bits over links of the dense network, structural zeros included; with A at hand, W = A stores scalars only.",
-    "resident bits/link: all linear maps in memory while the network runs, A included, over the same links.",
+    "NMSE: 10 log10(sum of errors / sum of energies) on test signals; mean of dB: mean over signals;",
+    "failures: share of signals worse than -20 dB.",
+    "bits/link: stored (weight + scale + mask) bits over the links of the dense network, structural zeros included;",
+    "with A at hand, W = A stores scalars only. resident bits/link: all linear maps in memory while the network runs,",
+    "A included, over the same links.",
 ]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
     names = list(PROBLEMS)
-    parser.add_argument("--problems", nargs="+", choices=names, default=names, metavar="NAME", help=f"among {', '.join(names)}")
+    parser.add_argument(
+        "--problems", nargs="+", choices=names, default=names, metavar="NAME", help=f"among {', '.join(names)}"
+    )
     parser.add_argument("--workers", type=positive, default=min(os.cpu_count() or 1, 4), help="trainings side by side")
     add_common(parser, out="folder of the report (default runs/demo)")
 
@@ -74,7 +78,12 @@ def _parallel(tasks: list[Task], workers: int) -> Any:
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flags}".strip()
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # several processes share a GPU
     context = multiprocessing.get_context("spawn")
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+        TimeElapsedColumn(),
+    )
     with (
         ProcessPoolExecutor(min(workers, len(tasks)), mp_context=context) as pool,
         Progress(*columns, console=Console(stderr=True)) as bar,

@@ -1,4 +1,6 @@
-"""The trainings of ``unrollbit demo``: which problems, which networks, with what effort; each runs in a process of its own."""
+"""The trainings of ``unrollbit demo``: which problems, which networks, with what effort; each runs in a process of
+its own.
+"""
 
 from __future__ import annotations
 
@@ -68,6 +70,13 @@ def _dense_relu(problem: Problem, seed: int) -> Training:
 
 _W_IS_A = partial(recipes.scalars_only, weights=Fixed.for_map)
 
+_REAL = {  # one matrix shared by all layers: real data are few
+    "full precision": _recipe(recipes.full_precision, distinct=1, steps=1000),
+    "W = A": _recipe(_W_IS_A, steps=1000),
+    "one-bit": _recipe(recipes.two_stage, distinct=1, steps=1000),
+    "one-bit, 2 planes": _recipe(recipes.two_stage, distinct=1, planes=2, steps=1000),
+}
+
 METHODS: dict[str, dict[str, Callable[[Problem, int], Training]]] = {
     "sparse": {
         "full precision": _recipe(recipes.full_precision, steps=1000),
@@ -86,8 +95,8 @@ METHODS: dict[str, dict[str, Callable[[Problem, int], Training]]] = {
         "one-bit, 2 planes": _designed(2, 1, 1000),
         "dense relu": _dense_relu,
     },
-    "eeg": {},
-    "patches": {},
+    "eeg": _REAL,
+    "patches": _REAL,
 }
 
 

@@ -28,7 +28,9 @@ _CONVERGED_SIGNALS = 500
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
     parser.add_argument("network", type=Path, metavar="RUN|FILE", help="run folder or packed network")
-    parser.add_argument("--samples", type=positive, default=10_000, metavar="M", help="fresh test signals (default 10000)")
+    parser.add_argument(
+        "--samples", type=positive, default=10_000, metavar="M", help="fresh test signals (default 10000)"
+    )
     parser.add_argument("--no-classic", action="store_true", help="skip the classic solvers")
     add_common(parser, out="folder for evaluate.json and the figure of NMSE per layer", seed=1)
 
@@ -48,7 +50,7 @@ def run(options: argparse.Namespace) -> None:
     rows += [(row["method"], row["iterations"], *_columns(row)) for row in result["classic"]]
     columns = ("method", "layers", "NMSE (dB)", "mean of dB", "failures")
     notes = [
-        f"{len(x)} test signals{note}. NMSE: 10 log10(sum of errors / sum of energies); mean of dB: mean over signals of each dB;",
+        f"{len(x)} test signals{note}. NMSE: 10 log10(sum of errors / sum of energies); mean of dB: mean over signals;",
         "failures: share of signals worse than -20 dB.",
     ]
     print_table(str(options.network), columns, rows, notes)

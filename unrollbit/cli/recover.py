@@ -6,6 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 
 from unrollbit.cli.common import add_common, open_network, write_json
@@ -16,8 +17,12 @@ _BATCH = 4096
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
     parser.add_argument("network", type=Path, metavar="FILE", help="packed network (or run folder)")
-    parser.add_argument("measurements", type=Path, metavar="Y.npy", help="measurements, shape (m,) or (..., m), real floats")
-    parser.add_argument("estimates", type=Path, metavar="X.npy", help="where to write the estimates, shape (n,) or (..., n)")
+    parser.add_argument(
+        "measurements", type=Path, metavar="Y.npy", help="measurements, shape (m,) or (..., m), real floats"
+    )
+    parser.add_argument(
+        "estimates", type=Path, metavar="X.npy", help="where to write the estimates, shape (n,) or (..., n)"
+    )
     add_common(parser, out="folder for recover.json")
 
 
@@ -27,16 +32,20 @@ def run(options: argparse.Namespace) -> None:
     m, n = network.network.operator.shape
     y = read_measurements(options.measurements, m)
     rows = y.reshape(-1, m).astype(np.float32)
-    parts = [np.asarray(network(rows[i : i + _BATCH])) for i in range(0, len(rows), _BATCH)]
+    parts = [np.asarray(network(jnp.asarray(rows[i : i + _BATCH]))) for i in range(0, len(rows), _BATCH)]
     x = np.concatenate(parts).reshape(*y.shape[:-1], n)
     if not np.isfinite(x).all():
-        raise ValueError(f"{options.measurements}: the estimate is not finite; are the measurements far outside the trained range?")
+        raise ValueError(
+            f"{options.measurements}: the estimate is not finite; are the measurements far outside the trained range?"
+        )
     target = options.estimates
     target.parent.mkdir(parents=True, exist_ok=True)
     scratch = target.with_name(f".{target.name}.{os.getpid()}.npy")
     np.save(scratch, x)
     scratch.replace(target)
-    print(f"wrote {target}: {len(rows)} signal{'s' if len(rows) != 1 else ''} of {n} unknowns from {m} measurements each")
+    print(
+        f"wrote {target}: {len(rows)} signal{'s' if len(rows) != 1 else ''} of {n} unknowns from {m} measurements each"
+    )
     result = {"signals": len(rows), "m": m, "n": n, "output": str(target)}
     write_json(options.json, result)
     if options.out is not None:
@@ -44,7 +53,9 @@ def run(options: argparse.Namespace) -> None:
 
 
 def read_measurements(path: Path, m: int) -> np.ndarray:
-    """A ``.npy`` of measurements after every check that a wrong one should fail; raises ``ValueError`` or ``OSError``."""
+    """A ``.npy`` of measurements after every check that a wrong one should fail; raises ``ValueError`` or
+    ``OSError``.
+    """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; expected measurements saved with numpy.save")
     try:
@@ -54,7 +65,9 @@ def read_measurements(path: Path, m: int) -> np.ndarray:
     if not isinstance(y, np.ndarray):
         raise ValueError(f"{path}: an archive of several arrays; expected a single .npy array")
     if y.dtype.kind != "f":
-        raise ValueError(f"{path}: expected real floating-point numbers, got dtype {y.dtype}; cast with y.astype('float32')")
+        raise ValueError(
+            f"{path}: expected real floating-point numbers, got dtype {y.dtype}; cast with y.astype('float32')"
+        )
     if y.ndim == 0 or y.size == 0:
         raise ValueError(f"{path}: expected at least one measurement vector of length {m}, got shape {y.shape}")
     if y.shape[-1] != m:

@@ -17,7 +17,9 @@ from unrollbit.training import fit
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
-    parser.add_argument("config", type=Path, metavar="CONFIG.toml", help="problem, network and stages; see examples/configs")
+    parser.add_argument(
+        "config", type=Path, metavar="CONFIG.toml", help="problem, network and stages; see examples/configs"
+    )
     parser.add_argument("--resume", action="store_true", help="continue a killed run from its newest checkpoint")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     add_common(parser, out="run folder (default: runs/NAME of the config)")

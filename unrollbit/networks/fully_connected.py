@@ -20,14 +20,15 @@ from unrollbit.weights import FullPrecision, Weights, WeightsFactory
 
 
 class FullyConnected(Network):
-    """``h_1 = relu(V_0 y + b_0)``, ``h_{k+1} = [h_k +] relu(V_k h_k + b_k)``, ``x = V_{K-1} h_{K-1}``: K = depth matrices.
+    """``h_1 = relu(V_0 y + b_0)``, ``h_{k+1} = [h_k +] relu(V_k h_k + b_k)``, ``x = V_{K-1} h_{K-1}``: K = depth
+    matrices.
 
     Args:
         problem: its operator gives the sizes m and n; nothing else of the physics is used.
         depth: number of matrices K >= 2.
         width: hidden units (default n).
-        weights: ``FullPrecision`` (default), ``OneBit`` or a factory, as in ``Unrolled``; or weights objects by map name.
-        skip: add the input of each hidden layer to its output.
+        weights: ``FullPrecision`` (default), ``OneBit`` or a factory, as in ``Unrolled``; or weights objects by map
+        name. skip: add the input of each hidden layer to its output.
         seed: seed of the initial matrices (He et al. 2015: N(0, 2 / fan-in)).
         biases: ``bias_first`` (1, width) and ``bias_hidden`` (K - 2, width); None: zeros.
 
@@ -48,14 +49,14 @@ class FullyConnected(Network):
     ) -> None:
         A = problem if isinstance(problem, LinearOperator) else problem.operator
         m, n = A.shape
-        width = n if width is None else width
-        if depth < 2 or width < 1:
-            raise ValueError(f"FullyConnected: expected depth >= 2 and width >= 1, got {depth} and {width}")
+        units: int = n if width is None else width
+        if depth < 2 or units < 1:
+            raise ValueError(f"FullyConnected: expected depth >= 2 and width >= 1, got {depth} and {units}")
         if biases is None:
-            biases = {"bias_first": jnp.zeros((1, width)), "bias_hidden": jnp.zeros((depth - 2, width))}
+            biases = {"bias_first": jnp.zeros((1, units)), "bias_hidden": jnp.zeros((depth - 2, units))}
         self.physics = Physics(A)
-        self.depth, self.width, self.skip = depth, width, skip
-        maps = weights if isinstance(weights, Mapping) else _random_maps(weights, m, n, width, depth, skip, seed)
+        self.depth, self.width, self.skip = depth, units, skip
+        maps = weights if isinstance(weights, Mapping) else _random_maps(weights, m, n, units, depth, skip, seed)
         self.maps = nnx.Dict(dict(maps))
         self.scalars = nnx.Dict({name: ScalarParam(jnp.array(bias, jnp.float32)) for name, bias in biases.items()})
 

@@ -14,7 +14,7 @@ from unrollbit.algorithms.base import Algorithm, LinearMap, State, in_dtype
 from unrollbit.networks.base import Network
 from unrollbit.operators import LinearOperator
 from unrollbit.operators.base import check_last_axis
-from unrollbit.scalars import ScalarSpec
+from unrollbit.scalars import Constraint, constrained
 from unrollbit.variables import Physics, ScalarParam
 from unrollbit.weights import Fixed, OneBit, Weights, WeightsFactory
 
@@ -29,8 +29,8 @@ class Unrolled(Network):
         problem: the physics: a ``LinearOperator``, or anything with an ``operator`` (a ``Problem``).
         depth: number of layers K.
         weights: a weight format (``OneBit``, ``FullPrecision``, ``Fixed``), a factory
-            ``(map, physics, copies) -> Weights`` such as ``partial(OneBit.for_map, scale="row")``, or a mapping from map names
-            to either or to weights objects.
+            ``(map, physics, copies) -> Weights`` such as ``partial(OneBit.for_map, scale="row")``, or a mapping from
+            map names to either or to weights objects.
         distinct: number of distinct matrices: K (untied, the default), 1 (tied) or any c (layer k uses matrix k mod c).
         scalars: raw scalars by name, (K, ...); None: the algorithm's initial values.
         packed: run on packed bits only (networks read from a file).
@@ -63,7 +63,9 @@ class Unrolled(Network):
     ) -> None:
         A = problem if isinstance(problem, LinearOperator) else getattr(problem, "operator", None)
         if not isinstance(A, LinearOperator):
-            raise TypeError(f"Unrolled: expected a LinearOperator or a problem that has one, got {type(problem).__name__}")
+            raise TypeError(
+                f"Unrolled: expected a LinearOperator or a problem that has one, got {type(problem).__name__}"
+            )
         if isinstance(depth, bool) or depth < 1:
             raise ValueError(f"depth: expected at least 1 layer, got {depth}")
         copies = depth if distinct is None else distinct
@@ -78,7 +80,9 @@ class Unrolled(Network):
         self.physics = Physics(A)
         self.maps = nnx.Dict({name: _build(name, lm, weights, A, copies) for name, lm in linear_maps.items()})
         self.scalars = nnx.Dict({name: ScalarParam(jnp.array(scalars[name], jnp.float32)) for name in specs})
-        self.constraints = tuple((name, spec.constraint) for name, spec in specs.items())
+        self.constraints: tuple[tuple[str, Constraint], ...] = tuple(
+            (name, spec.constraint) for name, spec in specs.items()
+        )
         self.transposed = tuple(name for name, linear_map in linear_maps.items() if linear_map.transposed)
 
     def with_maps(self, maps: Mapping[str, Weights]) -> Unrolled:
@@ -95,8 +99,7 @@ class Unrolled(Network):
 
     def values(self) -> dict[str, Array]:
         """Scalars as the algorithm sees them, constraints applied; each (K, ...)."""
-        constraints = dict(self.constraints)
-        return {name: ScalarSpec(0.0, constraints[name]).value(raw[...]) for name, raw in self.scalars.items()}
+        return {name: constrained(self.scalars[name][...], constraint) for name, constraint in self.constraints}
 
     def to_spec(self) -> dict[str, Any]:
         return {"kind": "Unrolled", "algorithm": self.algorithm.to_spec(), "depth": self.depth}
@@ -106,8 +109,8 @@ class Unrolled(Network):
     ) -> Float[Array, "*batch n"] | Float[Array, "K *batch n"]:
         """Recover ``x`` from measurements; with ``iterates`` the estimate after each layer, shape (K, ..., n).
 
-        ``depth`` runs the first layers only. Raises ``ValueError`` for a wrong length of ``y`` or depth, ``TypeError`` for a dtype
-        that is not real floating point.
+        ``depth`` runs the first layers only. Raises ``ValueError`` for a wrong length of ``y`` or depth,
+        ``TypeError`` for a dtype that is not real floating point.
         """
         A = self.operator
         y = check_last_axis(y, A.shape[0], "network(y)", "m")
@@ -129,9 +132,7 @@ class Unrolled(Network):
         state, estimates = jax.lax.scan(body, self.algorithm.init(y, A), (scalars, stacked, jnp.arange(K)))
         return estimates if iterates else self.algorithm.read(state)  # pyright: ignore[reportReturnType]
 
-    def _layers(
-        self, K: int, dtype: Any
-    ) -> tuple[dict[str, Any], Callable[[dict[str, Any], Array], dict[str, Any]]]:
+    def _layers(self, K: int, dtype: Any) -> tuple[dict[str, Any], Callable[[dict[str, Any], Array], dict[str, Any]]]:
         """What the scan slices per layer, and the function from a slice to the maps of the step."""
         stacked: dict[str, Any] = {}
         single: dict[str, LinearOperator] = {}

@@ -23,11 +23,12 @@ class PackedSigns(LinearOperator):
     """``W = sum_p c_p * (M o S_p)`` from packed bits, unpacked a few rows at a time inside a scan.
 
     ``bits`` (planes, *core_shape[:-1], ceil(core_shape[-1] / 8)); ``scales`` (planes,), (planes, m) for ``row`` or
-    (planes, n) for ``column``; ``exists`` are the packed rows of an irregular mask (bit 1: the entry exists), else None.
+    (planes, n) for ``column``; ``exists`` are the packed rows of an irregular mask (bit 1: the entry exists), else
+    None.
     """
 
     bits: UInt8[Array, "planes *rows bytes"]
-    scales: Float[Array, "planes *lines"]
+    scales: Float[Array, "..."]
     exists: UInt8[Array, "*rows bytes"] | None
     structure: Structure = field(metadata={"static": True})
     scale: Granularity = field(metadata={"static": True})
@@ -65,7 +66,7 @@ class PackedSigns(LinearOperator):
         return self.scales[plane] if self.scale == which or (which == "row" and self.scale != "column") else 1.0
 
     def _apply(self, x: Array) -> Array:
-        bits, exists, rows, columns, _ = self._tiles()
+        bits, exists, _, columns, _ = self._tiles()
         m, n = self.shape
         flat = x.reshape(-1, n)
         inputs = [flat * self._lines("column", p) for p in range(self.planes)]

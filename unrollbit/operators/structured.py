@@ -54,7 +54,7 @@ class Structured(LinearOperator):
 class Diagonal(LinearOperator):
     """``diag(d)``."""
 
-    diagonal: Float[Array, "n"]
+    diagonal: Float[Array, " n"]
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -74,8 +74,10 @@ class Diagonal(LinearOperator):
         return cls(jnp.asarray(spec["diagonal"]))
 
 
-def column_products(W: LinearOperator, A: Float[Array, "m n"]) -> Float[Array, "n"]:
-    """``diag(W^T A)``: ``w_j^T a_j`` for every column, given ``A`` as the core of W's structure (dense if unstructured)."""
+def column_products(W: LinearOperator, A: Float[Array, "m n"]) -> Float[Array, " n"]:
+    """``diag(W^T A)``: ``w_j^T a_j`` for every column, given ``A`` as the core of W's structure (dense if
+    unstructured).
+    """
     if isinstance(W, Structured):
         return W.structure.column_sum(W.core * A)
     return jnp.sum(W.dense() * A, axis=0)

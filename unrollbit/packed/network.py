@@ -26,8 +26,9 @@ _FINGERPRINT_TOLERANCE = 1e-3  # relative; float32 products on other machines di
 class PackedNetwork:
     """A network with its weights as packed bits; made by ``pack(net)`` or ``load(path)``.
 
-    Calling it runs on the bits: no float copy of a packed matrix exists. ``network`` is that frozen network, ``trainable()`` gives
-    one that ``fit`` accepts. ``problem`` and ``training`` are the recipes that the file carries (or None).
+    Calling it runs on the bits: no float copy of a packed matrix exists. ``network`` is that frozen network,
+    ``trainable()`` gives one that ``fit`` accepts. ``problem`` and ``training`` are the recipes that the file carries
+    (or None).
     """
 
     def __init__(
@@ -93,9 +94,7 @@ class PackedNetwork:
                 f"expected maps {sorted(linear)} and scalars {sorted(shapes)}, "
                 f"got {sorted(self._maps)} and {sorted(self._scalars)}"
             )
-        raw = {
-            name: jnp.asarray(required(self._scalars, name, shape, np.float32)) for name, shape in shapes.items()
-        }
+        raw = {name: jnp.asarray(required(self._scalars, name, shape, np.float32)) for name, shape in shapes.items()}
         maps = {name: Weights.unpack(packed, linear[name], A, frozen=frozen) for name, packed in self._maps.items()}
         for name, weights in maps.items():
             if weights.shape != linear[name].shape:
@@ -146,7 +145,9 @@ def load(path: str | Path) -> PackedNetwork:
         bits = 8 * path.stat().st_size
         return PackedNetwork(header["network"], maps, scalars, operator, header["problem"], header["training"], bits)
     except (KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
-        raise ValueError(f"{path}: the description of the network is damaged ({type(error).__name__}: {error})") from error
+        raise ValueError(
+            f"{path}: the description of the network is damaged ({type(error).__name__}: {error})"
+        ) from error
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 

@@ -23,8 +23,8 @@ class BernoulliGaussian(Shrinkage):
 
     exact where ``a = 1``, ``kappa = log((1 - p)/p)``; p is ``sparsity`` (the share of non-zeros), v is ``variance``.
 
-    Scalars: ``gain`` (a > 0, starts at 1), ``log_odds`` (kappa, free), ``noise`` (sigma > 0, starts at ``noise``), and with
-    ``learn_variance`` also ``variance`` (v > 0), for signals whose size is not known.
+    Scalars: ``gain`` (a > 0, starts at 1), ``log_odds`` (kappa, free), ``noise`` (sigma > 0, starts at ``noise``),
+    and with ``learn_variance`` also ``variance`` (v > 0), for signals whose size is not known.
 
     Source: Bayesian AMP, Donoho, Maleki and Montanari, IEEE Inf. Theory Workshop (2010); Borgerding, Schniter and
     Rangan, "AMP-inspired deep networks for sparse linear inverse problems", IEEE Trans. Signal Process. 65 (2017).

@@ -80,7 +80,9 @@ class Grouped(Shrinkage):
         if u.shape[-1] != len(self.groups):
             raise ValueError(f"Grouped: expected {len(self.groups)} unknowns on the last axis, got shape {u.shape}")
         groups = np.asarray(self.groups, np.int32)
-        own = {name: scalars[name][groups] for name in self.shrinkage.scalars(1.0)}  # the algorithm's own are not grouped
+        own = {
+            name: scalars[name][groups] for name in self.shrinkage.scalars(1.0)
+        }  # the algorithm's own are not grouped
         return self.shrinkage(u, own, tau)
 
     def penalty(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch"] | None:

@@ -51,9 +51,10 @@ def fit(
 ) -> TrainingReport:
     """Train ``net`` in place on signals of ``problem``.
 
-    Signals are drawn on the device inside the compiled step; ``chunk`` steps run per dispatch. All local devices share each
-    batch. With ``out``, metrics stream to ``out/metrics.jsonl`` and the state to ``out/checkpoints`` at least every
-    ``checkpoint_seconds``; ``resume`` continues a killed run to the bit-identical result (same versions and devices).
+    Signals are drawn on the device inside the compiled step; ``chunk`` steps run per dispatch. All local devices
+    share each batch. With ``out``, metrics stream to ``out/metrics.jsonl`` and the state to ``out/checkpoints`` at
+    least every ``checkpoint_seconds``; ``resume`` continues a killed run to the bit-identical result (same versions
+    and devices).
 
     Args:
         net: an ``Unrolled`` or ``FullyConnected`` network.
@@ -69,7 +70,8 @@ def fit(
         progress: show a progress bar on stderr.
 
     Raises:
-        ValueError: no stages, a stage deeper than the network, a batch that the devices do not divide, ``resume`` without a
+        ValueError: no stages, a stage deeper than the network, a batch that the devices do not divide, ``resume``
+        without a
             matching checkpoint, or a loss that lacks a teacher.
         TrainingDiverged: the loss is not finite; the message names the step and what to try.
     """
@@ -167,7 +169,9 @@ def _check(
         if stage.loss.needs_teacher and teacher is None:
             raise ValueError(f"fit: the loss {type(stage.loss).__name__} needs fit(..., teacher=network)")
         if stage.loss.needs_teacher and teacher is not None and teacher.depth < (stage.depth or net.depth):
-            raise ValueError(f"fit: the teacher has {teacher.depth} layers, fewer than the {stage.depth or net.depth} trained")
+            raise ValueError(
+                f"fit: the teacher has {teacher.depth} layers, fewer than the {stage.depth or net.depth} trained"
+            )
 
 
 def _stage_network(net: Network, work: Network, stage: Stage) -> Network:
@@ -212,7 +216,9 @@ def _resume_point(checkpoints: Checkpoints, fingerprint: dict[str, Any], folder:
         return None
     record = checkpoints.record(step)
     if record["run"] != fingerprint:
-        raise ValueError(f"resume: the run in {folder} was started with other stages, seed or samples; use a new folder")
+        raise ValueError(
+            f"resume: the run in {folder} was started with other stages, seed or samples; use a new folder"
+        )
     if record["environment"] != environment():
         warnings.warn(
             f"resume: the run was started under {record['environment']}, now it is {environment()}; "
@@ -226,8 +232,8 @@ def _divergence_message(step: int, label: str, stage: Stage, folder: Path | None
     kept = "" if folder is None else f" The last good state is in {folder / 'checkpoints'}."
     lower = {kind: rate / 3 for kind, rate in stage.rates.items()}
     return (
-        f"the loss is not finite at step {step} ({label}).{kept} Try smaller learning rates, for example rates={lower}, "
-        f"a longer warmup than {stage.warmup}, or a smaller clip than {stage.clip}."
+        f"the loss is not finite at step {step} ({label}).{kept} Try smaller learning rates, for example "
+        f"rates={lower}, a longer warmup than {stage.warmup}, or a smaller clip than {stage.clip}."
     )
 
 

@@ -14,8 +14,8 @@ from unrollbit.specs import Specified
 class Loss(Specified, abc.ABC):
     """``loss(estimates, x, teacher)``: a scalar.
 
-    ``estimates`` (K, batch, n) are those of all layers, or (1, batch, n) of the last one where ``per_layer`` is False; ``teacher``
-    has the same shape, or is None.
+    ``estimates`` (K, batch, n) are those of all layers, or (1, batch, n) of the last one where ``per_layer`` is
+    False; ``teacher`` has the same shape, or is None.
     """
 
     per_layer: bool = True
@@ -27,7 +27,7 @@ class Loss(Specified, abc.ABC):
     ) -> Float[Array, ""]: ...
 
 
-def _batch_nmse(estimates: Float[Array, "K batch n"], target: Float[Array, "... batch n"]) -> Float[Array, "K"]:
+def _batch_nmse(estimates: Float[Array, "K batch n"], target: Float[Array, "... batch n"]) -> Float[Array, " K"]:
     error = jnp.sum((estimates - target) ** 2, axis=(-2, -1))
     return error / jnp.maximum(jnp.sum(target**2, axis=(-2, -1)), 1e-20)
 
@@ -72,7 +72,8 @@ class MeanSquaredError(Loss):
 class Distillation(Loss):
     """``base(estimates, x) + weight * sum_k NMSE(x_k, teacher's x_k)``: agreement with a teacher, layer by layer.
 
-    Needs ``fit(..., teacher=network)`` of at least the same depth. After Xu et al. (OneBit, arXiv 2402.11295), section 3.4.
+    Needs ``fit(..., teacher=network)`` of at least the same depth. After Xu et al. (OneBit, arXiv 2402.11295),
+    section 3.4.
     """
 
     base: Loss = LayerwiseLogNMSE()

@@ -26,22 +26,24 @@ def two_stage(
     *,
     algorithm: Algorithm | None = None,
     weights: WeightsFactory | None = None,
+    planes: int = 1,
     distinct: int | None = None,
     steps: int = 1500,
     batch: int = 64,
+    sign_rate: float = 3e-4,
     loss: Loss | None = None,
 ) -> Recipe:
-    """The default: train in full precision with growing depth, then take the signs and train those.
+    """The default: train in full precision with growing depth, then take the signs and train on.
 
-    Works for every algorithm and problem. 60 % of the steps go to full precision. ``weights`` defaults to ``OneBit`` with row
-    scales, in the domain of the signal where the physics is a composition ``A = Phi Psi``.
+    Works for every algorithm and problem. 60 % of the steps go to full precision. ``weights`` defaults to ``OneBit``
+    with one scale per matrix and plane, in the domain of the signal where the physics is a composition ``A = Phi Psi``.
     """
-    algorithm = AMP() if algorithm is None else algorithm
-    factory = _domain(problem, partial(OneBit.for_map, scale="row") if weights is None else weights)
-    net = Unrolled(algorithm, problem, depth, factory, distinct=distinct)
+    factory = partial(OneBit.for_map, planes=planes) if weights is None else weights
+    net = Unrolled(_algorithm(algorithm, problem), problem, depth, _fitted(factory), distinct=distinct)
     common: dict[str, Any] = {"batch": batch} if loss is None else {"batch": batch, "loss": loss}
     growing = grown(depth, round(0.6 * steps), quantised=False, **common)
-    final = Stage(steps=max(1, round(0.4 * steps)), name="one-bit", **common)
+    rates = {"scalars": 1e-2, "signs": sign_rate, "scales": 1e-3}
+    final = Stage(steps=max(1, round(0.4 * steps)), rates=rates, name="one-bit", **common)
     return Recipe(net, (*growing, final))
 
 
@@ -61,10 +63,9 @@ def designed_signs(
     Untied signs are trained further (straight-through, rate 1e-3); tied or cycled ones stay as designed, since training
     makes them worse. With several planes their scale ratio is trained. Source: ``design_signs``.
     """
-    algorithm = AMP() if algorithm is None else algorithm
     scale = "none" if planes == 1 else "global"
     factory = normalised(partial(designed, planes=planes, scale=scale, seed=seed))
-    net = Unrolled(algorithm, problem, depth, factory, distinct=distinct)
+    net = Unrolled(_algorithm(algorithm, problem), problem, depth, factory, distinct=distinct)
     rates = {"scalars": 1e-2}
     if planes > 1:
         rates["scales"] = 1e-3
@@ -83,7 +84,7 @@ def scalars_only(
     batch: int = 64,
 ) -> Recipe:
     """Maps stay as they start (``W = A``, designed signs, ALISTA's matrix); only steps, thresholds and memory learn."""
-    net = Unrolled(AMP() if algorithm is None else algorithm, problem, depth, normalised(weights), distinct=1)
+    net = Unrolled(_algorithm(algorithm, problem), problem, depth, _fitted(weights), distinct=1)
     return Recipe(net, grown(depth, steps, rates={"scalars": 1e-2}, batch=batch))
 
 
@@ -97,17 +98,26 @@ def full_precision(
     batch: int = 64,
 ) -> Recipe:
     """The same cell with float32 matrices that start at A: what one-bit networks are measured against."""
-    factory = normalised(_domain(problem, FullPrecision.for_map))
-    net = Unrolled(AMP() if algorithm is None else algorithm, problem, depth, factory, distinct=distinct)
+    factory = _fitted(FullPrecision.for_map)
+    net = Unrolled(_algorithm(algorithm, problem), problem, depth, factory, distinct=distinct)
     return Recipe(net, grown(depth, steps, batch=batch))
 
 
-def _domain(problem: Any, factory: WeightsFactory) -> WeightsFactory:
-    A = getattr(problem, "operator", problem)
-    return partial(_in_domain, inner=factory) if isinstance(A, Composition) else factory
+def _algorithm(algorithm: Algorithm | None, problem: Any) -> Algorithm:
+    """The given algorithm, or AMP with the shrinkage that fits the problem's signals."""
+    if algorithm is not None:
+        return algorithm
+    prior = getattr(problem, "prior", None)
+    return AMP() if prior is None else AMP(prior())
 
 
-def _in_domain(linear_map: LinearMap, physics: LinearOperator, copies: int, *, inner: WeightsFactory) -> Weights:
-    """In the domain of the signal, but for maps that have none (W1 and W2 of classic ISTA)."""
-    factory = in_signal_domain(inner) if linear_map.transposed else inner
-    return factory(linear_map, physics, copies)
+def _fitted(factory: WeightsFactory) -> WeightsFactory:
+    """Wrap a factory as the map and the physics ask: signs in the domain of the signal, columns normalised."""
+
+    def build(linear_map: LinearMap, physics: LinearOperator, copies: int) -> Weights:
+        fitted = factory
+        if isinstance(physics, Composition) and linear_map.shape == physics.shape:
+            fitted = in_signal_domain(fitted)
+        return (normalised(fitted) if linear_map.unit_diagonal else fitted)(linear_map, physics, copies)
+
+    return build

@@ -57,7 +57,9 @@ class Stage:
 
     def __post_init__(self) -> None:
         for name, value in (("steps", self.steps), ("batch", self.batch), ("depth", self.depth)):
-            if (name, value) != ("depth", None) and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+            if (name, value) != ("depth", None) and (
+                isinstance(value, bool) or not isinstance(value, int) or value < 1
+            ):
                 raise ValueError(f"Stage: expected an integer {name} >= 1, got {value!r}")
         unknown = sorted(set(self.rates) - set(TRAINABLE))
         if unknown or not self.rates:

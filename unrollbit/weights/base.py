@@ -28,8 +28,8 @@ class PackedWeights(NamedTuple):
 class Weights(nnx.Module):
     """``copies`` matrices of one shape; layer ``k`` of a network uses matrix ``k mod copies``.
 
-    A format says how its parameters become matrices: ``prepare()`` stacks the parameters on a leading axis ``copies`` and
-    ``matrix(slice)`` turns one slice into a ``LinearOperator``. Everything else (networks, training, counting)
+    A format says how its parameters become matrices: ``prepare()`` stacks the parameters on a leading axis ``copies``
+    and ``matrix(slice)`` turns one slice into a ``LinearOperator``. Everything else (networks, training, counting)
     uses these two. The matrix is held as the core of ``structure``: entries that the physics forbids do not exist.
     """
 
@@ -144,7 +144,6 @@ class Weights(nnx.Module):
         return self.bits()
 
 
-
 WeightsFactory = Callable[[LinearMap, LinearOperator, int], Weights]
 
 
@@ -154,7 +153,9 @@ def required(arrays: Arrays, name: str, shape: tuple[int, ...], dtype: Any) -> n
         raise ValueError(f"array {name!r} is missing")
     array = arrays[name]
     if array.shape != shape or array.dtype != np.dtype(dtype):
-        raise ValueError(f"array {name!r}: expected shape {shape}, dtype {np.dtype(dtype)}; got {array.shape}, {array.dtype}")
+        raise ValueError(
+            f"array {name!r}: expected shape {shape}, dtype {np.dtype(dtype)}; got {array.shape}, {array.dtype}"
+        )
     if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
         raise ValueError(f"array {name!r} has NaN or infinite entries")
     return array

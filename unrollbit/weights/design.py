@@ -25,7 +25,7 @@ def plane_scales(planes: int) -> tuple[float, ...]:
     return tuple(2.0 ** (planes - 1 - p) for p in range(planes))
 
 
-def coherence_energy(W: Float[Array, "m n"], A: Float[Array, "m n"]) -> Float[Array, "n"]:
+def coherence_energy(W: Float[Array, "m n"], A: Float[Array, "m n"]) -> Float[Array, " n"]:
     """``E_j = w_j^T A A^T w_j / (w_j^T a_j)^2 - 1``: energy that other unknowns leak into unknown j. Scale-free."""
     projected = A.T @ W
     return jnp.sum(projected**2, axis=0) / jnp.sum(W * A, axis=0) ** 2 - 1.0
@@ -34,10 +34,11 @@ def coherence_energy(W: Float[Array, "m n"], A: Float[Array, "m n"]) -> Float[Ar
 def design_signs(
     A: Float[Array, "m n"], *, planes: int = 1, steps: int = 400, temperature: float = 0.1, seed: int = 0
 ) -> Float[Array, "planes m n"]:
-    """Signs ``S_p`` of ``W = sum_p c_p S_p`` (``c`` from ``plane_scales``) that minimise the coherence energy per column.
+    """Signs ``S_p`` of ``W = sum_p c_p S_p`` (``c`` from ``plane_scales``) that minimise the coherence energy per
+    column.
 
-    All columns in parallel, one flip per column and step: ``steps`` annealed ones from ``sign(A)`` (and the signs of its
-    residuals), then greedy ones to a local minimum. Returns latents: sign times flip margin (the increase of the
+    All columns in parallel, one flip per column and step: ``steps`` annealed ones from ``sign(A)`` (and the signs of
+    its residuals), then greedy ones to a local minimum. Returns latents: sign times flip margin (the increase of the
     energy when this sign flips, >= 0 at a local minimum), scaled to mean magnitude 1.
 
     Raises ``ValueError`` unless ``A`` is a finite matrix, ``planes >= 1`` and ``steps >= 0``.
@@ -135,7 +136,8 @@ def designed(
     seed: int = 0,
     surrogate: Surrogate | None = None,
 ) -> OneBit:
-    """Factory of one-bit weights whose signs are designed, each copy from its own seed, block by block where A has blocks.
+    """Factory of one-bit weights whose signs are designed, each copy from its own seed, block by block where A has
+    blocks.
 
     With one plane no scale is needed inside ``normalised``; with several, ``scale="global"`` lets their ratio train.
     """

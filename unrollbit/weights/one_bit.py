@@ -40,12 +40,17 @@ class OneBit(Weights):
     """
 
     def __init__(
-        self, latents: Array, scales: Array | None, structure: Structure, scale: Scale, surrogate: Surrogate | None = None
+        self,
+        latents: Array,
+        scales: Array | None,
+        structure: Structure,
+        scale: Scale,
+        surrogate: Surrogate | None = None,
     ) -> None:
         """``latents`` (copies, planes, *core), ``scales`` positive, in the shape of ``scale_shape``."""
         self.structure = structure
         self.copies, self.planes = latents.shape[:2]
-        self.scale = scale
+        self.scale: Scale = scale
         self.surrogate = identity() if surrogate is None else surrogate
         self.latents = BinaryParam(jnp.asarray(latents, jnp.float32))
         shape = scale_shape(scale, self.copies, self.planes, structure)
@@ -67,8 +72,8 @@ class OneBit(Weights):
     ) -> OneBit:
         """Best signs and scales of a matrix, plane after plane: ``S = sign(R)``, ``c = mean |R|``, ``R <- R - c S``.
 
-        Means run over unmasked entries (of the stack, matrix, row or column), which minimises the Frobenius error of one plane
-        (XNOR-Net, Rastegari et al. 2016). Latents are R over its mean magnitude.
+        Means run over unmasked entries (of the stack, matrix, row or column), which minimises the Frobenius error of
+        one plane (XNOR-Net, Rastegari et al. 2016). Latents are R over its mean magnitude.
 
         Raises:
             ValueError: wrong shapes, non-finite entries, an unknown scale, or fewer than one plane.
@@ -145,7 +150,12 @@ class OneBit(Weights):
         if self.log_scales is not None:
             arrays["log_scales"] = np.asarray(self.log_scales[...])
         fields = {"copies": self.copies, "planes": self.planes, "scale": self.scale}
-        spec = {"kind": "OneBit", **fields, "structure": self.structure.to_spec(), "surrogate": self.surrogate.to_spec()}
+        spec = {
+            "kind": "OneBit",
+            **fields,
+            "structure": self.structure.to_spec(),
+            "surrogate": self.surrogate.to_spec(),
+        }
         return PackedWeights(spec, arrays)
 
     @classmethod
@@ -181,7 +191,8 @@ class FrozenOneBit(Weights):
     """One-bit weights that run on their packed bits; made by ``load``."""
 
     def __init__(self, signs: np.ndarray, log_scales: np.ndarray | None, structure: Structure, scale: Scale) -> None:
-        self.structure, self.scale = structure, scale
+        self.structure = structure
+        self.scale: Scale = scale
         self.copies, self.planes = signs.shape[:2]
         exists = structure.core_mask
         if exists is not None:  # the file lists existing entries only; products want whole rows

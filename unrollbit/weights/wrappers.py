@@ -23,7 +23,9 @@ class Normalised(Weights):
     """
 
     def __init__(self, inner: Weights, reference: Array | None, diagonals: Array | None = None) -> None:
-        """``reference``: A as the core of the structure (dense for unstructured formats); or the ``diagonals`` (copies, n)."""
+        """``reference``: A as the core of the structure (dense for unstructured formats); or the ``diagonals``
+        (copies, n).
+        """
         self.inner = inner
         self.structure, self.copies = inner.structure, inner.copies
         self.reference = None if reference is None else Physics(reference)
@@ -100,8 +102,8 @@ class Normalised(Weights):
 class Transformed(Weights):
     """``W = S Psi``: S is learned in the domain of the signal, Psi a fast transform that stores nothing.
 
-    For physics ``A = Phi Psi`` (measurement after synthesis), where S starts at Phi: +-1 patterns stay one-bit although ``A``
-    itself is not.
+    For physics ``A = Phi Psi`` (measurement after synthesis), where S starts at Phi: +-1 patterns stay one-bit
+    although ``A`` itself is not.
     """
 
     def __init__(self, inner: Weights, transform: LinearOperator) -> None:
@@ -164,12 +166,16 @@ class Transformed(Weights):
 
 def _composed(physics: LinearOperator) -> Composition:
     if not isinstance(physics, Composition):
-        raise ValueError(f"Transformed: expected physics that is a composition A = Phi Psi, got {type(physics).__name__}")
+        raise ValueError(
+            f"Transformed: expected physics that is a composition A = Phi Psi, got {type(physics).__name__}"
+        )
     return physics
 
 
 def _signal_map(linear_map: LinearMap, physics: Composition) -> LinearMap:
-    """The map of the signal domain: it starts at Phi where the map starts at A, at W Psi^T elsewhere (Psi orthonormal)."""
+    """The map of the signal domain: it starts at Phi where the map starts at A, at W Psi^T elsewhere (Psi
+    orthonormal).
+    """
     initial = physics.outer if linear_map.initial is physics else Composition(linear_map.initial, physics.inner.T)
     return LinearMap(initial, physics.outer.mask(), linear_map.transposed)
 

@@ -1,0 +1,217 @@
+"""Files: round trips, size, what runs from the bits, and everything that can be wrong with a file."""
+
+import json
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from unrollbit import AMP, ISTA, FullPrecision, FullyConnected, OneBit, Unrolled, count_bits, load, pack
+from unrollbit.operators import Dense, gaussian
+from unrollbit.packed.file import VERSION
+from unrollbit.problems import BlockSparseRecovery, SparseRecovery
+from unrollbit.shrinkage import Grouped, Soft
+from unrollbit.weights import Fixed, designed, normalised
+
+PROBLEMS = {
+    "gaussian": lambda: SparseRecovery(24, 48),
+    "hadamard": lambda: SparseRecovery(24, 32, matrix="hadamard"),
+    "rademacher": lambda: SparseRecovery(24, 48, matrix="rademacher"),
+    "blocks": lambda: BlockSparseRecovery(blocks=3, m=8, n=17),
+}
+WEIGHTS = {
+    "W = A": normalised(Fixed.for_map),
+    "row scales, two planes": partial(OneBit.for_map, scale="row", planes=2),
+    "global scale": partial(OneBit.for_map, scale="global"),
+    "designed": normalised(partial(designed, steps=5)),
+    "float32": FullPrecision,
+}
+
+
+@pytest.mark.parametrize("distinct", [1, 3, None])
+@pytest.mark.parametrize("weights", WEIGHTS)
+@pytest.mark.parametrize("problem", PROBLEMS)
+def test_a_file_gives_back_the_network(problem, weights, distinct, tmp_path):
+    physics = PROBLEMS[problem]()
+    net = Unrolled(AMP(), physics, 4, WEIGHTS[weights], distinct=distinct)
+    _, y = physics.sample(jax.random.key(0), 5)
+    expected = net(y)
+    path = pack(net, problem=physics, training={"seed": 3}).save(tmp_path / "net.safetensors")
+    packed = load(path)
+    scale = float(jnp.abs(expected).max())
+    np.testing.assert_allclose(packed(y), expected, atol=1e-5 * scale)
+    np.testing.assert_array_equal(packed.trainable()(y), expected)
+    assert packed.problem == physics.to_spec()
+    assert packed.training == {"seed": 3}
+    report = packed.bits()
+    assert report.file_bits == 8 * path.stat().st_size
+    stored = report.weight_bits + report.scale_bits + report.mask_bits + report.physics_bits
+    # the padding of rows to bytes is in the file and not in the formula: 17 columns take 24 bits here
+    padding = 24 / 17 if problem == "blocks" else 1.0
+    assert report.file_bits <= 1.05 * padding * stored + 8 * 4096
+    before = count_bits(net)
+    assert before.weight_bits == report.weight_bits
+    assert before.scale_bits == report.scale_bits
+
+
+@pytest.mark.parametrize("leading", [(), (1,), (2, 3)])
+def test_leading_axes(leading, tmp_path):
+    net = Unrolled(AMP(), gaussian(8, 16), 3)
+    packed = load(pack(net).save(tmp_path / "n.safetensors"))
+    assert packed(jnp.ones((*leading, 8))).shape == (*leading, 16)
+
+
+def test_fully_connected_round_trip(tmp_path):
+    problem = SparseRecovery(8, 16)
+    for weights in (FullPrecision, OneBit):
+        net = FullyConnected(problem, 4, 12, weights, skip=True)
+        packed = load(pack(net, problem=problem).save(tmp_path / "fc.safetensors"))
+        np.testing.assert_allclose(packed(jnp.ones((2, 8))), net(jnp.ones((2, 8))), rtol=1e-5, atol=1e-6)
+
+
+def test_a_users_matrix_travels_with_the_file(tmp_path):
+    matrix = np.random.RandomState(0).randn(6, 9).astype(np.float32)
+    net = Unrolled(ISTA(), Dense.of(matrix), 2)
+    packed = load(pack(net).save(tmp_path / "n.safetensors"))
+    np.testing.assert_array_equal(packed.network.operator.dense(), matrix)
+    assert packed.bits().physics_bits == 32 * 54
+
+
+def test_grouped_scalars_survive(tmp_path):
+    net = Unrolled(AMP(Grouped(Soft(), (0, 0, 1, 1, 2, 2))), gaussian(4, 6), 3)
+    packed = load(pack(net).save(tmp_path / "n.safetensors"))
+    assert packed.network.scalars["threshold"][...].shape == (3, 3)
+
+
+def _float_arrays(jaxpr, found):
+    for equation in jaxpr.eqns:
+        for variable in equation.outvars:
+            if jnp.issubdtype(variable.aval.dtype, jnp.floating):
+                found.append(variable.aval.shape)
+        for parameter in equation.params.values():
+            for inner in jax.tree.leaves(parameter, is_leaf=lambda v: hasattr(v, "eqns") or hasattr(v, "jaxpr")):
+                inner = getattr(inner, "jaxpr", inner)
+                if hasattr(inner, "eqns"):
+                    _float_arrays(inner, found)
+
+
+@pytest.mark.parametrize("distinct", [1, None])
+def test_no_float_form_of_a_packed_matrix(distinct):
+    m, n = 64, 128
+    problem = SparseRecovery(m, n, matrix="hadamard")
+    net = Unrolled(AMP(), problem, 4, normalised(partial(designed, steps=2)), distinct=distinct)
+    packed = pack(net)
+    found: list[tuple[int, ...]] = []
+    _float_arrays(jax.make_jaxpr(packed.network.__call__)(jnp.ones((1, m))).jaxpr, found)
+    assert found
+    assert max(int(np.prod(shape)) for shape in found) < m * n // 2
+    trained: list[tuple[int, ...]] = []
+    _float_arrays(jax.make_jaxpr(net.__call__)(jnp.ones((1, m))).jaxpr, trained)
+    assert max(int(np.prod(shape)) for shape in trained) >= m * n  # the test can see a dense matrix
+
+
+@pytest.fixture
+def saved(tmp_path):
+    problem = SparseRecovery(8, 16)
+    net = Unrolled(AMP(), problem, 2, partial(OneBit.for_map, scale="row"))
+    return pack(net, problem=problem).save(tmp_path / "net.safetensors")
+
+
+def rewrite(path, *, metadata=None, description=None, arrays=None, fix_checksum=True):
+    """Write a changed copy of a file, by default with a checksum that fits the change."""
+    from unrollbit.packed.file import _checksum
+
+    with safe_open(path, framework="numpy") as file:
+        held = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        meta = dict(file.metadata())
+    held |= arrays or {}
+    held = {name: array for name, array in held.items() if array is not None}
+    text = json.loads(meta["description"])
+    if description is not None:
+        description(text)
+    meta["description"] = json.dumps(text)
+    if fix_checksum:
+        meta["checksum"] = _checksum(meta["description"], held)
+    meta |= metadata or {}
+    save_file(held, path, {key: value for key, value in meta.items() if value is not None})
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"metadata": {"version": "99"}}, f"version '99'.*reads version {VERSION}"),
+        ({"metadata": {"format": "other"}}, "no packed network of unrollbit"),
+        ({"metadata": {"checksum": None}}, "lacks checksum"),
+        ({"metadata": {"description": "{"}}, "checksum does not match"),
+        ({"arrays": {"scalars/step": np.zeros(2, np.float32)}, "fix_checksum": False}, "checksum does not match"),
+        ({"arrays": {"scalars/step": np.full(2, np.nan, np.float32)}}, "'step' has NaN"),
+        ({"arrays": {"scalars/step": np.zeros(3, np.float32)}}, r"'step': expected shape \(2,\)"),
+        ({"arrays": {"scalars/step": np.zeros(2, np.float64)}}, "'step': expected shape"),
+        ({"arrays": {"scalars/step": np.zeros(2, np.int64)}}, "dtype I64"),
+        ({"arrays": {"scalars/step": None}}, "expected maps"),
+        ({"arrays": {"maps/W/signs": np.zeros((2, 1, 8, 3), np.uint8)}}, "'signs': expected shape"),
+        ({"arrays": {"maps/W/signs": None}}, "'signs' is missing"),
+        ({"arrays": {"maps/W/log_scales": np.full((2, 1, 8), np.inf, np.float32)}}, "'log_scales' has NaN"),
+        ({"description": lambda d: d["network"].update(kind="Other")}, "unknown network kind 'Other'"),
+        ({"description": lambda d: d["network"]["algorithm"].update(kind="Other")}, "unknown kind of Algorithm"),
+        ({"description": lambda d: d["maps"]["W"].update(kind="Other")}, "unknown weight format 'Other'"),
+        ({"description": lambda d: d["maps"]["W"].update(copies=-1)}, "OneBit"),
+        ({"description": lambda d: d["maps"]["W"].update(copies="x")}, "invalid literal|damaged"),
+        ({"description": lambda d: d["maps"]["W"]["structure"].update(m=9)}, "expected matrices of shape"),
+        ({"description": lambda d: d["physics"].update(kind="Other")}, "unknown operator kind"),
+        ({"description": lambda d: d["physics"].update(recipe=["gaussian", 8, 16, 1])}, "fingerprints disagree"),
+        ({"description": lambda d: d.update(physics=None)}, "damaged|expected"),
+        ({"description": lambda d: d.pop("training")}, "exactly the fields"),
+        ({"description": lambda d: d["network"].update(depth=10**9)}, "expected shape"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_said(saved, change, message):
+    rewrite(saved, **change)
+    with pytest.raises(ValueError, match=message):
+        load(saved)
+
+
+def test_missing_and_foreign_files(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        load(tmp_path / "none.safetensors")
+    other = tmp_path / "other.safetensors"
+    other.write_bytes(b"\x00" * 100)
+    with pytest.raises(ValueError, match="not a readable safetensors file"):
+        load(other)
+    save_file({"a": np.zeros(2, np.float32)}, other)
+    with pytest.raises(ValueError, match="no packed network"):
+        load(other)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(place=st.floats(0, 1, exclude_max=True), mask=st.integers(1, 255), cut=st.booleans())
+def test_changed_and_cut_files_never_load_quietly(saved, place, mask, cut):
+    content = bytearray(saved.read_bytes())
+    position = int(place * len(content))
+    if cut:
+        content = content[:position]
+    else:
+        content[position] ^= mask
+    changed = saved.with_name("changed.safetensors")
+    changed.write_bytes(bytes(content))
+    try:
+        packed = load(changed)
+    except ValueError:
+        return
+    # what still loads must be the same network: only insignificant header bytes may differ
+    y = jnp.ones((1, 8))
+    np.testing.assert_array_equal(packed(y), load(saved)(y))
+
+
+def test_saving_replaces_whole_files_only(saved):
+    before = saved.read_bytes()
+    load(saved).save(saved)
+    assert load(saved).bits().file_bits == 8 * len(before)
+    assert [p.name for p in saved.parent.iterdir()] == [saved.name]

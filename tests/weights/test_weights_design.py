@@ -1,0 +1,200 @@
+"""Designed signs: coherence energy against its definition, local and global minima by brute force."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from unrollbit.algorithms import AMP, coherence_matrix
+from unrollbit.algorithms.base import LinearMap
+from unrollbit.operators import Hadamard, Rademacher, gaussian, gaussian_blocks
+from unrollbit.weights import OneBit, coherence_energy, design_signs, designed, normalised
+from unrollbit.weights.design import plane_scales
+
+
+def energy(W: np.ndarray, A: np.ndarray) -> np.ndarray:
+    """Column by column in float64: what the other unknowns leak into unknown j, relative to its own gain."""
+    W, A = np.asarray(W, np.float64), np.asarray(A, np.float64)
+    gains = W.T @ A
+    own = np.diag(gains)
+    return (np.sum(gains**2, axis=1) - own**2) / own**2
+
+
+def combined(latents) -> np.ndarray:
+    signs = np.where(np.asarray(latents) >= 0, 1.0, -1.0)
+    return np.tensordot(plane_scales(len(signs)), signs, 1)
+
+
+def test_energy_of_definition_and_optimum() -> None:
+    A = np.asarray(gaussian(8, 16).dense())
+    W = np.random.RandomState(0).standard_normal((8, 16))
+    np.testing.assert_allclose(coherence_energy(jnp.asarray(W, jnp.float32), jnp.asarray(A)), energy(W, A), rtol=1e-3)
+    scaled = W * np.linspace(-3, 5, 16)
+    np.testing.assert_allclose(energy(scaled, A), energy(W, A), rtol=1e-9)
+    best = coherence_energy(coherence_matrix(gaussian(8, 16)).dense(), jnp.asarray(A))
+    assert (np.asarray(best) <= energy(W, A)).all()
+    # a tight frame: W = A is optimal, and its energy is n/m - 1
+    tight = Hadamard(8, 16).dense()
+    np.testing.assert_allclose(coherence_energy(jnp.sign(tight), tight), 1.0, rtol=1e-4)
+
+
+def test_plane_scales_are_equally_spaced() -> None:
+    assert plane_scales(1) == (1.0,)
+    assert plane_scales(3) == (4.0, 2.0, 1.0)
+
+
+def test_designed_signs_are_better_than_greedy_ones_than_those_of_the_matrix() -> None:
+    A = gaussian(32, 64, seed=3).dense()
+    start = energy(np.sign(A), A).mean()
+    greedy = energy(combined(design_signs(A, steps=0)), A).mean()
+    annealed = energy(combined(design_signs(A)), A).mean()
+    full = energy(coherence_matrix(gaussian(32, 64, seed=3)).dense(), A).mean()
+    assert full < annealed < greedy < start
+    assert annealed < 0.97 * greedy
+    assert greedy < 0.85 * start
+
+
+@pytest.mark.parametrize("planes", [1, 2])
+def test_no_single_flip_improves_and_latents_are_signs_times_margins(planes: int) -> None:
+    A = np.asarray(gaussian(10, 20, seed=1).dense())
+    latents = np.asarray(design_signs(A, planes=planes, steps=100))
+    assert latents.shape == (planes, 10, 20)
+    W, base = combined(latents), energy(combined(latents), A)
+    margins = np.empty_like(latents)
+    for p in range(planes):
+        for i in range(10):
+            changed = W.copy()
+            changed[i] -= 2 * plane_scales(planes)[p] * np.where(latents[p, i] >= 0, 1, -1)
+            margins[p, i] = energy(changed, A) - base
+    assert (margins >= -1e-5).all()
+    # scaled to mean magnitude 1 in each plane
+    np.testing.assert_allclose(np.abs(latents).mean((1, 2)), 1.0, rtol=1e-4)
+    capped = np.minimum(margins, 100.0)
+    np.testing.assert_allclose(
+        np.abs(latents), capped / capped.mean((1, 2), keepdims=True), rtol=2e-2, atol=1e-3 * np.abs(latents).max()
+    )
+
+
+def test_greedy_descent_is_a_local_minimum_below_its_start_for_every_column() -> None:
+    A = np.asarray(gaussian(10, 20, seed=2).dense())
+    W = combined(design_signs(A, steps=0))
+    assert (energy(W, A) <= energy(np.sign(A), A) + 1e-5).all()
+    for i in range(10):
+        changed = W.copy()
+        changed[i] *= -1
+        assert (energy(changed, A) >= energy(W, A) - 1e-5).all()
+
+
+def test_against_all_sign_vectors() -> None:
+    found, best = [], []
+    for seed in range(3):
+        A = np.asarray(gaussian(8, 14, seed=seed).dense(), np.float64)
+        codes = 1.0 - 2.0 * ((np.arange(2**8)[:, None] >> np.arange(8)) & 1)  # (256, 8)
+        gains = codes @ A
+        with np.errstate(divide="ignore"):
+            energies = (gains**2).sum(1, keepdims=True) / gains**2 - 1
+        best.append(energies.min(0))
+        found.append(energy(combined(design_signs(A, steps=400)), A))
+    found, best = np.concatenate(found), np.concatenate(best)
+    assert (found >= best - 1e-4).all()
+    assert np.mean(found <= best * 1.0001) > 0.8
+
+
+def test_two_planes_are_better_than_one() -> None:
+    A = gaussian(32, 64, seed=3).dense()
+    one, two, three = (energy(combined(design_signs(A, planes=p)), A).mean() for p in (1, 2, 3))
+    bound = energy(coherence_matrix(gaussian(32, 64, seed=3)).dense(), A).mean()
+    assert bound < three < two < one
+    assert two - bound < 0.5 * (one - bound)
+
+
+def test_deterministic_and_seeded() -> None:
+    A = gaussian(12, 24).dense()
+    first = design_signs(A, seed=1)
+    np.testing.assert_array_equal(first, design_signs(A, seed=1))
+    assert not np.array_equal(np.sign(first), np.sign(design_signs(A, seed=2)))
+
+
+@pytest.mark.parametrize("A", [Hadamard(2, 8), Hadamard(4, 8), Rademacher(1, 4)], ids=["2", "4", "1"])
+def test_flips_that_cancel_a_column_have_finite_margins(A) -> None:
+    latents = np.asarray(design_signs(A.dense()))
+    assert np.isfinite(latents).all()
+    assert np.isfinite(energy(combined(latents), A.dense())).all()
+
+
+def test_an_unknown_that_is_not_measured_spoils_no_other() -> None:
+    A = np.array(gaussian(8, 12).dense())
+    A[:, 3] = 0
+    latents = np.asarray(design_signs(A))
+    assert np.isfinite(latents).all()
+    others = np.arange(12) != 3
+    kept = energy(combined(latents)[:, others], A[:, others])
+    assert (kept <= energy(np.sign(A[:, others]), A[:, others]) + 1e-4).all()
+
+
+def test_designed_weights_of_blocks() -> None:
+    A = gaussian_blocks(2, 6, 10, seed=1)
+    weights = designed(AMP().maps(A)["W"], A, 2, seed=5)
+    assert isinstance(weights, OneBit)
+    dense = np.asarray(weights.dense())
+    assert dense.shape == (2, 12, 20)
+    assert (dense[:, ~np.asarray(A.mask().dense_mask())] == 0).all()
+    assert weights.bits() == 2 * 2 * 60
+    for b in range(2):
+        block = np.asarray(A.core[b])
+        own = dense[0, 6 * b : 6 * b + 6, 10 * b : 10 * b + 10]
+        assert energy(own, block).mean() < energy(np.sign(block), block).mean()
+    assert not np.array_equal(dense[0], dense[1])  # every copy from its own seed
+
+
+def test_designed_planes_keep_their_scales() -> None:
+    A = gaussian(6, 10)
+    linear_map = AMP().maps(A)["W"]
+    for scale in ("global", "layer", "row", "column"):
+        weights = designed(linear_map, A, 2, planes=2, scale=scale, steps=20)
+        assert set(np.unique(np.abs(np.asarray(weights.dense())).round(4))) <= {1.0, 3.0}
+    with pytest.raises(ValueError, match="designed: 2 planes need scales"):
+        designed(linear_map, A, planes=2)
+
+
+def test_normalised_designed_weights_beat_normalised_signs() -> None:
+    A = gaussian(24, 48)
+    linear_map = AMP().maps(A)["W"]
+    gains = []
+    for factory in (designed, OneBit.for_map):
+        product = np.asarray(normalised(factory)(linear_map, A, 1).dense()[0]).T @ np.asarray(A.dense())
+        np.testing.assert_allclose(np.diag(product), 1.0, rtol=1e-4)
+        gains.append(np.sum((product - np.eye(48)) ** 2))
+    assert gains[0] < 0.85 * gains[1]
+
+
+def test_masked_maps() -> None:
+    from unrollbit.operators import Band, Dense
+
+    band = Band(12, 20, -3, 6)
+    A = Dense.of(np.random.RandomState(0).standard_normal((12, 20)), band)
+    weights = designed(LinearMap(A, band, transposed=True), A, 1)
+    assert (np.asarray(weights.dense())[0, ~np.asarray(band.dense_mask())] == 0).all()
+    assert weights.stored_weights() == int(band.dense_mask().sum())
+
+
+def test_errors() -> None:
+    A = gaussian(4, 6).dense()
+    for options in ({"planes": 0}, {"steps": -1}):
+        with pytest.raises(ValueError, match="expected planes >= 1 and steps >= 0"):
+            design_signs(A, **options)
+    for matrix in (A[0], A.at[0, 0].set(jnp.nan), jnp.ones((2, 3, 4))):
+        with pytest.raises(ValueError, match=r"expected a finite matrix \(m, n\)"):
+            design_signs(matrix)
+
+
+@pytest.mark.slow
+def test_energy_of_the_benchmark_matrix() -> None:
+    """Open-L2O's setting: 3.14 for sign(A), 2.25 greedy, 2.20 annealed, 2.00 for A, 1.00 for full precision."""
+    A = gaussian(256, 512).dense()
+    assert energy(np.sign(A), A).mean() == pytest.approx(3.14, abs=0.03)
+    assert energy(A, A).mean() == pytest.approx(2.00, abs=0.02)
+    assert energy(combined(design_signs(A, steps=0)), A).mean() == pytest.approx(2.25, abs=0.02)
+    assert energy(combined(design_signs(A)), A).mean() == pytest.approx(2.20, abs=0.02)
+    assert energy(coherence_matrix(gaussian(256, 512)).dense(), A).mean() == pytest.approx(1.00, abs=0.01)
