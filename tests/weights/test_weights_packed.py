@@ -44,7 +44,6 @@ STRUCTURES: dict[str, Structure] = {
     "band": Band(9, 21, -2, 11, 2),
     "indexed": Indexed.from_mask(np.random.RandomState(5).uniform(size=(9, 21)) < 0.4),
 }
-SCALES = ("none", "global", "layer", "row", "column")
 
 
 def map_of(structure: Structure) -> tuple[LinearMap, Dense]:
@@ -82,29 +81,39 @@ def test_bytes_of_masked_entries_by_hand() -> None:
     np.testing.assert_allclose(np.exp(packed.arrays["log_scales"]), [[8 / 5]], rtol=1e-6)
 
 
-@pytest.mark.parametrize("scale", SCALES)
-@pytest.mark.parametrize("name", STRUCTURES)
-def test_round_trips(name: str, scale: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "scale", "copies", "planes"),
+    [
+        ("full", "none", 1, 1),
+        ("full", "row", 3, 2),
+        ("blocks", "column", 1, 2),
+        ("blocks", "global", 3, 1),
+        ("band", "layer", 3, 2),
+        ("band", "row", 1, 1),
+        ("indexed", "column", 3, 2),
+        ("indexed", "none", 1, 2),
+    ],
+)
+def test_round_trips(name: str, scale: str, copies: int, planes: int) -> None:
     structure = STRUCTURES[name]
     linear_map, A = map_of(structure)
-    for copies, planes in ((1, 1), (3, 2)):
-        weights = weights_of(structure, copies, planes, scale)
-        packed = weights.pack()
-        back = Weights.unpack(through_a_file(packed), linear_map, A)
-        assert isinstance(back, OneBit)
-        assert back.surrogate == tanh_sign()
-        np.testing.assert_array_equal(back.dense(), weights.dense())
-        again = back.pack()
-        assert again.spec == packed.spec
-        assert again.arrays.keys() == packed.arrays.keys()
-        for key in packed.arrays:
-            assert again.arrays[key].tobytes() == packed.arrays[key].tobytes()
-        frozen = Weights.unpack(through_a_file(packed), linear_map, A, frozen=True)
-        np.testing.assert_allclose(frozen.dense(), weights.dense(), rtol=1e-6, atol=1e-7)
-        for key, array in frozen.pack().arrays.items():
-            assert array.tobytes() == packed.arrays[key].tobytes()
-        for count in ("bits", "stored_bits", "stored_weights", "weight_bits", "scale_bits"):
-            assert getattr(frozen, count)() == getattr(weights, count)() == getattr(back, count)()
+    weights = weights_of(structure, copies, planes, scale)
+    packed = weights.pack()
+    back = Weights.unpack(through_a_file(packed), linear_map, A)
+    assert isinstance(back, OneBit)
+    assert back.surrogate == tanh_sign()
+    np.testing.assert_array_equal(back.dense(), weights.dense())
+    again = back.pack()
+    assert again.spec == packed.spec
+    assert again.arrays.keys() == packed.arrays.keys()
+    for key in packed.arrays:
+        assert again.arrays[key].tobytes() == packed.arrays[key].tobytes()
+    frozen = Weights.unpack(through_a_file(packed), linear_map, A, frozen=True)
+    np.testing.assert_allclose(frozen.dense(), weights.dense(), rtol=1e-6, atol=1e-7)
+    for key, array in frozen.pack().arrays.items():
+        assert array.tobytes() == packed.arrays[key].tobytes()
+    for count in ("bits", "stored_bits", "stored_weights", "weight_bits", "scale_bits"):
+        assert getattr(frozen, count)() == getattr(weights, count)() == getattr(back, count)()
 
 
 @pytest.mark.parametrize("name", STRUCTURES)
@@ -114,7 +123,7 @@ def test_frozen_products(name: str) -> None:
     random = np.random.RandomState(2)
     x = jnp.asarray(random.standard_normal((2, 3, 21)), jnp.float32)
     r = jnp.asarray(random.standard_normal((2, 3, 9)), jnp.float32)
-    for scale in ("none", "global", "row", "column"):
+    for scale in ("row", "column"):
         weights = weights_of(structure, 2, 2, scale)
         frozen = Weights.unpack(weights.pack(), linear_map, A, frozen=True)
         dense = np.asarray(weights.dense()[1], np.float64)
@@ -212,7 +221,7 @@ def test_malformed_files_are_refused(case: str) -> None:
 def test_malformed_wrappers_and_float_files_are_refused() -> None:
     linear_map, A = map_of(STRUCTURES["full"])
     packed = Normalised.around(weights_of(STRUCTURES["full"]), A).pack()
-    for inner, message in ((None, "lack 'inner'"), ("OneBit", "unknown weight format"), ({}, "unknown weight format")):
+    for inner, message in ((None, "lack 'inner'"), ("OneBit", "wrong type"), ({}, "unknown weight format")):
         with pytest.raises(ValueError, match=message):
             Weights.unpack(spoiled(packed, inner=inner), linear_map, A)
     packed = FullPrecision.from_matrix(A.dense()).pack()
@@ -251,8 +260,9 @@ def test_frozen_products_never_form_the_matrix(name: str) -> None:
     weights = weights_of(structure, copies=1)
     frozen = Weights.unpack(weights.pack(), linear_map, A, frozen=True)
     matrix = int(np.prod(structure.core_shape))
-    for product in (lambda w, v: w.apply(v[:128]), lambda w, v: w.apply_transpose(v[:64])):
-        v = jnp.ones(128)
+    m, n = structure.shape
+    v = jnp.ones(n)
+    for product in (lambda w, v: w.apply(v), lambda w, v: w.apply_transpose(v[:m])):
         assert max(float_sizes(jax.make_jaxpr(product)(frozen, v).jaxpr)) <= matrix // 4
         assert max(float_sizes(jax.make_jaxpr(product)(weights, v).jaxpr)) >= matrix  # the check sees matrices
 

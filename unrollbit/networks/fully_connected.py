@@ -20,8 +20,14 @@ from unrollbit.weights import FullPrecision, Weights, WeightsFactory
 
 
 class FullyConnected(Network):
-    """``h_1 = relu(V_0 y + b_0)``, ``h_{k+1} = [h_k +] relu(V_k h_k + b_k)``, ``x = V_{K-1} h_{K-1}``: K = depth
-    matrices.
+    """A ReLU network of K = depth matrices, ``V_0`` (width, m), ``V_1 .. V_{K-2}`` (width, width), ``V_{K-1}`` (n,
+    width)::
+
+        skip=False:  h_1 = relu(V_0 y + b_0),  h_{k+1} = relu(V_k h_k + b_k),        x = V_{K-1} h_{K-1}
+        skip=True:   h_1 = V_0 y + b_0,        h_{k+1} = h_k + V_k relu(h_k + b_k),  x = V_{K-1} h_{K-1}
+
+    With ``skip`` the path past the ReLUs is linear (pre-activation, He et al. 2016), and where the width allows it,
+    hidden unit j starts as an estimate of unknown j: of all that was tried, this trains best.
 
     Args:
         problem: its operator gives the sizes m and n; nothing else of the physics is used.
@@ -81,16 +87,17 @@ class FullyConnected(Network):
         y = check_last_axis(y, self.operator.shape[0], "network(y)", "m")
         if iterates or depth not in (None, self.depth):
             raise ValueError("FullyConnected: hidden layers are no estimates; only the last layer's output exists")
-        first, last = self.maps["first"].layer(), self.maps["last"].layer()
-        h = jax.nn.relu(first(y) + self.scalars["bias_first"][0])
-        if self.depth > 2:
-            hidden = self.maps["hidden"]
+        first, last, hidden = self.maps["first"].layer(), self.maps["last"].layer(), self.maps.get("hidden")
+        h = first(y) + self.scalars["bias_first"][0]
+        h = h if self.skip else jax.nn.relu(h)
+        if hidden is None:
+            return last(h)
 
-            def body(h: Array, layer: tuple[Any, Array]) -> tuple[Array, None]:
-                branch = jax.nn.relu(hidden.matrix(layer[0])(h) + layer[1])
-                return (h + branch if self.skip else branch), None
+        def body(h: Array, layer: tuple[Any, Array]) -> tuple[Array, None]:
+            matrix, bias = hidden.matrix(layer[0]), layer[1]
+            return (h + matrix(jax.nn.relu(h + bias)) if self.skip else jax.nn.relu(matrix(h) + bias)), None
 
-            h, _ = jax.lax.scan(body, h, (hidden.prepare(), self.scalars["bias_hidden"][...]))
+        h, _ = jax.lax.scan(body, h, (hidden.prepare(), self.scalars["bias_hidden"][...]))
         return last(h)
 
 
@@ -110,13 +117,17 @@ def linear_maps(m: int, n: int, width: int, depth: int) -> dict[str, LinearMap]:
 def _random_maps(
     weights: type[Weights] | WeightsFactory, m: int, n: int, width: int, depth: int, skip: bool, seed: int
 ) -> dict[str, Weights]:
-    random = np.random.RandomState(seed)
+    draw = np.random.RandomState(seed).standard_normal
+    matrices = {
+        "first": draw((1, width, m)) * np.sqrt((0.5 if skip else 2.0) / m),
+        "hidden": draw((depth - 2, width, width)) * np.sqrt(2.0 / width) * (0.1 if skip else 1.0),
+        "last": draw((1, n, width)) * np.sqrt(0.02 / width),  # small: the first estimate should be
+    }
+    if skip and width >= n:
+        matrices["last"] = np.eye(n, width)[None]
     factory = weights.for_map if isinstance(weights, type) else weights
     maps = {}
     for name, (count, rows, columns) in _sizes(m, n, width, depth).items():
-        matrices = random.standard_normal((count, rows, columns)) * np.sqrt(2.0 / columns)
-        if skip and name == "hidden":
-            matrices = matrices / np.sqrt(depth)  # keeps the sum of K branches of the size of one
-        start = Dense(jnp.asarray(matrices[0], jnp.float32))
-        maps[name] = factory(LinearMap(start, Full(rows, columns)), start, count).rebuild(jnp.asarray(matrices))
+        stack = jnp.asarray(matrices[name], jnp.float32)
+        maps[name] = factory(LinearMap(Dense(stack[0]), Full(rows, columns)), Dense(stack[0]), count).rebuild(stack)
     return maps

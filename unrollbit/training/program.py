@@ -55,6 +55,7 @@ class Program:
         """State before the first step."""
         trained = self._initial["trained"]
         state = {**self._initial, "optimiser": self._optimiser.init(trained)}
+        state = jax.tree.map(lambda leaf: leaf, state)  # containers of its own: those of the split are the network's
         sharding = _sharding(PartitionSpec())  # restored checkpoints follow it
         return state if sharding is None else jax.device_put(state, sharding)
 

@@ -1,0 +1,399 @@
+"""`fit`: it learns, reproducibly to the last bit, whatever the chunks and however often it is killed."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from unrollbit import ADMM, AMP, ISTA, FullyConnected, GradientDescent, Stage, TrainingDiverged, Unrolled, fit
+from unrollbit.problems import SparseRecovery
+from unrollbit.training import Distillation, LogNMSE, MeanSquaredError
+from unrollbit.training.checkpoint import Checkpoints
+from unrollbit.variables import BinaryParam, ScalarParam, ScaleParam
+from unrollbit.weights import FullPrecision, OneBit, normalised
+
+PROBLEM = SparseRecovery(12, 24, seed=1)
+quiet = partial(fit, progress=False)
+
+
+def network(depth: int = 3, **options) -> Unrolled:
+    return Unrolled(AMP(), PROBLEM, depth, partial(OneBit.for_map, scale="row"), **options)
+
+
+def leaves(net) -> list[np.ndarray]:
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(net)]
+
+
+def equal(a, b) -> bool:
+    return all(np.array_equal(x, y) for x, y in zip(leaves(a), leaves(b), strict=True))
+
+
+def of_kind(net, kind) -> list[np.ndarray]:
+    return [np.array(leaf) for leaf in jax.tree.leaves(nnx.state(net, kind))]
+
+
+def without_seconds(records: list[dict]) -> list[dict]:
+    return [{name: value for name, value in record.items() if name != "seconds"} for record in records]
+
+
+def read_log(folder: Path) -> list[dict]:
+    return without_seconds([json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()])
+
+
+def validation_nmse_db(net) -> float:
+    x, y = PROBLEM.split("validation").sample(jax.random.key(99), 2000)
+    return float(10 * jnp.log10(jnp.sum((net(y) - x) ** 2) / jnp.sum(x**2)))
+
+
+def test_training_lowers_the_loss_and_reports() -> None:
+    net = network()
+    before = validation_nmse_db(net)
+    report = quiet(net, PROBLEM, [Stage(120, batch=32, name="all")], chunk=20)
+    assert report.records[-1]["loss"] < report.records[0]["loss"] - 0.3
+    assert validation_nmse_db(net) < before - 1.0
+    assert report.nmse_db == pytest.approx(validation_nmse_db(net), abs=0.5)
+    assert [record["step"] for record in report.records] == [20, 40, 60, 80, 100, 120]
+    assert {record["name"] for record in report.records} == {"all"}
+    assert report.steps == 120
+    assert report.seconds > 0
+    assert all(np.isfinite(leaf).all() for leaf in leaves(net))
+
+
+def test_seeds_and_chunks() -> None:
+    """Equal seeds give equal bits, whatever the length of a chunk; other seeds do not."""
+    nets, records = [], []
+    for options in ({"chunk": 4}, {"chunk": 4}, {"chunk": 7}, {"seed": 1}):
+        nets.append(network())
+        records.append(quiet(nets[-1], PROBLEM, [Stage(6, batch=4)], **options).records)
+    assert equal(nets[0], nets[1])
+    assert equal(nets[0], nets[2])
+    assert not equal(nets[0], nets[3])
+    assert without_seconds(records[0]) == without_seconds(records[1])
+    assert not equal(nets[0], network())
+
+
+def test_untrained_kinds_and_layers_beyond_the_depth_stay_as_they_were() -> None:
+    for rates, moved, kept in (
+        ({"scalars": 1e-2}, [ScalarParam], [BinaryParam, ScaleParam]),
+        ({"signs": 1e-2, "scales": 1e-2}, [BinaryParam, ScaleParam], [ScalarParam]),
+    ):
+        net, start = network(4), network(4)
+        quiet(net, PROBLEM, [Stage(4, batch=4, depth=2, rates=rates)])
+        for kind in kept:
+            assert all(np.array_equal(a, b) for a, b in zip(of_kind(net, kind), of_kind(start, kind), strict=True))
+        for kind in moved:
+            pairs = list(zip(of_kind(net, kind), of_kind(start, kind), strict=True))
+            assert all(np.array_equal(a[2:], b[2:]) for a, b in pairs)
+            assert any(not np.array_equal(a[:2], b[:2]) for a, b in pairs)
+        assert equal(net.operator, start.operator)
+
+
+def test_one_compilation_per_stage(caplog: pytest.LogCaptureFixture) -> None:
+    with jax.log_compiles(), caplog.at_level(logging.WARNING):
+        quiet(network(2), PROBLEM, [Stage(7, batch=4), Stage(5, batch=4)], chunk=3)  # chunks of 3, 3, 1, 3, 2
+    compiled = [record.getMessage() for record in caplog.records if "Compiling jit(chunk)" in record.getMessage()]
+    assert len(compiled) == 2, compiled
+
+
+def test_fixed_training_set() -> None:
+    """With one sample every batch is that sample: the loss is that of a single pair."""
+    from unrollbit.training.program import FixedSamples
+
+    drawn = FixedSamples.draw(PROBLEM, jax.random.key(3), 5)
+    x, y = drawn.sample(jax.random.key(0), 64)
+    assert {tuple(row) for row in np.asarray(x)} == {tuple(row) for row in np.asarray(drawn.x)}
+    np.testing.assert_allclose(PROBLEM.operator(x), y, atol=1e-5)  # pairs stay pairs
+    one = quiet(network(2), PROBLEM, [Stage(3, batch=4, rates={"scalars": 1e-9})], samples=1, chunk=1)
+    losses = [record["loss"] for record in one.records]
+    assert np.ptp(losses) < 1e-3
+    fresh = quiet(network(2), PROBLEM, [Stage(3, batch=4, rates={"scalars": 1e-9})], chunk=1)
+    assert np.ptp([record["loss"] for record in fresh.records]) > 1e-2
+
+
+def test_distillation_follows_the_teacher() -> None:
+    """Even a teacher that is deeper, and with nothing but its estimates to follow."""
+    teacher = Unrolled(AMP(), PROBLEM, 4, FullPrecision)
+    net = network(2)
+    y = PROBLEM.sample(jax.random.key(5), 500)[1]
+    wanted = teacher(y, depth=2)
+    before = float(jnp.sum((net(y) - wanted) ** 2))
+    stage = Stage(80, batch=16, loss=Distillation(MeanSquaredError(), 1e4))
+    frozen = leaves(teacher)
+    quiet(net, PROBLEM, [stage], teacher=teacher)
+    assert float(jnp.sum((net(y) - wanted) ** 2)) < 0.7 * before
+    assert all(np.array_equal(a, b) for a, b in zip(leaves(teacher), frozen, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "weights"),
+    [
+        (ISTA(regularisation=0.05), partial(OneBit.for_map, scale="layer")),
+        (ISTA(regularisation=0.05, parametrisation="classic"), partial(OneBit.for_map, scale="row")),
+        (ADMM(regularisation=0.05), partial(OneBit.for_map, scale="column", planes=2)),
+        (GradientDescent(), normalised(partial(OneBit.for_map, scale="global"))),
+    ],
+    ids=["ista", "classic", "admm", "gradient descent"],
+)
+def test_full_precision_first_then_one_bit(algorithm, weights) -> None:
+    net = Unrolled(algorithm, PROBLEM, 2, weights)
+    start = {name: np.asarray(w.dense()) for name, w in net.maps.items()}
+    formats = {name: type(w) for name, w in net.maps.items()}
+    report = quiet(net, PROBLEM, [Stage(8, batch=8, quantised=False), Stage(4, batch=8)], chunk=4)
+    assert {name: type(w) for name, w in net.maps.items()} == formats
+    assert all(np.isfinite(leaf).all() for leaf in leaves(net))
+    assert np.isfinite(report.nmse_db)
+    for name, weights in net.maps.items():
+        assert not np.array_equal(weights.dense(), start[name])
+        inner = getattr(weights, "inner", weights)
+        for row in np.abs(np.asarray(inner.layer(0).dense())):
+            assert len(np.unique(row.round(5))) <= (2 * 24 if inner.scale == "column" else 2 ** (inner.planes - 1) * 2)
+
+
+def test_unquantised_stages_end_as_the_best_signs_of_the_trained_matrices() -> None:
+    """The network after an unquantised stage is the quantised form of the same training in full precision."""
+    stage = Stage(6, batch=8, quantised=False)
+    net = network(2)
+    quiet(net, PROBLEM, [stage])
+    twin = Unrolled(AMP(), PROBLEM, 2, {"W": network(2).maps["W"].unquantised()})
+    quiet(twin, PROBLEM, [stage])
+    expected = OneBit.from_matrix(twin.maps["W"].dense(), copies=2, scale="row")
+    np.testing.assert_allclose(net.maps["W"].dense(), expected.dense(), rtol=1e-4)
+    for name in net.scalars:
+        np.testing.assert_array_equal(net.scalars[name][...], twin.scalars[name][...])
+
+
+def test_fully_connected_networks_train() -> None:
+    net = FullyConnected(PROBLEM, 3, 20, OneBit)
+    stages = [Stage(30, batch=16, loss=LogNMSE(), quantised=False), Stage(30, batch=16, loss=LogNMSE())]
+    report = quiet(net, PROBLEM, stages, chunk=10)
+    assert report.records[2]["loss"] < report.records[0]["loss"]
+    assert np.isfinite(report.nmse_db)
+
+
+@pytest.mark.parametrize("chunk", [1, 50])
+def test_divergence_names_the_step_and_keeps_the_last_good_state(chunk: int, tmp_path: Path) -> None:
+    net, rates = network(2), {"scalars": 1e30, "signs": 1e30, "scales": 1e30}
+    stage = Stage(30, batch=4, rates=rates, name="wild")
+    with pytest.raises(TrainingDiverged) as caught:
+        quiet(net, PROBLEM, [stage], chunk=chunk, out=tmp_path)
+    message = str(caught.value)
+    assert "not finite at step 2 (wild)" in message  # the rate of step 0 is 0, step 1 moves, step 2 sees it
+    assert f"rates={ {kind: rate / 3 for kind, rate in rates.items()} }" in message
+    assert str(tmp_path / "checkpoints") in message
+    assert all(np.isfinite(leaf).all() for leaf in leaves(net))
+    assert bool(jnp.isfinite(net(jnp.ones((3, 12)))).all())
+    kept = Checkpoints(tmp_path / "checkpoints")
+    assert kept.latest() is not None
+    assert kept.record(kept.latest())["step"] <= 1
+    kept.close()
+
+
+def test_divergence_in_the_very_last_update_is_seen() -> None:
+    net = network(2)
+    with pytest.raises(TrainingDiverged, match="not finite at step 2"):
+        quiet(net, PROBLEM, [Stage(2, batch=4, rates={"scalars": 1e30})])
+    assert bool(jnp.isfinite(net(jnp.ones((3, 12)))).all())
+
+
+def test_wrong_calls_are_refused(tmp_path: Path) -> None:
+    net, stage = network(3), Stage(2, batch=4)
+    start = leaves(net)
+    shallow = Unrolled(AMP(), PROBLEM, 2, FullPrecision)
+    for stages, options, message in (
+        ([], {}, "expected at least one Stage"),
+        ([stage], {"resume": True}, "resume=True needs the run folder"),
+        ([stage], {"samples": 0}, "samples: expected at least 1 training signal, got 0"),
+        ([stage], {"chunk": 0}, "chunk: expected at least 1 step per dispatch, got 0"),
+        ([Stage(2, depth=4)], {}, "a stage has depth 4, but the network has 3 layers"),
+        ([Stage(2, batch=4, loss=Distillation())], {}, r"loss Distillation needs fit\(..., teacher=network\)"),
+        ([Stage(2, batch=4, loss=Distillation())], {"teacher": shallow}, "teacher has 2 layers, fewer than the 3"),
+        ([Stage(2, batch=4, rates={"matrices": 1e-3})], {}, r"rates \['matrices'\]: the network has no such variables"),
+        ([Stage(2000, batch=4)], {"chunk": 1001}, "chunk: expected at most 1000 steps per dispatch, got 1001"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            quiet(net, PROBLEM, stages, **options)
+    assert all(np.array_equal(a, b) for a, b in zip(leaves(net), start, strict=True))
+
+
+STAGES = (
+    Stage(4, batch=4, quantised=False, depth=2),
+    Stage(4, batch=4, quantised=False),
+    Stage(4, batch=4),
+)
+
+
+def test_resume_from_every_point_and_with_other_arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Copies of the run folder at stage borders and inside stages each resume to the bit-identical end."""
+    copies: dict[int, Path] = {}
+    save = Checkpoints.save
+
+    def save_and_copy(self: Checkpoints, step: int, state, record) -> None:
+        save(self, step, state, record)
+        self._manager.wait_until_finished()
+        copies[step] = tmp_path / f"copy-{step}"
+        shutil.copytree(tmp_path / "run", copies[step])
+
+    full = network(3)
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "save", save_and_copy)
+        report = quiet(full, PROBLEM, STAGES, out=tmp_path / "run", chunk=2, checkpoint_seconds=0.0)
+    assert sorted(copies) == [2, 4, 6, 8, 10, 12]
+    assert read_log(tmp_path / "run") == without_seconds(report.records)
+
+    for step in (2, 4, 8, 10):
+        net, folder = network(3), copies[step]
+        with (folder / "metrics.jsonl").open("a") as log:  # lines after the checkpoint, the last cut off by the kill
+            log.write('{"step": 11, "loss": 1.0}\n{"step": 12, "lo')
+        again = quiet(net, PROBLEM, STAGES, out=folder, chunk=2, resume=True)
+        assert equal(net, full), f"resumed at step {step}"
+        assert read_log(folder) == read_log(tmp_path / "run")
+        assert again.steps == 12
+        assert again.nmse_db == report.nmse_db
+
+    finished = network(3)
+    quiet(finished, PROBLEM, STAGES, out=copies[12], chunk=2, resume=True)
+    assert equal(finished, full)
+    others = (
+        (STAGES[:2], {}),
+        ((*STAGES[:2], Stage(4, batch=8)), {}),
+        (STAGES, {"seed": 1}),
+        (STAGES, {"samples": 7}),
+    )
+    for stages, options in others:
+        with pytest.raises(ValueError, match="started with other stages, seed or samples"):
+            quiet(network(3), PROBLEM, stages, out=copies[6], resume=True, **options)
+
+
+def test_resume_before_the_first_checkpoint_begins_anew(tmp_path: Path) -> None:
+    resumed, plain = network(2), network(2)
+    quiet(resumed, PROBLEM, STAGES[1:2], out=tmp_path, resume=True)
+    quiet(plain, PROBLEM, STAGES[1:2])
+    assert equal(resumed, plain)
+
+
+def test_a_new_run_in_an_old_folder_leaves_nothing_of_the_old_one(tmp_path: Path) -> None:
+    quiet(network(2), PROBLEM, [Stage(6, batch=4)], out=tmp_path, chunk=2)
+    quiet(network(2), PROBLEM, [Stage(2, batch=4)], out=tmp_path, chunk=2)
+    assert [record["step"] for record in read_log(tmp_path)] == [2]
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
+    assert checkpoints.latest() == 2
+    checkpoints.close()
+
+
+def test_resume_under_another_environment_warns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    quiet(network(2), PROBLEM, [Stage(2, batch=4)], out=tmp_path)
+    monkeypatch.setattr(sys.modules["unrollbit.training.fit"], "environment", lambda: {"jax": "0.0.0"})
+    with pytest.warns(UserWarning, match=r"may differ in the last bits"):
+        quiet(network(2), PROBLEM, [Stage(2, batch=4)], out=tmp_path, resume=True)
+
+
+SCRIPT = """
+import sys
+from functools import partial
+from unrollbit import AMP, OneBit, Stage, Unrolled, fit
+from unrollbit.problems import SparseRecovery
+
+problem = SparseRecovery(12, 24, seed=1)
+net = Unrolled(AMP(), problem, 3, partial(OneBit.for_map, scale="row"))
+stages = (Stage(40, batch=4, quantised=False, depth=2), Stage(40, batch=4))
+fit(net, problem, stages, out=sys.argv[1], chunk=1, checkpoint_seconds=0.0, progress=False)
+"""
+KILLED_STAGES = (Stage(40, batch=4, quantised=False, depth=2), Stage(40, batch=4))
+
+
+def run_script(text: str, *arguments: str, flags: str = "") -> subprocess.Popen:
+    root = Path(__file__).resolve().parents[2]
+    path = os.pathsep.join([str(root), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {**os.environ, "PYTHONPATH": path, "JAX_PLATFORMS": "cpu"}
+    environment["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flags}".strip()
+    return subprocess.Popen(
+        [sys.executable, "-c", text, *arguments],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="the killed process runs on the CPU")
+def test_a_killed_run_resumes_to_the_bit_identical_end(tmp_path: Path) -> None:
+    """A process that trains is really killed (SIGKILL, while it saves after every step)."""
+    process = run_script(SCRIPT, str(tmp_path / "killed"))
+    checkpoints, deadline = tmp_path / "killed" / "checkpoints", time.monotonic() + 120
+    try:
+        while not any(path.name.isdigit() and int(path.name) >= 3 for path in checkpoints.glob("*")):
+            assert process.poll() is None, process.communicate()[0]
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    last = max(int(path.name) for path in checkpoints.glob("*") if path.name.isdigit())
+    assert last < 80, "the run was over before it was killed"
+
+    resumed, plain = network(3), network(3)
+    quiet(resumed, PROBLEM, KILLED_STAGES, out=tmp_path / "killed", chunk=1, resume=True)
+    quiet(plain, PROBLEM, KILLED_STAGES, out=tmp_path / "plain", chunk=1)
+    assert equal(resumed, plain)
+    assert read_log(tmp_path / "killed") == read_log(tmp_path / "plain")
+    assert len(read_log(tmp_path / "plain")) == 80
+
+
+DEVICES = """
+import shutil, sys
+from functools import partial
+from pathlib import Path
+import jax, numpy as np
+from unrollbit import AMP, OneBit, Stage, Unrolled, fit
+from unrollbit.problems import SparseRecovery
+
+assert jax.device_count() == 4
+folder = Path(sys.argv[1])
+problem = SparseRecovery(12, 24, seed=1)
+make = lambda: Unrolled(AMP(), problem, 3, partial(OneBit.for_map, scale="row"))
+stages = (Stage(8, batch=8, quantised=False), Stage(8, batch=8))
+net = make()
+fit(net, problem, stages, out=folder / "run", chunk=4, checkpoint_seconds=0.0, progress=False)
+np.savez(folder / "parameters.npz", *[np.asarray(leaf) for leaf in jax.tree.leaves(net)])
+shutil.rmtree(folder / "run" / "checkpoints" / "16")  # as if killed in the second stage
+again = make()
+fit(again, problem, stages, out=folder / "run", chunk=4, resume=True, progress=False)
+equal = [np.array_equal(a, b) for a, b in zip(jax.tree.leaves(again), jax.tree.leaves(net), strict=True)]
+assert all(equal), "resumed on 4 devices to another result"
+try:
+    fit(make(), problem, (Stage(2, batch=6),), progress=False)
+except ValueError as error:
+    assert "batch 6 is no multiple of the 4 devices" in str(error)
+else:
+    raise AssertionError("a batch of 6 on 4 devices was accepted")
+print("done")
+"""
+
+
+def test_four_devices_agree_with_one(tmp_path: Path) -> None:
+    process = run_script(DEVICES, str(tmp_path), flags="--xla_force_host_platform_device_count=4")
+    output = process.communicate(timeout=300)[0]
+    assert process.returncode == 0, output
+    assert output.strip().endswith("done")
+    net = network(3)
+    quiet(net, PROBLEM, (Stage(8, batch=8, quantised=False), Stage(8, batch=8)), chunk=4)
+    with np.load(tmp_path / "parameters.npz") as stored:
+        for expected, name in zip(leaves(net), stored.files, strict=True):
+            scale = max(np.abs(expected).max(), 1e-3)
+            assert np.abs(stored[name] - expected).max() <= 1e-5 * scale

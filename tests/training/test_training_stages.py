@@ -1,0 +1,169 @@
+"""Stages, losses and recipes: values by hand, validation, specs."""
+
+from __future__ import annotations
+
+import json
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from unrollbit import AMP, ISTA, Stage, recipes
+from unrollbit.operators import Composition, Hadamard, Rademacher, SubsampledDCT, gaussian
+from unrollbit.training import Distillation, LayerwiseLogNMSE, LogNMSE, Loss, MeanSquaredError, grown
+from unrollbit.training.recipes import designed_signs, full_precision, scalars_only, two_stage
+from unrollbit.weights import Fixed, FullPrecision, Normalised, OneBit, Transformed, designed
+
+# two layers, two signals of two unknowns; ||x||^2 = 100 in all
+X = jnp.array([[6.0, 0.0], [0.0, 8.0]])
+ESTIMATES = jnp.stack([jnp.zeros((2, 2)), X + jnp.array([[1.0, 0.0], [0.0, 0.0]])])  # NMSE 1 and 0.01
+
+
+def test_losses_by_hand() -> None:
+    assert float(LayerwiseLogNMSE()(ESTIMATES, X, None)) == pytest.approx(0 + 4 * -2, rel=1e-6)
+    assert float(LayerwiseLogNMSE(last=1.0)(ESTIMATES, X, None)) == pytest.approx(-2, rel=1e-6)
+    assert float(LogNMSE()(ESTIMATES, X, None)) == pytest.approx(-2, rel=1e-6)
+    assert float(LogNMSE(floor=0.99)(ESTIMATES, X, None)) == pytest.approx(0, abs=1e-6)
+    assert float(MeanSquaredError()(ESTIMATES[-1:], X, None)) == pytest.approx(0.25)
+    assert float(MeanSquaredError(per_layer=True)(ESTIMATES, X, None)) == pytest.approx(25 + 0.25)
+    teacher = jnp.stack([X, X])
+    assert float(Distillation(LogNMSE(), 3.0)(ESTIMATES, X, teacher)) == pytest.approx(-2 + 3 * 1.01, rel=1e-6)
+    # the NMSE is that of the batch relative to the teacher's estimates
+    teacher = jnp.stack([2 * X, X])
+    assert float(Distillation(LogNMSE(), 1.0)(ESTIMATES, X, teacher)) == pytest.approx(-2 + 1.01, rel=1e-6)
+
+
+def test_losses_are_finite_at_exact_and_empty_signals() -> None:
+    assert float(LayerwiseLogNMSE()(jnp.stack([X, X]), X, None)) == pytest.approx(5 * -13, rel=1e-5)
+    zero = jnp.zeros_like(X)
+    for loss in (LayerwiseLogNMSE(), LogNMSE(), MeanSquaredError()):
+        assert np.isfinite(float(loss(jnp.zeros((2, 2, 2)), zero, None)))
+
+
+def test_losses_say_what_they_need() -> None:
+    assert [loss.per_layer for loss in (LayerwiseLogNMSE(), LogNMSE(), MeanSquaredError())] == [True, False, False]
+    assert Distillation().needs_teacher
+    assert not LogNMSE().needs_teacher
+    with pytest.raises(ValueError, match="Distillation: no teacher"):
+        Distillation()(ESTIMATES, X, None)
+    for loss in (Distillation(LogNMSE(1e-9), 0.5), MeanSquaredError(per_layer=True), LayerwiseLogNMSE(2.0)):
+        assert Loss.from_spec(json.loads(json.dumps(loss.to_spec()))) == loss
+
+
+WRONG_STAGES = [
+    ({"steps": 0}, "expected an integer steps >= 1, got 0"),
+    ({"steps": 2.5}, "expected an integer steps >= 1, got 2.5"),
+    ({"steps": True}, "expected an integer steps >= 1, got True"),
+    ({"batch": 0}, "expected an integer batch >= 1, got 0"),
+    ({"depth": 0}, "expected an integer depth >= 1, got 0"),
+    ({"rates": {}}, r"expected kinds among \['matrices', 'scalars', 'scales', 'signs'\], got \[\]"),
+    ({"rates": {"weights": 1e-3}}, r"got \['weights'\]"),
+    ({"rates": {"signs": 0.0}}, "expected learning rates > 0"),
+    ({"rates": {"signs": -1e-3}}, "expected learning rates > 0"),
+    ({"rates": {"signs": float("nan")}}, "expected learning rates > 0"),
+    ({"rates": {"signs": float("inf")}}, "expected learning rates > 0"),
+    ({"warmup": 1.0}, "expected 0 <= warmup < 1 and clip > 0, got 1.0"),
+    ({"warmup": -0.1}, "warmup"),
+    ({"clip": 0.0}, "clip"),
+    ({"clip": float("nan")}, "clip"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), WRONG_STAGES)
+def test_wrong_stages_are_refused(options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Stage(**{"steps": 10, **options})
+    with pytest.raises(ValueError, match=message):
+        Stage.from_spec({"steps": 10, **options})
+
+
+def test_stage_specs_pass_through_json() -> None:
+    stages = (
+        Stage(7),
+        Stage(
+            3,
+            depth=2,
+            rates={"signs": 1e-4},
+            quantised=False,
+            batch=12,
+            loss=Distillation(MeanSquaredError(), 0.5),
+            clip=1.0,
+            warmup=0.5,
+            betas=(0.8, 0.95),
+            name="last",
+        ),
+    )
+    for stage in stages:
+        assert Stage.from_spec(json.loads(json.dumps(stage.to_spec()))) == stage
+    assert Stage.from_spec({"steps": 5}) == Stage(5)
+    for spec, message in (
+        ({"steps": 5, "epochs": 3}, "epochs"),
+        ({}, "steps"),
+        ({"steps": "5"}, "steps"),
+        ({"steps": 5, "loss": {"kind": "L1"}}, "unknown kind of Loss 'L1'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Stage.from_spec(spec)
+
+
+def test_growth() -> None:
+    stages = grown(16, 1000, batch=8)
+    assert [stage.depth for stage in stages] == [2, 4, 8, 12, 16]
+    assert [stage.steps for stage in stages] == pytest.approx([120, 140, 200, 240, 300], abs=40)
+    assert sum(stage.steps for stage in stages) == pytest.approx(1000, abs=3)
+    assert all(stage.batch == 8 for stage in stages)
+    assert [stage.depth for stage in grown(1, 10)] == [1]
+    assert [stage.depth for stage in grown(3, 10)] == [2, 3]
+    assert [stage.depth for stage in grown(8, 10)] == [2, 4, 8]
+    assert [stage.depth for stage in grown(40, 100)] == [2, 4, 8, 12, 16, 24, 32, 40]
+    assert all(stage.steps >= 1 for stage in grown(64, 3))
+    steps = [stage.steps for stage in grown(64, 5000)]
+    assert steps == sorted(steps)
+    assert sum(steps) == pytest.approx(5000, abs=5)
+
+
+A = gaussian(8, 16)
+
+
+def test_two_stage_recipe() -> None:
+    recipe = two_stage(A, 4, steps=100, batch=16, distinct=2, loss=LogNMSE())
+    weights = recipe.network.maps["W"]
+    assert isinstance(weights, OneBit)
+    assert (weights.scale, weights.copies, recipe.network.depth) == ("row", 2, 4)
+    assert [stage.quantised for stage in recipe.stages] == [False, False, True]
+    assert sum(stage.steps for stage in recipe.stages) == pytest.approx(100, abs=2)
+    assert recipe.stages[-1].depth is None
+    assert all(stage.batch == 16 and stage.loss == LogNMSE() for stage in recipe.stages)
+    composed = Composition.of(Rademacher(8, 16), SubsampledDCT.random(16, 16).T)
+    assert isinstance(two_stage(composed, 2).network.maps["W"], Transformed)
+    classic = two_stage(composed, 2, algorithm=ISTA(parametrisation="classic")).network
+    assert all(isinstance(weights, OneBit) for weights in classic.maps.values())
+    assert classic(jnp.ones(8)).shape == (16,)
+
+
+def test_designed_signs_recipe() -> None:
+    untied, tied, planes = (
+        designed_signs(A, 3),
+        designed_signs(A, 3, distinct=1),
+        designed_signs(A, 3, planes=2, distinct=2),
+    )
+    assert set(untied.stages[0].rates) == {"scalars", "signs"}
+    assert set(tied.stages[0].rates) == {"scalars"}
+    assert set(planes.stages[0].rates) == {"scalars", "scales"}
+    for recipe, bits in ((untied, 3 * 128), (tied, 128), (planes, 2 * 2 * 128 + 64)):
+        weights = recipe.network.maps["W"]
+        assert isinstance(weights, Normalised)
+        assert weights.bits() == bits
+        np.testing.assert_allclose(jnp.sum(weights.dense() * A.dense(), axis=1), 1.0, rtol=1e-4)
+    assert recipes.designed_signs is designed_signs
+
+
+def test_other_recipes() -> None:
+    fixed = scalars_only(Hadamard(8, 16), 3, weights=Fixed.for_map)
+    assert fixed.network.maps["W"].bits() == 0
+    assert all(set(stage.rates) == {"scalars"} for stage in fixed.stages)
+    signs = scalars_only(A, 3, weights=designed, algorithm=AMP())
+    assert (signs.network.maps["W"].bits(), signs.network.maps["W"].copies) == (128, 1)
+    floats = full_precision(A, 3)
+    assert isinstance(floats.network.maps["W"].inner, FullPrecision)
+    assert floats.network.maps["W"].bits() == 3 * 32 * 128
