@@ -82,7 +82,7 @@ class EEGCompressiveRecovery(DrawsFromSamples, Problem):
     def __init__(
         self,
         ratio: float = 0.5,
-        transform: Transform = "dct",
+        transform: Transform = "wavelet",
         matrix: Literal["rademacher", "gaussian", "hadamard"] = "rademacher",
         wavelet: str = "db4",
         snr_db: float | None = None,

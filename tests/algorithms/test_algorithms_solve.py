@@ -20,7 +20,7 @@ from unrollbit.operators import (
     gaussian,
     gaussian_blocks,
 )
-from unrollbit.scalars import ScalarSpec
+from unrollbit.scalars import ScalarSpec, constrained
 from unrollbit.shrinkage import BernoulliGaussian, GroupSoft, Soft, SupportSelection
 
 ALGORITHMS: dict[str, Algorithm] = {
@@ -258,10 +258,11 @@ def test_objective_is_none_for_shrinkages_that_minimise_nothing() -> None:
 
 def test_scalar_specs() -> None:
     positive, free = ScalarSpec(2.0, "positive"), ScalarSpec(lambda depth: np.arange(depth), "free", (3,))
-    np.testing.assert_allclose(positive.value(positive.raw(positive.initial_values(4))), 2.0, rtol=1e-6)
+    np.testing.assert_allclose(constrained(positive.raw(positive.initial_values(4)), "positive"), 2.0, rtol=1e-6)
+    assert float(constrained(jnp.asarray(-3.0), "free")) == -3.0
     np.testing.assert_array_equal(free.initial_values(2), [[0, 0, 0], [1, 1, 1]])
     nonnegative = ScalarSpec(0.0, "nonnegative")
-    assert 0 <= float(nonnegative.value(nonnegative.raw(nonnegative.initial_values(1)))[0]) <= 2e-12
+    assert 0 <= float(constrained(nonnegative.raw(nonnegative.initial_values(1)), "nonnegative")[0]) <= 2e-12
     with pytest.raises(ValueError, match=r"initial value 0\.0 breaks the constraint 'positive'"):
         ScalarSpec(0.0, "positive").raw(np.zeros(2))
     with pytest.raises(ValueError, match=r"initial value -1\.0 breaks the constraint 'nonnegative'"):

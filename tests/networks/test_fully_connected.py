@@ -20,11 +20,12 @@ A = gaussian(6, 10)
 
 def by_hand(net: FullyConnected, y: np.ndarray) -> np.ndarray:
     """The documented formula, in float64, on the dense matrices."""
-    h = np.maximum(y @ np.asarray(net.maps["first"].dense()[0], np.float64).T + net.scalars["bias_first"][0], 0.0)
+    h = y @ np.asarray(net.maps["first"].dense()[0], np.float64).T + net.scalars["bias_first"][0]
+    h = h if net.skip else np.maximum(h, 0.0)
     for k in range(net.depth - 2):
         hidden = np.asarray(net.maps["hidden"].dense()[k], np.float64)
-        branch = np.maximum(h @ hidden.T + net.scalars["bias_hidden"][k], 0.0)
-        h = h + branch if net.skip else branch
+        bias = net.scalars["bias_hidden"][k]
+        h = h + np.maximum(h + bias, 0.0) @ hidden.T if net.skip else np.maximum(h @ hidden.T + bias, 0.0)
     return h @ np.asarray(net.maps["last"].dense()[0], np.float64).T
 
 
@@ -63,8 +64,10 @@ def test_default_width_start_and_seed() -> None:
     y = jnp.ones(6)
     np.testing.assert_array_equal(FullyConnected(A, 3, seed=5)(y), FullyConnected(A, 3, seed=5)(y))
     assert not np.allclose(FullyConnected(A, 3, seed=5)(y), FullyConnected(A, 3, seed=6)(y))
-    scaled = FullyConnected(A, 12, 200, seed=1, skip=True).maps["hidden"].dense()
-    np.testing.assert_allclose(scaled, hidden / np.sqrt(12), rtol=1e-5)
+    scaled = FullyConnected(A, 12, 200, seed=1, skip=True)
+    np.testing.assert_allclose(scaled.maps["hidden"].dense(), 0.1 * hidden, rtol=1e-5)
+    np.testing.assert_array_equal(scaled.maps["last"].dense()[0], np.eye(10, 200))  # unit j estimates unknown j
+    assert float(jnp.std(net.maps["last"].dense())) == pytest.approx(np.sqrt(0.02 / 200), rel=0.1)
 
 
 def test_variable_types_and_gradients() -> None:

@@ -128,17 +128,25 @@ A = gaussian(8, 16)
 def test_two_stage_recipe() -> None:
     recipe = two_stage(A, 4, steps=100, batch=16, distinct=2, loss=LogNMSE())
     weights = recipe.network.maps["W"]
-    assert isinstance(weights, OneBit)
-    assert (weights.scale, weights.copies, recipe.network.depth) == ("row", 2, 4)
+    assert isinstance(weights, Normalised)  # AMP's map has a unit diagonal
+    assert isinstance(weights.inner, OneBit)
+    assert (weights.inner.scale, weights.copies, recipe.network.depth) == ("layer", 2, 4)
     assert [stage.quantised for stage in recipe.stages] == [False, False, True]
     assert sum(stage.steps for stage in recipe.stages) == pytest.approx(100, abs=2)
     assert recipe.stages[-1].depth is None
     assert all(stage.batch == 16 and stage.loss == LogNMSE() for stage in recipe.stages)
-    composed = Composition.of(Rademacher(8, 16), SubsampledDCT.random(16, 16).T)
-    assert isinstance(two_stage(composed, 2).network.maps["W"], Transformed)
+    assert two_stage(A, 2, planes=2).network.maps["W"].inner.planes == 2
+    assert isinstance(two_stage(A, 2, algorithm=ISTA()).network.maps["W"], OneBit)
+
+
+@pytest.mark.parametrize("m", [8, 16], ids=["wide", "square"])
+def test_two_stage_recipe_of_composed_physics(m: int) -> None:
+    """Signs live in the domain of the signal, but for maps that have none."""
+    composed = Composition.of(Rademacher(m, 16), SubsampledDCT.random(16, 16).T)
+    assert isinstance(two_stage(composed, 2).network.maps["W"].inner, Transformed)
     classic = two_stage(composed, 2, algorithm=ISTA(parametrisation="classic")).network
     assert all(isinstance(weights, OneBit) for weights in classic.maps.values())
-    assert classic(jnp.ones(8)).shape == (16,)
+    assert classic(jnp.ones(m)).shape == (16,)
 
 
 def test_designed_signs_recipe() -> None:

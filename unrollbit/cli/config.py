@@ -28,6 +28,7 @@ from unrollbit.weights import (
 RECIPES: dict[str, Callable[..., recipes.Recipe]] = {
     "two_stage": recipes.two_stage,
     "designed_signs": recipes.designed_signs,
+    "learned_signs": recipes.learned_signs,
     "scalars_only": recipes.scalars_only,
     "full_precision": recipes.full_precision,
 }

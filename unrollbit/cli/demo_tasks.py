@@ -52,11 +52,9 @@ def _recipe(maker: Callable[..., recipes.Recipe], **options: Any) -> Callable[[P
     return lambda problem, seed: Training(*maker(problem, DEPTH, **options))
 
 
-def _designed(planes: int, distinct: int | None, steps: int) -> Callable[[Problem, int], Training]:
+def _designed(**options: Any) -> Callable[[Problem, int], Training]:
     def build(problem: Problem, seed: int) -> Training:
-        return Training(
-            *recipes.designed_signs(problem, DEPTH, planes=planes, distinct=distinct, steps=steps, seed=seed)
-        )
+        return Training(*recipes.designed_signs(problem, DEPTH, seed=seed, **options))
 
     return build
 
@@ -65,24 +63,24 @@ def _dense_relu(problem: Problem, seed: int) -> Training:
     """The configuration that ``examples/search_dense_relu.py`` finds best on validation signals."""
     net = FullyConnected(problem, DEPTH, 512, skip=True, seed=seed)
     rates = {"matrices": 1e-3, "scalars": 1e-3}
-    return Training(net, (Stage(2000, rates=rates, batch=256, loss=LogNMSE(), name="dense relu"),))
+    return Training(net, (Stage(2000, rates=rates, batch=64, loss=LogNMSE(), name="dense relu"),))
 
 
 _W_IS_A = partial(recipes.scalars_only, weights=Fixed.for_map)
 
-_REAL = {  # one matrix shared by all layers: real data are few
-    "full precision": _recipe(recipes.full_precision, distinct=1, steps=1000),
-    "W = A": _recipe(_W_IS_A, steps=1000),
-    "one-bit": _recipe(recipes.two_stage, distinct=1, steps=1000),
-    "one-bit, 2 planes": _recipe(recipes.two_stage, distinct=1, planes=2, steps=1000),
+_REAL = {
+    "full precision": _recipe(recipes.full_precision, steps=800),
+    "W = A": _recipe(_W_IS_A, steps=800),
+    "one-bit": _recipe(recipes.learned_signs, steps=800),
+    "one-bit, 2 planes": _recipe(recipes.two_stage, planes=2, steps=800),
 }
 
 METHODS: dict[str, dict[str, Callable[[Problem, int], Training]]] = {
     "sparse": {
         "full precision": _recipe(recipes.full_precision, steps=1000),
         "W = A": _recipe(_W_IS_A, steps=1000),
-        "one-bit": _designed(1, None, 1000),
-        "one-bit, 2 planes": _designed(2, 1, 1000),
+        "one-bit": _designed(steps=1000),
+        "one-bit, 2 planes": _designed(planes=2, distinct=1, steps=1000),
     },
     "single-pixel": {
         "full precision": _recipe(recipes.full_precision, steps=1000),
@@ -91,8 +89,8 @@ METHODS: dict[str, dict[str, Callable[[Problem, int], Training]]] = {
     "blocks": {
         "full precision": _recipe(recipes.full_precision, steps=1000),
         "W = A": _recipe(_W_IS_A, steps=1000),
-        "one-bit": _designed(1, None, 1000),
-        "one-bit, 2 planes": _designed(2, 1, 1000),
+        "one-bit": _designed(steps=1200, sign_rate=1e-2),
+        "one-bit, 2 planes": _designed(planes=2, distinct=1, steps=1000),
         "dense relu": _dense_relu,
     },
     "eeg": _REAL,

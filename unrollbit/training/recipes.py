@@ -56,12 +56,13 @@ def designed_signs(
     distinct: int | None = None,
     steps: int = 1300,
     batch: int = 64,
+    sign_rate: float = 1e-3,
     seed: int = 0,
 ) -> Recipe:
     """Best for sparse recovery: signs of least coherence with A, columns normalised, depth grown layer by layer.
 
-    Untied signs are trained further (straight-through, rate 1e-3); tied or cycled ones stay as designed, since training
-    makes them worse. With several planes their scale ratio is trained. Source: ``design_signs``.
+    Untied signs are trained further (straight-through, at ``sign_rate``); tied or cycled ones stay as designed, since
+    training makes them worse. With several planes their scale ratio is trained. Source: ``design_signs``.
     """
     scale = "none" if planes == 1 else "global"
     factory = normalised(partial(designed, planes=planes, scale=scale, seed=seed))
@@ -70,7 +71,27 @@ def designed_signs(
     if planes > 1:
         rates["scales"] = 1e-3
     if distinct is None or distinct == depth:
-        rates["signs"] = 1e-3
+        rates["signs"] = sign_rate
+    return Recipe(net, grown(depth, steps, rates=rates, batch=batch))
+
+
+def learned_signs(
+    problem: Any,
+    depth: int = 16,
+    *,
+    algorithm: Algorithm | None = None,
+    distinct: int | None = None,
+    steps: int = 1000,
+    batch: int = 64,
+    sign_rate: float = 1e-2,
+) -> Recipe:
+    """Best for real signals and +-1 physics: signs start at those of the physics and learn straight-through at a high
+    rate.
+
+    Untied matrices differ where it helps: K sign matrices together stand for values between -1 and 1.
+    """
+    net = Unrolled(_algorithm(algorithm, problem), problem, depth, _fitted(OneBit.for_map), distinct=distinct)
+    rates = {"scalars": 1e-2, "scales": 1e-3, "signs": sign_rate}
     return Recipe(net, grown(depth, steps, rates=rates, batch=batch))
 
 
@@ -116,7 +137,7 @@ def _fitted(factory: WeightsFactory) -> WeightsFactory:
 
     def build(linear_map: LinearMap, physics: LinearOperator, copies: int) -> Weights:
         fitted = factory
-        if isinstance(physics, Composition) and linear_map.shape == physics.shape:
+        if isinstance(physics, Composition) and linear_map.transposed:
             fitted = in_signal_domain(fitted)
         return (normalised(fitted) if linear_map.unit_diagonal else fitted)(linear_map, physics, copies)
 
