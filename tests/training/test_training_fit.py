@@ -319,7 +319,7 @@ def run_script(text: str, *arguments: str, flags: str = "") -> subprocess.Popen:
     root = Path(__file__).resolve().parents[2]
     path = os.pathsep.join([str(root), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = {**os.environ, "PYTHONPATH": path, "JAX_PLATFORMS": "cpu"}
-    environment["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flags}".strip()
+    environment["XLA_FLAGS"] = f"{flags} {os.environ.get('XLA_FLAGS', '')}".strip()  # first: unknown words end the list
     return subprocess.Popen(
         [sys.executable, "-c", text, *arguments],
         env=environment,

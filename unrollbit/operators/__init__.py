@@ -1,5 +1,6 @@
 """Linear operators: the physics of an inverse problem, and the structure of its matrices."""
 
+from unrollbit.operators.band import Band, Indexed
 from unrollbit.operators.banded import Banded, Toeplitz
 from unrollbit.operators.base import LinearOperator, Norm
 from unrollbit.operators.block import BlockDiagonal
@@ -11,7 +12,7 @@ from unrollbit.operators.hadamard import Hadamard
 from unrollbit.operators.rademacher import Rademacher
 from unrollbit.operators.random import gaussian, gaussian_blocks, hadamard_blocks, ill_conditioned, rademacher_blocks
 from unrollbit.operators.stencil import Stencil
-from unrollbit.operators.structure import Band, Blocks, Full, Indexed, Structure
+from unrollbit.operators.structure import Blocks, Full, Structure
 from unrollbit.operators.wavelet import Wavelet
 
 __all__ = [

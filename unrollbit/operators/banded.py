@@ -11,8 +11,9 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
+from unrollbit.operators.band import Band
 from unrollbit.operators.base import LinearOperator, Norm, Spec, finite_array, transpose_of
-from unrollbit.operators.structure import Band, positive_integer
+from unrollbit.operators.structure import positive_integer
 
 
 @jax.tree_util.register_dataclass

@@ -12,9 +12,10 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
+from unrollbit.operators.band import Band
 from unrollbit.operators.base import LinearOperator, Norm, Spec, check_signal_shape, finite_array, transpose_of
 from unrollbit.operators.stencil import Stencil
-from unrollbit.operators.structure import Band, Structure
+from unrollbit.operators.structure import Structure
 
 Boundary = Literal["circular", "zero"]
 

@@ -9,8 +9,9 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float
 
+from unrollbit.operators.band import Indexed
 from unrollbit.operators.base import LinearOperator, Spec, finite_array
-from unrollbit.operators.structure import Full, Indexed, Structure
+from unrollbit.operators.structure import Full, Structure
 
 
 @jax.tree_util.register_dataclass

@@ -14,7 +14,7 @@ from unrollbit.operators.base import LinearOperator, Spec
 from unrollbit.operators.structure import Blocks, Structure
 from unrollbit.signbits import pack_signs, unpack_signs
 
-Granularity = Literal["none", "global", "layer", "row", "column"]
+Scale = Literal["none", "global", "layer", "row", "column"]
 
 
 @jax.tree_util.register_dataclass
@@ -31,7 +31,7 @@ class PackedSigns(LinearOperator):
     scales: Float[Array, "..."]
     exists: UInt8[Array, "*rows bytes"] | None
     structure: Structure = field(metadata={"static": True})
-    scale: Granularity = field(metadata={"static": True})
+    scale: Scale = field(metadata={"static": True})
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -62,7 +62,7 @@ class PackedSigns(LinearOperator):
         there = (1 - unpack_signs(exists, n, dtype)) / 2
         return [plane * there for plane in signs]
 
-    def _lines(self, which: Granularity, plane: int) -> Array | float:
+    def _lines(self, which: Scale, plane: int) -> Array | float:
         return self.scales[plane] if self.scale == which or (which == "row" and self.scale != "column") else 1.0
 
     def _apply(self, x: Array) -> Array:

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from unrollbit.operators.structure import Band, _DenseCore
+from unrollbit.operators.band import Band
+from unrollbit.operators.structure import DenseCore
 
 
 @dataclass(frozen=True)
-class Stencil(_DenseCore):
+class Stencil(DenseCore):
     """Pixel ``j`` meets pixel ``i`` of an image iff ``row(j) - row(i)`` and ``column(j) - column(i)`` lie in a window.
 
     Both matrix axes are the pixels of a ``(height, width)`` image, row by row. The window is ``top..bottom`` by

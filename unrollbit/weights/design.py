@@ -12,7 +12,8 @@ from jaxtyping import Array, Float
 
 from unrollbit.algorithms.base import LinearMap
 from unrollbit.operators import LinearOperator
-from unrollbit.weights.one_bit import OneBit, Scale
+from unrollbit.weights.one_bit import OneBit
+from unrollbit.weights.scales import Scale
 from unrollbit.weights.surrogates import Surrogate
 
 _TOLERANCE = 1e-6  # relative decrease below which a column counts as a local minimum

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from unrollbit.algorithms.base import LinearMap
 from unrollbit.operators import LinearOperator, Structure
-from unrollbit.operators.packed import PackedSigns, packed_mask
 from unrollbit.operators.structured import Structured
 from unrollbit.signbits import pack_signs, unpack_signs
-from unrollbit.variables import BinaryParam, Physics, ScaleParam
+from unrollbit.variables import BinaryParam, ScaleParam
 from unrollbit.weights.base import Arrays, PackedWeights, Weights, as_structure, core_stack, required, stored_structure
+from unrollbit.weights.frozen import FrozenOneBit
 from unrollbit.weights.full_precision import FullPrecision
+from unrollbit.weights.scales import SCALES, Scale, mean_magnitude, scale_shape, spread
 from unrollbit.weights.surrogates import Surrogate, binarise, identity
 
-Scale = Literal["none", "global", "layer", "row", "column"]
-_SCALES = ("none", "global", "layer", "row", "column")
-_LARGEST_LOG = 88.0  # of a float32
+_LARGEST_LOG = 88.0  # exp of more leaves float32
 
 
 class OneBit(Weights):
@@ -78,19 +77,19 @@ class OneBit(Weights):
         Raises:
             ValueError: wrong shapes, non-finite entries, an unknown scale, or fewer than one plane.
         """
-        if scale not in _SCALES:
-            raise ValueError(f"scale: expected one of {_SCALES}, got {scale!r}")
+        if scale not in SCALES:
+            raise ValueError(f"scale: expected one of {SCALES}, got {scale!r}")
         if planes < 1:
             raise ValueError(f"planes: expected at least 1, got {planes}")
         residual, structure = core_stack(matrix, as_structure(mask), copies)
         latents, scales = [], []
         for _ in range(planes):
-            size = _mean_magnitude(residual, structure, scale)
+            size = mean_magnitude(residual, structure, scale)
             signs = jnp.where(residual >= 0, 1.0, -1.0)
             mean = jnp.sum(jnp.abs(residual)) / (copies * structure.size)
             latents.append(residual / jnp.maximum(mean, 1e-30))
             scales.append(size)
-            residual = residual - _spread(size, scale, structure) * signs
+            residual = residual - spread(size, scale, structure) * signs
             exists = structure.core_mask
             residual = residual if exists is None else residual * exists
         stacked = None if scale == "none" else jnp.stack(scales, axis=0 if scale == "global" else 1)
@@ -110,7 +109,7 @@ class OneBit(Weights):
         there = jnp.ones(self.structure.core_shape) if exists is None else jnp.asarray(exists, jnp.float32)
         latents = self.latents[...][:, 0] * there
         axes = tuple(range(1, latents.ndim))
-        scales = _spread(self._scales()[:, 0], self.scale, self.structure) * there
+        scales = spread(self._scales()[:, 0], self.scale, self.structure) * there
         factor = scales.sum(axes, keepdims=True) / jnp.maximum(jnp.abs(latents).sum(axes, keepdims=True), 1e-30)
         return FullPrecision(latents * factor, self.structure)
 
@@ -129,7 +128,7 @@ class OneBit(Weights):
         latents, scales = parameters
         core = jnp.zeros((), latents.dtype)
         for plane in range(self.planes):  # a sum over a stacked axis is several times slower
-            core = core + _spread(scales[plane], self.scale, self.structure) * binarise(latents[plane], self.surrogate)
+            core = core + spread(scales[plane], self.scale, self.structure) * binarise(latents[plane], self.surrogate)
         exists = self.structure.core_mask
         return Structured(core if exists is None else core * exists, self.structure)
 
@@ -164,7 +163,7 @@ class OneBit(Weights):
     ) -> Weights:
         structure, scale = stored_structure(spec, linear_map), spec["scale"]
         copies, planes = int(spec["copies"]), int(spec["planes"])
-        if scale not in _SCALES or copies < 1 or planes < 1:
+        if scale not in SCALES or copies < 1 or planes < 1:
             raise ValueError(f"OneBit: wrong scale {scale!r}, copies {copies} or planes {planes}")
         exists = structure.core_mask
         rows = structure.core_shape if exists is None else (structure.size,)
@@ -185,99 +184,3 @@ class OneBit(Weights):
         if weights.log_scales is not None:
             weights.log_scales[...] = jnp.asarray(log_scales)  # bit for bit: exp and log would round
         return weights
-
-
-class FrozenOneBit(Weights):
-    """One-bit weights that run on their packed bits; made by ``load``."""
-
-    def __init__(self, signs: np.ndarray, log_scales: np.ndarray | None, structure: Structure, scale: Scale) -> None:
-        self.structure = structure
-        self.scale: Scale = scale
-        self.copies, self.planes = signs.shape[:2]
-        exists = structure.core_mask
-        if exists is not None:  # the file lists existing entries only; products want whole rows
-            values = np.ones((self.copies, self.planes, *structure.core_shape), np.int8)
-            values[:, :, exists] = np.asarray(unpack_signs(jnp.asarray(signs), structure.size, jnp.int8))
-            signs = pack_signs(values)
-        self.signs = Physics(jnp.asarray(signs))
-        self.exists = Physics(packed_mask(structure))
-        self.log_scales = None if log_scales is None else Physics(jnp.asarray(log_scales))
-
-    def prepare(self) -> tuple[Array, Array]:
-        lead = (self.copies, self.planes)
-        if self.log_scales is None:
-            return self.signs[...], jnp.ones(lead)
-        scales = jnp.exp(self.log_scales[...])
-        return self.signs[...], jnp.broadcast_to(scales, lead) if self.scale == "global" else scales
-
-    def matrix(self, parameters: tuple[Array, Array]) -> LinearOperator:
-        signs, scales = parameters
-        return PackedSigns(signs, scales, self.exists.get_value(), self.structure, self.scale)
-
-    def stored_weights(self) -> int:
-        return self.copies * self.planes * self.structure.size
-
-    def weight_bits(self) -> int:
-        return self.stored_weights()
-
-    def scale_bits(self) -> int:
-        return 0 if self.log_scales is None else 32 * self.log_scales[...].size
-
-    def pack(self) -> PackedWeights:
-        signs, exists = np.asarray(self.signs[...]), self.structure.core_mask
-        if exists is not None:
-            rows = np.asarray(unpack_signs(jnp.asarray(signs), self.structure.core_shape[-1], jnp.int8))
-            signs = pack_signs(rows[:, :, exists])
-        arrays = {"signs": signs}
-        if self.log_scales is not None:
-            arrays["log_scales"] = np.asarray(self.log_scales[...])
-        fields = {"copies": self.copies, "planes": self.planes, "scale": self.scale}
-        spec = {"kind": "OneBit", **fields, "structure": self.structure.to_spec(), "surrogate": identity().to_spec()}
-        return PackedWeights(spec, arrays)
-
-    @classmethod
-    def for_map(cls, linear_map: LinearMap, physics: LinearOperator, copies: int = 1, **options: Any) -> Weights:
-        raise TypeError("FrozenOneBit weights are read from files; build with OneBit")
-
-    @classmethod
-    def _unpack(
-        cls, spec: dict[str, Any], arrays: Arrays, linear_map: LinearMap, physics: LinearOperator, frozen: bool
-    ) -> Weights:
-        raise ValueError("files name the format 'OneBit'")
-
-    def rebuild(self, matrices: Array) -> Weights:
-        raise TypeError("FrozenOneBit weights do not train; read the file with trainable=True")
-
-
-def scale_shape(scale: Scale, copies: int, planes: int, structure: Structure) -> tuple[int, ...] | None:
-    """Shape of the stored scales, or None where there are none."""
-    m, n = structure.shape
-    lead = (copies, planes)
-    return {"none": None, "global": (planes,), "layer": lead, "row": (*lead, m), "column": (*lead, n)}[scale]
-
-
-def _mean_magnitude(core: Float[Array, "copies ..."], structure: Structure, scale: Scale) -> Array:
-    size = jnp.abs(core)
-    exists = structure.core_mask
-    there = jnp.ones(structure.core_shape) if exists is None else jnp.asarray(exists, jnp.float32)
-    if scale == "row":
-        return _positive(structure.row_sum(size) / jnp.maximum(structure.row_sum(there), 1.0))
-    if scale == "column":
-        return _positive(structure.column_sum(size) / jnp.maximum(structure.column_sum(there), 1.0))
-    axes = tuple(range(1, core.ndim))
-    if scale == "layer":
-        return _positive(size.sum(axes) / structure.size)
-    return _positive(size.sum() / (core.shape[0] * structure.size)) if scale == "global" else jnp.ones(())
-
-
-def _positive(scale: Array) -> Array:
-    return jnp.maximum(scale, 1e-12)  # an all-zero row or matrix keeps a scale whose logarithm exists
-
-
-def _spread(scale: Array, granularity: Scale, structure: Structure) -> Array:
-    """A scale (with any leading axes) shaped to multiply a core."""
-    if granularity == "row":
-        return structure.rows(scale)
-    if granularity == "column":
-        return structure.columns(scale)
-    return scale.reshape(*scale.shape, *(1,) * len(structure.core_shape))

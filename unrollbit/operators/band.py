@@ -1,0 +1,124 @@
+"""Bands and arbitrary masks: structures whose core is the whole matrix, with entries that do not exist."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from unrollbit.operators.structure import DenseCore, Structure, positive_integers
+
+
+@dataclass(frozen=True)
+class Band(DenseCore):
+    """Entry ``(i, j)`` exists iff ``lower <= j - stride * i <= upper`` (modulo ``n`` if ``circular``).
+
+    ``transposed`` is the transpose of such a band: ``lower <= i - stride * j <= upper`` (modulo ``m`` if ``circular``).
+    """
+
+    m: int
+    n: int
+    lower: int
+    upper: int
+    stride: int = 1
+    circular: bool = False
+    transposed: bool = False
+
+    def __post_init__(self) -> None:
+        positive_integers(m=self.m, n=self.n, stride=self.stride)
+        if any(isinstance(v, bool) or not isinstance(v, int | np.integer) for v in (self.lower, self.upper)):
+            raise ValueError(f"Band: expected integer lower and upper, got {self.lower!r} and {self.upper!r}")
+        if self.lower > self.upper:
+            raise ValueError(f"Band: expected lower <= upper, got lower = {self.lower}, upper = {self.upper}")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.m, self.n
+
+    @property
+    def core_mask(self) -> np.ndarray:
+        rows, columns = (self.n, self.m) if self.transposed else (self.m, self.n)
+        offset = np.arange(columns)[None, :] - self.stride * np.arange(rows)[:, None]
+        if self.circular:
+            mask = (offset - self.lower) % columns <= self.upper - self.lower
+        else:
+            mask = (self.lower <= offset) & (offset <= self.upper)
+        return mask.T if self.transposed else mask
+
+    @property
+    def size(self) -> int:
+        return int(self.core_mask.sum())
+
+    @property
+    def T(self) -> Band:
+        if self.stride == 1 and not self.transposed and (self.m == self.n or not self.circular):
+            return Band(self.n, self.m, -self.upper, -self.lower, 1, self.circular)
+        return replace(self, m=self.n, n=self.m, transposed=not self.transposed)
+
+    def gram(self) -> Structure:
+        """The band that holds ``W^T W`` (a few of its entries may be zero where bands meet the boundary)."""
+        width = self.upper - self.lower
+        if self.transposed and self.circular and self.stride * self.n != self.m:
+            mask = self.core_mask.astype(np.int64)  # rows drift against the period: no band
+            return Indexed.from_mask(mask.T @ mask > 0)
+        reach = width // self.stride if self.transposed else width
+        return Band(self.n, self.n, -reach, reach, 1, self.circular)
+
+    def to_spec(self) -> dict[str, Any]:
+        fields = ("m", "n", "lower", "upper", "stride", "circular", "transposed")
+        return {"kind": "Band", **{name: getattr(self, name) for name in fields}}
+
+
+@dataclass(frozen=True)
+class Indexed(DenseCore):
+    """An arbitrary mask, given by the sorted flat indices (row major) of its non-zeros."""
+
+    m: int
+    n: int
+    indices: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        positive_integers(m=self.m, n=self.n)
+        flat = np.asarray(self.indices, np.int64)
+        if flat.size and (flat[0] < 0 or flat[-1] >= self.m * self.n or (np.diff(flat) <= 0).any()):
+            raise ValueError(f"Indexed: expected strictly increasing indices in [0, {self.m * self.n})")
+
+    @classmethod
+    def from_mask(cls, mask: np.ndarray) -> Indexed:
+        """From a dense boolean ``(m, n)`` mask."""
+        mask = np.asarray(mask)
+        if mask.ndim != 2 or mask.dtype != bool:
+            raise ValueError(f"mask: expected a 2-D boolean array, got shape {mask.shape} and dtype {mask.dtype}")
+        return cls(mask.shape[0], mask.shape[1], tuple(int(i) for i in np.flatnonzero(mask)))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.m, self.n
+
+    @property
+    def size(self) -> int:
+        return len(self.indices)
+
+    @property
+    def core_mask(self) -> np.ndarray:
+        mask = np.zeros(self.m * self.n, bool)
+        mask[list(self.indices)] = True
+        return mask.reshape(self.m, self.n)
+
+    @property
+    def mask_bits(self) -> int:
+        """The cheaper of a bitmap and a list of indices."""
+        width = max(1, int(np.ceil(np.log2(self.m * self.n))))
+        return min(self.m * self.n, self.size * width)
+
+    @property
+    def T(self) -> Indexed:
+        return Indexed.from_mask(self.core_mask.T)
+
+    def gram(self) -> Indexed:
+        mask = self.core_mask.astype(np.int64)
+        return Indexed.from_mask(mask.T @ mask > 0)
+
+    def to_spec(self) -> dict[str, Any]:
+        return {"kind": "Indexed", "m": self.m, "n": self.n, "indices": list(self.indices)}
