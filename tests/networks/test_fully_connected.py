@@ -29,10 +29,12 @@ def by_hand(net: FullyConnected, y: np.ndarray) -> np.ndarray:
     return h @ np.asarray(net.maps["last"].dense()[0], np.float64).T
 
 
-@pytest.mark.parametrize("skip", [False, True])
-@pytest.mark.parametrize("depth", [2, 3, 5])
+TWO_PLANES = partial(OneBit.for_map, scale="row", planes=2)
+
+
 @pytest.mark.parametrize(
-    "weights", [FullPrecision, partial(OneBit.for_map, scale="row", planes=2)], ids=["float", "one-bit"]
+    ("weights", "depth", "skip"),
+    [(FullPrecision, 2, False), (FullPrecision, 4, True), (TWO_PLANES, 2, True), (TWO_PLANES, 4, False)],
 )
 def test_against_numpy(weights, depth: int, skip: bool) -> None:
     net = FullyConnected(A, depth, 7, weights, skip=skip, seed=3)

@@ -103,7 +103,7 @@ def test_values_by_hand() -> None:
     np.testing.assert_allclose(masked, [[2.4, -2.4, 0], [2.4, 2.4, -2.4]], rtol=1e-6)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=25, deadline=None, derandomize=True)
 @given(
     name=st.sampled_from(list(STRUCTURES)),
     scale=st.sampled_from(SCALES),
@@ -252,8 +252,18 @@ def test_latents_have_mean_magnitude_one() -> None:
     assert (latents[..., ~mask_of(band)] == 0).all()
 
 
-@pytest.mark.parametrize("scale", SCALES)
-@pytest.mark.parametrize("name", STRUCTURES)
+@pytest.mark.parametrize(
+    ("name", "scale"),
+    [
+        *(("full", scale) for scale in SCALES),
+        ("blocks", "layer"),
+        ("blocks", "column"),
+        ("band", "row"),
+        ("band", "global"),
+        ("indexed", "layer"),
+        ("indexed", "column"),
+    ],
+)
 def test_quantising_the_unquantised_form_of_untrained_weights_gives_them_back(name: str, scale: str) -> None:
     structure = STRUCTURES[name]
     W = np.broadcast_to(random_matrices(structure, 1), (2, *structure.shape))
@@ -268,9 +278,16 @@ def test_quantising_the_unquantised_form_of_untrained_weights_gives_them_back(na
     assert (again.scale, again.planes, again.surrogate) == (weights.scale, weights.planes, weights.surrogate)
 
 
-@pytest.mark.parametrize("factory", [FullPrecision.for_map, partial(OneBit.for_map, scale="row", planes=2)])
-@pytest.mark.parametrize("A", [gaussian(6, 10), gaussian_blocks(2, 3, 5)], ids=["dense", "blocks"])
-@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize(
+    ("A", "factory", "frozen"),
+    [
+        (gaussian(6, 10), FullPrecision.for_map, False),
+        (gaussian(6, 10), partial(OneBit.for_map, scale="row", planes=2), True),
+        (gaussian_blocks(2, 3, 5), partial(OneBit.for_map, scale="row", planes=2), False),
+        (gaussian_blocks(2, 3, 5), OneBit.for_map, True),
+    ],
+    ids=["dense, float", "dense, frozen", "blocks, two planes", "blocks, frozen"],
+)
 def test_normalised_columns_meet_the_physics_at_one(A, factory, frozen: bool) -> None:
     linear_map = AMP().maps(A)["W"]
     inner = factory(LinearMap(Dense(A.dense() + 0.1 * A.mask().dense_mask()), A.mask(), transposed=True), A, 2)

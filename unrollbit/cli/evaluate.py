@@ -22,7 +22,7 @@ from unrollbit.problems import Problem
 _BATCH = 1000
 _TUNING_SIGNALS = 256
 _CONVERGED = 2000  # iterations of the converged solver
-_CONVERGED_SIGNALS = 500
+_CONVERGED_SIGNALS = 250  # a few thousand iterations on more take minutes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -108,9 +108,9 @@ def classic_solvers(problem: Problem, x: Array, y: Array, iterations: int, seed:
         ("fista converged", FISTA(), _CONVERGED),
     ):
         converged = count == _CONVERGED
-        few = 64 if converged else _TUNING_SIGNALS
+        few, weights = (32, 7) if converged else (_TUNING_SIGNALS, 9)
         tolerance = 1e-6 if converged else 0.0
-        tuned = tune_regularisation(algorithm, A, xv[:few], yv[:few], count, tolerance=tolerance)
+        tuned = tune_regularisation(algorithm, A, xv[:few], yv[:few], count, weights=weights, tolerance=tolerance)
         signals = slice(0, _CONVERGED_SIGNALS if converged else len(x))
         solution = solve(tuned.algorithm, A, y[signals], count, tolerance, iterates=not converged)
         row = {"method": name, "iterations": solution.iterations, "regularisation": tuned.algorithm.regularisation}
