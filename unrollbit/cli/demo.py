@@ -16,9 +16,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from unrollbit.cli.common import NETWORK_FILE, add_common, positive, print_table, write_json
 from unrollbit.cli.demo_figures import draw_figures
-from unrollbit.cli.demo_tasks import METHODS, PROBLEMS, Outcome, Task, all_tasks, run_task
+from unrollbit.cli.demo_tasks import METHODS, PROBLEMS, Outcome, Task, all_tasks, rank, run_task
 
-_ORDER = ["ista", "fista", "fista converged", "linear MMSE", "dense relu", "full precision", "W = A"]
 _COLUMNS = {
     "problem": "problem",
     "method": "method",
@@ -111,9 +110,5 @@ def _report(outcomes: list[Outcome], seed: int, begun: float, *, finished: bool)
         same = next(row for row in rows if row["problem"] == "single-pixel" and row["method"] == "one-bit")
         rows.append({**same, "method": "W = A", "note": "A has entries +-1: W = A is the one-bit network itself"})
     problems = list(METHODS)
-    rows.sort(key=lambda row: (problems.index(row["problem"]), _rank(row["method"]), row["method"]))
+    rows.sort(key=lambda row: (problems.index(row["problem"]), rank(row["method"]), row["method"]))
     return {"seed": seed, "finished": finished, "seconds": time.perf_counter() - begun, "rows": rows}
-
-
-def _rank(method: str) -> int:
-    return _ORDER.index(method) if method in _ORDER else len(_ORDER)

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from unrollbit.algorithms import FISTA, solve
 from unrollbit.cli.evaluate import accuracy, classic_solvers, draw_test
 from unrollbit.networks import FullyConnected, Network
 from unrollbit.packed import load, pack
@@ -29,6 +30,17 @@ from unrollbit.training import LogNMSE, Stage, fit, recipes
 from unrollbit.weights import Fixed
 
 DEPTH = 16
+ORDER = (
+    "ista",
+    "fista",
+    "fista converged",
+    "linear MMSE",
+    "dense relu",
+    "full precision",
+    "W = A",
+    "one-bit",
+    "one-bit, 2 planes",
+)
 TEST_SIGNALS = 2000
 _IMAGE = "camera"
 
@@ -130,6 +142,11 @@ def all_tasks(seed: int, out: Path, problems: list[str]) -> list[Task]:
     return sorted(tasks, key=lambda task: -task.cost)
 
 
+def rank(method: str) -> int:
+    """Place of a method in tables and figures."""
+    return ORDER.index(method)
+
+
 def run_task(task: Task) -> Outcome:
     """Train and evaluate one network (or run the classic solvers) on the task's problem."""
     problem = PROBLEMS[task.problem](task.seed)
@@ -162,12 +179,14 @@ def run_task(task: Task) -> Outcome:
     }
     curve = figures["nmse_db_mean_of_db_per_layer"]
     curves = {} if curve is None else {task.method: curve}
-    return Outcome(task, [row], curves, _examples(task, problem, packed), report.records)
+    return Outcome(task, [row], curves, _examples(task, problem, packed, task.method), report.records)
 
 
 def _classic(task: Task, problem: Problem, x: Any, y: Any) -> Outcome:
-    rows, curves = [], {}
+    rows, curves, examples = [], {}, {}
     for solver in classic_solvers(problem, x, y, DEPTH, task.seed):
+        if solver["method"] == "fista":
+            examples = _examples(task, problem, partial(_fista, problem, solver["regularisation"]), "fista")
         curve = solver.pop("nmse_db_mean_of_db_per_layer")
         solver.pop("nmse_db_per_layer")
         if curve is not None:
@@ -176,7 +195,11 @@ def _classic(task: Task, problem: Problem, x: Any, y: Any) -> Outcome:
         rows.append({"problem": task.problem, "layers": solver.pop("iterations"), **solver, **blank, "seconds": 0.0})
     if task.problem in ("eeg", "patches"):
         rows.append(_linear(task, problem, x, y))
-    return Outcome(task, rows, curves, {}, [])
+    return Outcome(task, rows, curves, examples, [])
+
+
+def _fista(problem: Problem, regularisation: float, y: Any) -> Any:
+    return solve(FISTA(regularisation=regularisation), problem, y, DEPTH).x
 
 
 def _linear(task: Task, problem: Problem, x: Any, y: Any) -> dict[str, Any]:
@@ -192,14 +215,14 @@ def _linear(task: Task, problem: Problem, x: Any, y: Any) -> dict[str, Any]:
     return {**row, "bits_per_link": 32.0, "file_bytes": 4 * matrix.size, "seconds": 0.0}
 
 
-def _examples(task: Task, problem: Problem, packed: Any) -> dict[str, np.ndarray]:
-    """What the figures show of this network: one recovered signal, or a whole rebuilt test image."""
+def _examples(task: Task, problem: Problem, recover: Callable[[Any], Any], name: str) -> dict[str, np.ndarray]:
+    """What the figures show of a method: one recovered signal, or a whole rebuilt test image."""
     test = problem.split("test")
     if isinstance(test, ImagePatchRecovery):
         x, y = test.image(_IMAGE)
-        pictures = {"truth": test.assemble(x, _IMAGE), task.method: test.assemble(packed(y), _IMAGE)}
-        return {name: np.clip(picture, 0, 1) for name, picture in pictures.items()}
+        pictures = {"truth": test.assemble(x, _IMAGE), name: test.assemble(recover(y), _IMAGE)}
+        return {key: np.clip(picture, 0, 1) for key, picture in pictures.items()}
     pairs = test.all()
     x, y = test.sample(jax.random.key(task.seed), 1) if pairs is None else (part[:1] for part in pairs)
-    signals = {"truth": test.signal(x)[0], task.method: test.signal(packed(y))[0]}
-    return {name: np.asarray(signal) for name, signal in signals.items()}
+    signals = {"truth": test.signal(x)[0], name: test.signal(recover(y))[0]}
+    return {key: np.asarray(signal) for key, signal in signals.items()}

@@ -14,11 +14,14 @@ from numpy.typing import ArrayLike
 from unrollbit.plots.style import COLUMN, GREY, legend_above, line_styles, paper_style
 
 
-def nmse_per_layer(curves: Mapping[str, ArrayLike], references: Mapping[str, float] | None = None) -> Figure:
+def nmse_per_layer(
+    curves: Mapping[str, ArrayLike], references: Mapping[str, float] | None = None, *, ylabel: str = "NMSE (dB)"
+) -> Figure:
     """NMSE in dB of every method after layers (or iterations) 1..K.
 
     ``curves`` maps a method's name to its K values; lengths may differ. ``references`` maps a label to a level in dB,
-    drawn as a labelled horizontal line. Raises ``ValueError`` without curves and for curves that are not vectors.
+    drawn as a labelled horizontal line. ``ylabel`` says which NMSE it is. Raises ``ValueError`` without curves and
+    for curves that are not vectors.
     """
     if not curves:
         raise ValueError("nmse_per_layer: expected at least one curve")
@@ -34,7 +37,7 @@ def nmse_per_layer(curves: Mapping[str, ArrayLike], references: Mapping[str, flo
             every = max(1, -(-values.size // 16))  # a marker on every layer of a deep network is a smear
             axes.plot(np.arange(1, values.size + 1), values, label=name, markevery=every, **style)
         _mark_levels(axes, references or {})
-        axes.set(xlabel="layer", ylabel="NMSE (dB)", xlim=(0.5, longest + 0.5))
+        axes.set(xlabel="layer", ylabel=ylabel, xlim=(0.5, longest + 0.5))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         legend_above(figure, axes, columns=2)
     return figure

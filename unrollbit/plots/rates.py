@@ -14,7 +14,9 @@ from unrollbit.plots.style import COLUMN, GREY, TEXT, legend_above, line_styles,
 REFERENCES = {1.0: "1.0", 1.58: "1.58"}  # bits per link of a sign, of a ternary weight
 
 
-def accuracy_against_bits(points: Sequence[Mapping[str, Any]], *, xlabel: str = "stored bits per link") -> Figure:
+def accuracy_against_bits(
+    points: Sequence[Mapping[str, Any]], *, xlabel: str = "stored bits per link", ylabel: str = "NMSE (dB)"
+) -> Figure:
     """NMSE against bits per link on a logarithmic axis; one curve per method, one panel per problem.
 
     Each point has ``method``, ``bits_per_link`` (> 0), ``nmse_db`` and, optionally, ``problem``. Vertical lines mark
@@ -59,6 +61,6 @@ def accuracy_against_bits(points: Sequence[Mapping[str, Any]], *, xlabel: str = 
             axes.xaxis.set_minor_formatter(NullFormatter())
             if problem is not None:
                 axes.set_title(str(problem), pad=14)
-        panels[0].set_ylabel("NMSE (dB)")
+        panels[0].set_ylabel(ylabel)
         legend_above(figure, panels[0], columns=2 if len(problems) == 1 else 4)
     return figure
