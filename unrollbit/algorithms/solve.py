@@ -40,7 +40,8 @@ def solve(
         problem: a ``LinearOperator``, or anything with an ``operator`` (a ``Problem``).
         y: measurements, last axis m; leading axes are batch axes.
         iterations: largest number of iterations.
-        tolerance: stop once ``||x_{k+1} - x_k|| <= tolerance ||x_{k+1}||`` for every signal (0: never).
+        tolerance: stop once ``||x_{k+1} - x_k|| <= tolerance ||x_{k+1}||`` for every signal, and likewise for the other
+            iterated variables (z of FISTA, v of ADMM); 0: never.
         iterates: also return every iterate and, where the algorithm has one, its objective.
 
     Raises:
@@ -66,8 +67,9 @@ def solve(
     scalars = {
         name: jnp.asarray(spec.initial_values(iterations), y.dtype) for name, spec in algorithm.scalars(A).items()
     }
-    matrices = {name: linear_map.initial for name, linear_map in algorithm.maps(A).items()}
-    transposed = tuple(name for name, linear_map in algorithm.maps(A).items() if linear_map.transposed)
+    linear_maps = algorithm.maps(A)
+    matrices = {name: linear_map.initial for name, linear_map in linear_maps.items()}
+    transposed = tuple(name for name, linear_map in linear_maps.items() if linear_map.transposed)
     x, done, converged, trail = _run(algorithm.stepper(), transposed, iterates, A, matrices, y, scalars, tolerance)
     objective = algorithm.objective(trail, y, A) if iterates else None
     return Solution(x, int(done), bool(converged), trail, objective)
@@ -91,9 +93,12 @@ def _run(
 
     def advance(state: State, k: Array | int) -> tuple[State, Array]:
         following = algorithm.step(state, y, A, maps, {name: values[k] for name, values in scalars.items()})
-        new, old = algorithm.read(following), algorithm.read(state)
-        change = jnp.sum((new - old) ** 2, axis=-1)
-        return following, jnp.all(change <= tolerance**2 * jnp.sum(new**2, axis=-1)) & (tolerance > 0)
+        settled = jnp.asarray(tolerance > 0)
+        for name in algorithm.settles:
+            new, change = following[name], following[name] - state[name]
+            small = jnp.sum(change**2, axis=-1) <= tolerance**2 * jnp.sum(new**2, axis=-1)
+            settled = settled & jnp.all(small)
+        return following, settled
 
     def scan_body(carry: tuple[State, Array, Array], k: Array) -> tuple[tuple[State, Array, Array], Any]:
         state, done, count = carry

@@ -14,14 +14,16 @@ from rich.console import Console
 from rich.table import Table
 
 from unrollbit.packed import PackedNetwork, load
+from unrollbit.packed.network import check_fingerprint
 from unrollbit.problems import Problem
 
 NETWORK_FILE = "network.safetensors"
 
 
-def add_common(parser: argparse.ArgumentParser, *, out: str, seed: int = 0) -> None:
-    """``--seed``, ``--out`` and ``--json``."""
-    parser.add_argument("--seed", type=seed_number, default=seed, metavar="N", help=f"random seed (default {seed})")
+def add_common(parser: argparse.ArgumentParser, *, out: str, seed: int | None = 0) -> None:
+    """``--seed``, ``--out`` and ``--json``; a seed of None stands for that of the config."""
+    default = "that of the config" if seed is None else str(seed)
+    parser.add_argument("--seed", type=seed_number, default=seed, metavar="N", help=f"random seed (default: {default})")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help=out)
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the result as JSON")
 
@@ -66,7 +68,9 @@ def problem_of(network: PackedNetwork) -> Problem:
         raise ValueError(
             "this file carries no problem, so no fresh signals can be drawn; save with pack(net, problem=...)"
         )
-    return Problem.from_spec(network.problem)
+    problem = Problem.from_spec(network.problem)
+    check_fingerprint(problem.operator, network.network.operator.fingerprint())
+    return problem
 
 
 def write_json(path: Path | None, result: Mapping[str, Any]) -> None:

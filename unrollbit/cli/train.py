@@ -22,8 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--resume", action="store_true", help="continue a killed run from its newest checkpoint")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
-    add_common(parser, out="run folder (default: runs/NAME of the config)")
-    parser.set_defaults(seed=None)
+    add_common(parser, out="run folder (default: runs/NAME of the config)", seed=None)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -38,7 +37,10 @@ def run(options: argparse.Namespace) -> None:
             raise ValueError(f"{options.config} differs from {kept}: resume needs the config the run was started with")
     elif out.exists() and any(out.iterdir()):
         raise ValueError(f"{out} is not empty: pass --resume to continue it, or another --out")
-    described = build_run(config, options.config.parent.resolve())
+    try:
+        described = build_run(config, options.config.parent.resolve())
+    except (TypeError, AttributeError, KeyError) as error:  # a value of a kind that no constructor expects
+        raise ValueError(f"{options.config}: a value has the wrong type ({error})") from error
     seed = described.seed if options.seed is None else options.seed
     out.mkdir(parents=True, exist_ok=True)
     if not options.resume:

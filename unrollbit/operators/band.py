@@ -108,9 +108,8 @@ class Indexed(DenseCore):
 
     @property
     def mask_bits(self) -> int:
-        """The cheaper of a bitmap and a list of indices."""
-        width = max(1, int(np.ceil(np.log2(self.m * self.n))))
-        return min(self.m * self.n, self.size * width)
+        """The cheaper of a bitmap and a list of indices, as in a file."""
+        return min(self.m * self.n, self.size * self._index_width)
 
     @property
     def T(self) -> Indexed:
@@ -121,4 +120,35 @@ class Indexed(DenseCore):
         return Indexed.from_mask(mask.T @ mask > 0)
 
     def to_spec(self) -> dict[str, Any]:
-        return {"kind": "Indexed", "m": self.m, "n": self.n, "indices": list(self.indices)}
+        """A bitmap (row major) or a list of indices of ``ceil(log2(m n))`` bits each, whichever is shorter; packed bits."""
+        width, flat = self._index_width, np.asarray(self.indices, np.uint64)
+        if self.size * width < self.m * self.n:
+            bits = (flat[:, None] >> np.arange(width, dtype=np.uint64)) & np.uint64(1)
+            return self._packed_spec("indices", bits.astype(bool))
+        return self._packed_spec("bitmap", self.core_mask)
+
+    def _packed_spec(self, form: str, bits: np.ndarray) -> dict[str, Any]:
+        packed = np.packbits(bits.ravel(), bitorder="little")
+        return {"kind": "Indexed", "m": self.m, "n": self.n, "size": self.size, form: packed}
+
+    @property
+    def _index_width(self) -> int:
+        return max(1, (self.m * self.n - 1).bit_length())
+
+    @classmethod
+    def _from_fields(cls, m: Any, n: Any, size: Any, indices: Any = None, bitmap: Any = None) -> Indexed:
+        positive_integers(m=m, n=n)
+        width = max(1, (m * n - 1).bit_length())
+        form, count = (indices, size * width) if bitmap is None else (bitmap, m * n)
+        packed = np.asarray(form)
+        if packed.dtype != np.uint8 or packed.shape != (-(-count // 8),):
+            raise ValueError(f"Indexed: expected {-(-count // 8)} bytes of mask, got {packed.dtype} {packed.shape}")
+        bits = np.unpackbits(packed, count=count, bitorder="little")
+        if bitmap is None:
+            powers = np.left_shift(np.uint64(1), np.arange(width, dtype=np.uint64))
+            flat = (bits.reshape(size, width).astype(np.uint64) * powers).sum(1)
+        else:
+            flat = np.flatnonzero(bits)
+        if len(flat) != size:
+            raise ValueError(f"Indexed: expected {size} entries in the mask, got {len(flat)}")
+        return cls(m, n, tuple(int(i) for i in flat))

@@ -92,6 +92,12 @@ class LinearOperator(abc.ABC):
         """The matrix ``A`` (for small operators, oracles and initial values; matrix-free code never calls it)."""
         return _run(self, jnp.eye(self.shape[1])).T
 
+    def column_rms(self) -> Array | float:
+        """Root mean square of the column norms, ``||A||_F / sqrt(n)``; runs inside compiled programs."""
+        m, n = self.shape
+        constant = self.frame_constant
+        return math.sqrt(m * constant / n) if constant is not None else jnp.sqrt(jnp.sum(self.dense() ** 2) / n)
+
     def mask(self) -> Structure:
         """The structural non-zeros of ``A``, as an object that stores only the structure."""
         return Full(*self.shape)
@@ -112,6 +118,12 @@ class LinearOperator(abc.ABC):
     def frame_constant(self) -> float | None:
         """``c`` if ``A A^T = c I`` exactly (a tight frame), else None."""
         return None
+
+    @property
+    def is_orthogonal(self) -> bool:
+        """Whether ``A`` is square with ``A A^T = I`` exactly."""
+        m, n = self.shape
+        return m == n and self.frame_constant == 1.0
 
     @staticmethod
     def from_spec(spec: Spec) -> LinearOperator:

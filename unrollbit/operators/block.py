@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -56,6 +57,9 @@ class BlockDiagonal(LinearOperator):
 
     def dense(self) -> Float[Array, "m n"]:
         return self.mask().scatter(self.core)
+
+    def column_rms(self) -> Array:
+        return jnp.sqrt(jnp.sum(self.core**2) / self.shape[1])
 
     def mask(self) -> Blocks:
         count, block_m, block_n = self.core.shape

@@ -155,6 +155,9 @@ class Composition(LinearOperator):
             return Norm(math.sqrt(outer) * norm, exact=norm.exact)
         return super().norm()
 
+    def column_rms(self) -> Array | float:
+        return self.outer.column_rms() if self.inner.is_orthogonal else super().column_rms()
+
     def mask(self) -> Structure:
         return Full(*self.shape)
 

@@ -85,9 +85,8 @@ class _Subsampled(LinearOperator):
         return tuple(range(-len(self.signal_shape), 0))
 
     def resident_bits(self) -> int:
-        """Kept indices at ``ceil(log2 n)`` bits."""
-        n = math.prod(self.signal_shape)
-        return 0 if self.seed is None and self.kept is None else self.count * (n - 1).bit_length()
+        """Kept indices of 32 bits."""
+        return 0 if self.seed is None and self.kept is None else 32 * self.count
 
     def to_spec(self) -> Spec:
         spec: Spec = {"kind": type(self).__name__, "signal_shape": list(self.signal_shape)}

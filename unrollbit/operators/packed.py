@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -111,9 +112,8 @@ class PackedSigns(LinearOperator):
         return self.structure
 
     def resident_bits(self) -> int:
-        """Sign bits, scales at 32 bits, and the bits of an irregular mask."""
-        mask = 0 if self.exists is None else self.structure.mask_bits
-        return self.planes * self.structure.size + 32 * self.scales.size + mask
+        """Padded rows of signs, scales at 32 bits, and the packed rows of an irregular mask."""
+        return 32 * self.scales.size + self.planes * padded_bits(self.structure) + mask_rows_bits(self.structure)
 
     def to_spec(self) -> Spec:
         spec = {"kind": "PackedSigns", "bits": np.asarray(self.bits), "scales": np.asarray(self.scales)}
@@ -124,6 +124,17 @@ class PackedSigns(LinearOperator):
         structure = Structure.from_spec(spec["structure"])
         scales = jnp.asarray(spec["scales"])
         return cls(jnp.asarray(spec["bits"]), scales, packed_mask(structure), structure, spec["scale"])
+
+
+def padded_bits(structure: Structure) -> int:
+    """Bits of one sign plane in memory: rows of the core, padded to bytes."""
+    *rows, last = structure.core_shape
+    return math.prod(rows) * 8 * -(-last // 8)
+
+
+def mask_rows_bits(structure: Structure) -> int:
+    """Bits of the packed rows of an irregular mask in memory; 0 where every core entry exists."""
+    return 0 if structure.core_mask is None else padded_bits(structure)
 
 
 def packed_mask(structure: Structure) -> Array | None:

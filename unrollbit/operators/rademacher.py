@@ -9,12 +9,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jaxtyping import Array, Float, UInt8
 
 from unrollbit.operators.base import LinearOperator, Spec, check_seed
 from unrollbit.operators.dense import Dense
-from unrollbit.operators.structure import positive_integer
+from unrollbit.operators.packed import PackedSigns
+from unrollbit.operators.structure import Full, positive_integer
 from unrollbit.signbits import pack_signs, unpack_signs
 
 _DRAW: Any = object()  # the default of ``packed``: draw it from the seed
@@ -25,8 +25,9 @@ _DRAW: Any = object()  # the default of ``packed``: draw it from the seed
 class Rademacher(LinearOperator):
     """``A`` with i.i.d. entries ``+-1/sqrt(m)``, drawn from ``RandomState(seed)`` and held as one bit each.
 
-    ``packed`` holds the signs, ``(m, ceil(n/8))`` bytes (see ``unrollbit.signbits``); leave it out to draw them. Every
-    call unpacks; ``prepare()`` gives the float matrix to run many times. Columns have unit norm.
+    ``packed`` holds the signs, ``(m, ceil(n/8))`` bytes (see ``unrollbit.signbits``); leave it out to draw them.
+    Products unpack a few rows at a time; ``prepare()`` gives the float matrix to run many times. Columns have unit
+    norm.
 
     Raises ``ValueError`` unless ``m`` and ``n`` are positive integers and the seed is in ``[0, 2**32)``.
 
@@ -60,10 +61,15 @@ class Rademacher(LinearOperator):
         return unpack_signs(self.packed, self.n, dtype)
 
     def _apply(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch m"]:
-        return jnp.matmul(x, self.signs(x.dtype).T, precision=lax.Precision.HIGHEST) / math.sqrt(self.m)
+        return self._matrix()._apply(x)
 
     def _apply_adjoint(self, y: Float[Array, "*batch m"]) -> Float[Array, "*batch n"]:
-        return jnp.matmul(y, self.signs(y.dtype), precision=lax.Precision.HIGHEST) / math.sqrt(self.m)
+        return self._matrix()._apply_adjoint(y)
+
+    def _matrix(self) -> PackedSigns:
+        """Products run on the bits, a few rows at a time."""
+        scale = jnp.full(1, 1.0 / math.sqrt(self.m))
+        return PackedSigns(self.packed[None], scale, None, Full(self.m, self.n), "layer")
 
     def dense(self) -> Float[Array, "m n"]:
         return self.signs(jnp.zeros(()).dtype) / math.sqrt(self.m)
@@ -71,6 +77,9 @@ class Rademacher(LinearOperator):
     def prepare(self) -> Dense:
         """The float matrix, as ``Dense``."""
         return Dense(self.dense())
+
+    def column_rms(self) -> float:
+        return 1.0
 
     def resident_bits(self) -> int:
         """``m n``: one bit an entry."""

@@ -89,7 +89,7 @@ class Structure(abc.ABC):
 
     @abc.abstractmethod
     def to_spec(self) -> dict[str, Any]:
-        """JSON-able description, ``{"kind": class name, ...}``."""
+        """Description ``{"kind": class name, ...}``: JSON values, and NumPy arrays for irregular masks."""
 
     @staticmethod
     def from_spec(spec: dict[str, Any]) -> Structure:
@@ -99,9 +99,13 @@ class Structure(abc.ABC):
             raise ValueError(f"unknown mask structure {kind!r}; expected one of {sorted(Structure.kinds)}")
         fields = {k: tuple(v) if isinstance(v, list) else v for k, v in spec.items() if k != "kind"}
         try:
-            return Structure.kinds[kind](**fields)
+            return Structure.kinds[kind]._from_fields(**fields)
         except TypeError as error:
             raise ValueError(f"mask structure {kind!r} does not take {sorted(fields)}") from error
+
+    @classmethod
+    def _from_fields(cls, **fields: Any) -> Structure:
+        return cls(**fields)
 
     def dense_mask(self) -> Bool[Array, "m n"]:
         """The mask as a dense boolean matrix (on request only)."""

@@ -20,7 +20,7 @@ from unrollbit.packed.file import read_file, write_file
 from unrollbit.weights import PackedWeights, Weights
 from unrollbit.weights.base import required
 
-_FINGERPRINT_TOLERANCE = 1e-3  # relative; float32 products on other machines differ by 1e-6
+FINGERPRINT_TOLERANCE = 1e-3  # relative; float32 products on other machines differ by 1e-6
 
 
 class PackedNetwork:
@@ -64,9 +64,11 @@ class PackedNetwork:
         for name, packed in self._maps.items():
             arrays |= {f"maps/{name}/{key}": array for key, array in packed.arrays.items()}
         arrays |= {f"scalars/{name}": values for name, values in self._scalars.items()}
+        specs, masks = _extract_arrays({name: packed.spec for name, packed in self._maps.items()}, "specs")
+        arrays |= masks
         header = {
             "network": self._spec,
-            "maps": {name: packed.spec for name, packed in self._maps.items()},
+            "maps": specs,
             "physics": physics,
             "fingerprint": self._operator.fingerprint(),
             "problem": self.problem,
@@ -135,9 +137,9 @@ def load(path: str | Path) -> PackedNetwork:
     header, arrays = read_file(path)
     try:
         operator = LinearOperator.from_spec(_insert_arrays(header["physics"], arrays))
-        _check_fingerprint(operator, header["fingerprint"])
+        check_fingerprint(operator, header["fingerprint"])
         maps = {}
-        for name, spec in header["maps"].items():
+        for name, spec in _insert_arrays(header["maps"], arrays).items():
             prefix = f"maps/{name}/"
             own = {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}
             maps[name] = PackedWeights(spec, own)
@@ -175,9 +177,10 @@ def _insert_arrays(value: Any, arrays: Mapping[str, np.ndarray]) -> Any:
     return {key: _insert_arrays(entry, arrays) for key, entry in value.items()}
 
 
-def _check_fingerprint(operator: LinearOperator, expected: list[float]) -> None:
+def check_fingerprint(operator: LinearOperator, expected: list[float]) -> None:
+    """Raise ``ValueError`` unless the operator is the one whose fingerprint is ``expected``."""
     found, wanted = np.asarray(operator.fingerprint()), np.asarray(expected, np.float64)
     if found.shape != wanted.shape or not np.isfinite(wanted).all():
         raise ValueError("the fingerprint of the physics is damaged")
-    if np.abs(found - wanted).max() > _FINGERPRINT_TOLERANCE * max(1.0, float(np.abs(wanted).max())):
+    if not np.abs(found - wanted).max() <= FINGERPRINT_TOLERANCE * np.abs(wanted).max():
         raise ValueError("the physics rebuilt from its recipe differs from that of training (fingerprints disagree)")

@@ -25,7 +25,13 @@ def divergence(
         >>> divergence(Soft(), jnp.array([-3.0, 0.5, 2.0, 0.1]), {"threshold": jnp.array(1.0)}, 1.0)
         Array(0.5, dtype=float32)
     """
+    return jnp.mean(derivative(shrinkage, u, scalars, tau), axis=-1)
+
+
+def derivative(
+    shrinkage: Shrinkage, u: Float[Array, "*batch n"], scalars: Scalars, tau: Array | float
+) -> Float[Array, "*batch n"]:
+    """``d shrink(u)_j / d u_j`` for every entry. Raises ``ValueError`` for a shrinkage that is not ``separable``."""
     if not shrinkage.separable:
         raise ValueError(f"the divergence of {type(shrinkage).__name__} needs its full Jacobian: it is not separable")
-    _, derivative = jax.jvp(lambda u: shrinkage(u, scalars, tau), (u,), (jnp.ones_like(u),))
-    return jnp.mean(derivative, axis=-1)
+    return jax.jvp(lambda u: shrinkage(u, scalars, tau), (u,), (jnp.ones_like(u),))[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 import warnings
@@ -16,7 +17,7 @@ from flax import nnx
 from jaxtyping import Array
 
 from unrollbit.metrics import nmse_db
-from unrollbit.networks import Network
+from unrollbit.networks import FullyConnected, Network
 from unrollbit.training.checkpoint import Checkpoints, MetricsFile, environment
 from unrollbit.training.diverged import TrainingDiverged
 from unrollbit.training.program import FixedSamples, Program
@@ -64,22 +65,21 @@ def fit(
         samples: train on this many fixed signals (certificates need a fixed training set); None: fresh ones.
         teacher: network whose estimates a ``Distillation`` loss follows.
         out: run folder; None keeps nothing on disk.
-        resume: continue from the newest checkpoint in ``out``.
+        resume: continue from the newest checkpoint in ``out``; start afresh if there is none.
         chunk: steps per dispatch.
         checkpoint_seconds: longest time between checkpoints.
         progress: show a progress bar on stderr.
 
     Raises:
-        ValueError: no stages, a stage deeper than the network, a batch that the devices do not divide, ``resume``
-        without a
-            matching checkpoint, or a loss that lacks a teacher.
+        ValueError: no stages, a stage deeper than the network, a batch that the devices do not divide, a loss that
+            lacks a teacher or estimates per layer, or ``resume`` of a run that was started otherwise.
         TrainingDiverged: the loss is not finite; the message names the step and what to try.
     """
     stages = tuple(stages)
     _check(net, stages, samples, teacher, out, resume, chunk)
     key = jax.random.key(seed)
     source = problem if samples is None else FixedSamples.draw(problem, jax.random.fold_in(key, 2**31 - 1), samples)
-    fingerprint = {"stages": [stage.to_spec() for stage in stages], "seed": seed, "samples": samples}
+    fingerprint = _fingerprint(net, problem, stages) | {"seed": seed, "samples": samples}
     folder = None if out is None else Path(out)
     if folder is not None and not resume:  # a later resume must not find another run's state
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
@@ -107,20 +107,18 @@ def fit(
             if start is not None and index == first and checkpoints is not None:
                 state = checkpoints.restore(start["step"], state)
                 step = start["step"] - done
-            good, good_step = state, step  # the newest state whose loss is known to be finite
             loss = nmse = float("nan")
             while step < stage.steps:
                 count = min(chunk, stage.steps - step)
-                candidate, losses, nmses = program.run(state, source, step, count)
+                candidate, losses, nmses, healthy = program.run(state, source, step, count)
                 losses, nmses = np.asarray(losses)[:count], np.asarray(nmses)[:count]
-                if np.isfinite(losses[0]):
-                    good, good_step = state, step
-                if not np.isfinite(losses).all():
-                    program.write_back(work, good)
-                    _save(checkpoints, done + good_step, good, fingerprint, index, seconds())
-                    _finish(net, work, stage, checkpoints, log)
-                    bad = done + step + int(np.flatnonzero(~np.isfinite(losses))[0])
-                    raise TrainingDiverged(_divergence_message(bad, label, stage, folder))
+                if not (healthy and np.isfinite(losses).all()):  # keep the state before this chunk: it is finite
+                    program.write_back(work, state)
+                    _save(checkpoints, done + step, state, fingerprint, index, seconds())
+                    _finish(net, work, checkpoints, log)
+                    bad = np.flatnonzero(~np.isfinite(losses))
+                    at = done + step + (int(bad[0]) if bad.size else count)
+                    raise TrainingDiverged(_divergence_message(at, label, stage, folder))
                 state, step = candidate, step + count
                 loss, nmse = float(losses.mean()), float(10 * np.log10(np.maximum(nmses.mean(), 1e-14)))
                 record = {"step": done + step, "stage": index, "name": label, "loss": loss, "nmse_db": nmse}
@@ -134,13 +132,8 @@ def fit(
             program.write_back(work, state)
             bar.stage_finished(label, done, loss, nmse, seconds())
     spent = seconds()
-    _finish(net, work, stages[-1], checkpoints, log)
-    nmse = _validation_nmse_db(net, problem, key)
-    if not np.isfinite(nmse):  # the last update: no loss has judged it
-        program.write_back(work, good)
-        _finish(net, work, stages[-1], None, None)
-        raise TrainingDiverged(_divergence_message(total, label, stages[-1], folder))
-    return TrainingReport(spent, total, nmse, list(records))
+    _finish(net, work, checkpoints, log)
+    return TrainingReport(spent, total, _validation_nmse_db(net, problem, key), list(records))
 
 
 def _check(
@@ -166,6 +159,8 @@ def _check(
             raise ValueError(f"fit: a stage has depth {stage.depth}, but the network has {net.depth} layers")
         if stage.batch % devices:
             raise ValueError(f"fit: batch {stage.batch} is no multiple of the {devices} devices")
+        if stage.loss.per_layer and isinstance(net, FullyConnected):
+            raise ValueError("fit: a fully connected network has no estimate per layer; use Stage(loss=LogNMSE())")
         if stage.loss.needs_teacher and teacher is None:
             raise ValueError(f"fit: the loss {type(stage.loss).__name__} needs fit(..., teacher=network)")
         if stage.loss.needs_teacher and teacher is not None and teacher.depth < (stage.depth or net.depth):
@@ -191,9 +186,7 @@ def _take_over(net: Network, work: Network) -> None:
     nnx.update(net.scalars, nnx.state(work.scalars))
 
 
-def _finish(
-    net: Network, work: Network, stage: Stage, checkpoints: Checkpoints | None, log: MetricsFile | None
-) -> None:
+def _finish(net: Network, work: Network, checkpoints: Checkpoints | None, log: MetricsFile | None) -> None:
     if work is not net:
         _take_over(net, work)
     if checkpoints is not None:
@@ -210,6 +203,15 @@ def _save(
         checkpoints.save(step, state, record)
 
 
+def _fingerprint(net: Network, problem: Any, stages: tuple[Stage, ...]) -> dict[str, Any]:
+    """What must be the same for a resumed run; numbers rounded, since they are compared after a trip through JSON."""
+    maps = {name: type(weights).__name__ for name, weights in net.maps.items()}
+    described = problem.to_spec() if hasattr(problem, "to_spec") else None
+    physics = [float(f"{value:.4e}") for value in net.operator.fingerprint()]
+    run = {"network": net.to_spec(), "maps": maps, "problem": described, "physics": physics}
+    return json.loads(json.dumps(run | {"stages": [stage.to_spec() for stage in stages]}, default=str))
+
+
 def _resume_point(checkpoints: Checkpoints, fingerprint: dict[str, Any], folder: Path | None) -> dict[str, Any] | None:
     step = checkpoints.latest()
     if step is None:  # killed before the first checkpoint: nothing to lose
@@ -217,7 +219,7 @@ def _resume_point(checkpoints: Checkpoints, fingerprint: dict[str, Any], folder:
     record = checkpoints.record(step)
     if record["run"] != fingerprint:
         raise ValueError(
-            f"resume: the run in {folder} was started with other stages, seed or samples; use a new folder"
+            f"resume: the run in {folder} was started with another network, problem, seed or stages: use a new one"
         )
     if record["environment"] != environment():
         warnings.warn(

@@ -59,8 +59,10 @@ class Program:
         sharding = _sharding(PartitionSpec())  # restored checkpoints follow it
         return state if sharding is None else jax.device_put(state, sharding)
 
-    def run(self, state: TrainingState, source: Any, step: int, count: int) -> tuple[TrainingState, Array, Array]:
-        """``count`` steps from number ``step``; the new state, and the loss and batch NMSE of each step."""
+    def run(
+        self, state: TrainingState, source: Any, step: int, count: int
+    ) -> tuple[TrainingState, Array, Array, Array]:
+        """``count`` steps from number ``step``: new state, loss and batch NMSE of each step, all parameters finite?"""
         if count > _LONGEST_CHUNK:
             raise ValueError(f"chunk: expected at most {_LONGEST_CHUNK} steps per dispatch, got {count}")
         begin, steps = jnp.asarray(step, jnp.int32), jnp.asarray(count, jnp.int32)
@@ -92,7 +94,7 @@ def _chunk_function(graph: Any, stage: Stage, optimiser: optax.GradientTransform
 
     def chunk(
         state: TrainingState, frozen: Any, source: Any, teacher: Network | None, key: Array, begin: Array, steps: Array
-    ) -> tuple[TrainingState, Array, Array]:
+    ) -> tuple[TrainingState, Array, Array, Array]:
         def body(i: Array, carry: tuple[Any, ...]) -> tuple[Any, ...]:
             trained, moments, losses, errors = carry
             step_key = jax.random.fold_in(key, begin + i)  # nothing depends on where chunks begin
@@ -103,7 +105,8 @@ def _chunk_function(graph: Any, stage: Stage, optimiser: optax.GradientTransform
         blank = jnp.zeros(_LONGEST_CHUNK)
         carry = (state["trained"], state["optimiser"], blank, blank)
         trained, moments, losses, errors = jax.lax.fori_loop(0, steps, body, carry)
-        return {**state, "trained": trained, "optimiser": moments}, losses, errors
+        healthy = jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(trained)]))
+        return {**state, "trained": trained, "optimiser": moments}, losses, errors, healthy
 
     return chunk
 

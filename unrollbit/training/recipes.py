@@ -10,7 +10,16 @@ from unrollbit.networks import Unrolled
 from unrollbit.operators import Composition, LinearOperator
 from unrollbit.training.losses import Loss
 from unrollbit.training.stage import Stage, grown
-from unrollbit.weights import FullPrecision, OneBit, Weights, WeightsFactory, designed, in_signal_domain, normalised
+from unrollbit.weights import (
+    FullPrecision,
+    Normalised,
+    OneBit,
+    Weights,
+    WeightsFactory,
+    designed,
+    in_signal_domain,
+    normalised,
+)
 
 
 class Recipe(NamedTuple):
@@ -137,8 +146,10 @@ def _fitted(factory: WeightsFactory) -> WeightsFactory:
 
     def build(linear_map: LinearMap, physics: LinearOperator, copies: int) -> Weights:
         fitted = factory
-        if isinstance(physics, Composition) and linear_map.transposed:
+        if isinstance(physics, Composition) and physics.inner.is_orthogonal and linear_map.transposed:
             fitted = in_signal_domain(fitted)
-        return (normalised(fitted) if linear_map.unit_diagonal else fitted)(linear_map, physics, copies)
+        weights = fitted(linear_map, physics, copies)
+        wanted = linear_map.unit_diagonal and not isinstance(weights, Normalised)
+        return Normalised.around(weights, physics) if wanted else weights
 
     return build

@@ -66,6 +66,10 @@ class Stage:
             raise ValueError(f"Stage rates: expected kinds among {sorted(TRAINABLE)}, got {sorted(self.rates)}")
         if any(not (rate > 0 and math.isfinite(rate)) for rate in self.rates.values()):
             raise ValueError(f"Stage rates: expected learning rates > 0, got {dict(self.rates)}")
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"Stage: expected two betas in [0, 1), got {self.betas}")
+        if not isinstance(self.quantised, bool):
+            raise ValueError(f"Stage: expected quantised = true or false, got {self.quantised!r}")
         if not 0 <= self.warmup < 1 or not self.clip > 0:
             raise ValueError(f"Stage: expected 0 <= warmup < 1 and clip > 0, got {self.warmup} and {self.clip}")
 
@@ -112,6 +116,8 @@ def grown(depth: int, steps: int, **options: Any) -> tuple[Stage, ...]:
 
     Shares of the steps for five stages: 12, 14, 20, 24, 30 %.
     """
+    if steps < 1:
+        raise ValueError(f"steps: expected at least 1, got {steps}")
     depths = sorted({d for d in (2, 4, 8, 12, 16, *range(24, depth, 8)) if d < depth} | {depth})
     shares = [0.12 + 0.045 * i for i in range(len(depths))]
     counts = [max(1, round(steps * share / sum(shares))) for share in shares]

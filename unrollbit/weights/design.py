@@ -145,6 +145,8 @@ def designed(
     if planes > 1 and scale == "none":
         raise ValueError(f"designed: {planes} planes need scales (powers of two); use scale='global'")
     structure = linear_map.structure
+    if not linear_map.transposed or structure.core_mask is not None:
+        raise ValueError("designed: signs are designed for maps of the shape of A, dense or in blocks; use OneBit here")
     core = np.asarray(structure.gather(physics.dense()))
     blocks = core.reshape(-1, *core.shape[-2:])
     temperature = 0.1 if blocks.shape[-1] < 1024 else 0.05

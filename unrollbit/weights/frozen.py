@@ -10,7 +10,7 @@ from jaxtyping import Array
 
 from unrollbit.algorithms.base import LinearMap
 from unrollbit.operators import LinearOperator, Structure
-from unrollbit.operators.packed import PackedSigns, Scale, packed_mask
+from unrollbit.operators.packed import PackedSigns, Scale, mask_rows_bits, packed_mask, padded_bits
 from unrollbit.signbits import pack_signs, unpack_signs
 from unrollbit.variables import Physics
 from unrollbit.weights.base import Arrays, PackedWeights, Weights
@@ -36,7 +36,7 @@ class FrozenOneBit(Weights):
     def prepare(self) -> tuple[Array, Array]:
         lead = (self.copies, self.planes)
         if self.log_scales is None:
-            return self.signs[...], jnp.ones(lead)
+            return self.signs[...], jnp.ones(lead, jnp.float32)
         scales = jnp.exp(self.log_scales[...])
         return self.signs[...], jnp.broadcast_to(scales, lead) if self.scale == "global" else scales
 
@@ -49,6 +49,11 @@ class FrozenOneBit(Weights):
 
     def weight_bits(self) -> int:
         return self.stored_weights()
+
+    def resident_bits(self) -> int:
+        """Packed rows of signs and of an irregular mask, and scales, as a loaded network holds them."""
+        signs = self.copies * self.planes * padded_bits(self.structure)
+        return signs + mask_rows_bits(self.structure) + self.scale_bits()
 
     def scale_bits(self) -> int:
         return 0 if self.log_scales is None else 32 * self.log_scales[...].size

@@ -54,6 +54,9 @@ class FullPrecision(Weights):
     def weight_bits(self) -> int:
         return 32 * self.stored_weights()
 
+    def resident_bits(self) -> int:
+        return 32 * self.cores[...].size
+
     def scale_bits(self) -> int:
         return 0
 

@@ -10,6 +10,7 @@ from jaxtyping import Array
 
 from unrollbit.algorithms.base import LinearMap
 from unrollbit.operators import LinearOperator, Structure
+from unrollbit.operators.packed import mask_rows_bits, padded_bits
 from unrollbit.operators.structured import Structured
 from unrollbit.signbits import pack_signs, unpack_signs
 from unrollbit.variables import BinaryParam, ScaleParam
@@ -117,7 +118,7 @@ class OneBit(Weights):
         """Scales with leading axes (copies, planes)."""
         lead = (self.copies, self.planes)
         if self.log_scales is None:
-            return jnp.ones(lead)
+            return jnp.ones(lead, jnp.float32)
         scales = jnp.exp(self.log_scales[...])
         return jnp.broadcast_to(scales, lead) if self.scale == "global" else scales
 
@@ -137,6 +138,11 @@ class OneBit(Weights):
 
     def weight_bits(self) -> int:
         return self.stored_weights()
+
+    def resident_bits(self) -> int:
+        """Packed rows of signs and of an irregular mask, and scales, as a loaded network holds them."""
+        signs = self.copies * self.planes * padded_bits(self.structure)
+        return signs + mask_rows_bits(self.structure) + self.scale_bits()
 
     def scale_bits(self) -> int:
         return 0 if self.log_scales is None else 32 * self.log_scales[...].size

@@ -35,6 +35,10 @@ class Clipped(Surrogate):
 
     limit: float = 1.0
 
+    def __post_init__(self) -> None:
+        if not self.limit > 0:
+            raise ValueError(f"clipped: expected limit > 0, got {self.limit}")
+
     def derivative(self, w: Array) -> Array:
         return (jnp.abs(w) <= self.limit).astype(w.dtype)
 
@@ -48,6 +52,10 @@ class SmoothSign(Surrogate):
 
     sharpness: float = 100.0
     relative: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.sharpness > 0:
+            raise ValueError(f"smooth_sign: expected sharpness > 0, got {self.sharpness}")
 
     def derivative(self, w: Array) -> Array:
         unit = jnp.maximum(jnp.mean(jnp.abs(w)), 1e-12) if self.relative else 1.0
@@ -69,15 +77,11 @@ def identity() -> Surrogate:
 
 def clipped(limit: float = 1.0) -> Surrogate:
     """Straight-through inside ``|w| <= limit``. Raises ``ValueError`` unless limit > 0."""
-    if not limit > 0:
-        raise ValueError(f"clipped: expected limit > 0, got {limit}")
     return Clipped(float(limit))
 
 
 def smooth_sign(sharpness: float = 100.0, relative: bool = False) -> Surrogate:
     """Derivative of ``tanh(sharpness w)``. Raises ``ValueError`` unless sharpness > 0."""
-    if not sharpness > 0:
-        raise ValueError(f"smooth_sign: expected sharpness > 0, got {sharpness}")
     return SmoothSign(float(sharpness), bool(relative))
 
 

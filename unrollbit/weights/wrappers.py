@@ -169,6 +169,8 @@ def _composed(physics: LinearOperator) -> Composition:
         raise ValueError(
             f"Transformed: expected physics that is a composition A = Phi Psi, got {type(physics).__name__}"
         )
+    if not physics.inner.is_orthogonal:
+        raise ValueError("Transformed: expected an orthonormal synthesis Psi; learn W in the domain of x instead")
     return physics
 
 
