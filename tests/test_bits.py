@@ -67,7 +67,7 @@ def test_a_users_mask_and_matrix_cost_bits():
     report = count_bits(Unrolled(AMP(), A, 2))
     assert report.mask_bits == 6  # a bitmap; three indices of three bits would take 9
     assert report.active_links == 6
-    assert report.physics_bits == 32 * 6
+    assert report.physics_bits == 32 * 6 + 8  # the matrix, and its mask in a byte
 
 
 def test_fully_connected():

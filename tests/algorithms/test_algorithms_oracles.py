@@ -11,8 +11,19 @@ from sklearn.linear_model import Lasso
 
 from unrollbit.algorithms import ADMM, AMP, FISTA, ISTA, GradientDescent, coherence_matrix, regularised_inverse, solve
 from unrollbit.algorithms.fista import nesterov_momentum
-from unrollbit.operators import BlockDiagonal, Convolution, Dense, Hadamard, LinearOperator, Scaled, gaussian
+from unrollbit.operators import (
+    BlockDiagonal,
+    Convolution,
+    Dense,
+    Hadamard,
+    LinearOperator,
+    Scaled,
+    gaussian,
+    gaussian_blocks,
+)
 from unrollbit.shrinkage import Box, NonNegative, Soft
+from unrollbit.training import recipes
+from unrollbit.weights import Fixed
 
 SIZES = {"wide": (15, 30), "tall": (30, 15)}
 LAMBDA = 0.07
@@ -167,7 +178,8 @@ def test_amp_with_onsager_term_against_numpy() -> None:
     """Donoho, Maleki, Montanari 2009: for the soft threshold the Onsager coefficient is ||x||_0 / m."""
     random = np.random.RandomState(3)
     m, n = 40, 80
-    A = random.standard_normal((m, n)) / np.sqrt(m)
+    A = random.standard_normal((m, n))
+    A = A / np.linalg.norm(A, axis=0)
     y = A @ (random.standard_normal(n) * (random.uniform(size=n) < 0.1))
     x, v, expected = np.zeros(n), np.zeros(m), []
     for _ in range(15):
@@ -179,6 +191,35 @@ def test_amp_with_onsager_term_against_numpy() -> None:
         algorithm = AMP(shrinkage=Soft(), onsager="computed")
         iterates = np.asarray(solve(algorithm, Dense.of(A), jnp.asarray(y), 15, iterates=True).iterates)
     np.testing.assert_allclose(iterates, expected, atol=1e-9)
+
+
+def test_amp_on_blocks_is_amp_on_each_block() -> None:
+    """The noise level and the Onsager term are those of each block."""
+    A = gaussian_blocks(3, 12, 24, 0)
+    y = jnp.asarray(np.random.RandomState(0).standard_normal((2, 36)), jnp.float32)
+    algorithm = AMP(shrinkage=Soft(), onsager="computed")
+    whole = np.asarray(solve(algorithm, A, y, 6).x).reshape(2, 3, 24)
+    for block in range(3):
+        alone = solve(algorithm, Dense.of(np.asarray(A.core[block])), y.reshape(2, 3, 12)[:, block], 6).x
+        np.testing.assert_allclose(whole[:, block], alone, atol=1e-4)
+
+
+@pytest.mark.parametrize("factor", [1e-2, 1e2])
+def test_networks_do_not_care_about_the_units_of_the_physics(factor: float) -> None:
+    """A -> cA: with W normalised to diag(W^T A) = 1, x from y = c A x stays the same."""
+    A = gaussian(16, 32).dense()
+    x = jnp.asarray(np.random.RandomState(0).standard_normal((3, 32)) * (np.arange(32) < 3), jnp.float32)
+    nets = [recipes.scalars_only(Dense.of(c * np.asarray(A)), 5, weights=Fixed.for_map).network for c in (1.0, factor)]
+    expected, scaled = nets[0](x @ A.T), nets[1](factor * (x @ A.T))
+    assert float(jnp.linalg.norm(scaled - expected)) <= 1e-3 * float(jnp.linalg.norm(expected))
+
+
+def test_admm_with_a_tolerance_does_not_stop_while_only_the_threshold_is_zero() -> None:
+    A = gaussian(16, 32)
+    y = A(jnp.asarray(np.random.RandomState(0).standard_normal(32), jnp.float32))
+    solution = solve(ADMM(regularisation=0.1, rho=0.1), A, y, 3000, 1e-6)
+    assert solution.iterations > 10
+    assert float(jnp.abs(solution.x).max()) > 0.1
 
 
 def test_amp_with_constant_memory_against_numpy() -> None:

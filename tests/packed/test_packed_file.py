@@ -39,7 +39,8 @@ WEIGHTS = {
 @pytest.mark.parametrize("problem", PROBLEMS)
 def test_a_file_gives_back_the_network(problem, weights, distinct, tmp_path):
     physics = PROBLEMS[problem]()
-    net = Unrolled(AMP(), physics, 4, WEIGHTS[weights], distinct=distinct)
+    # rounding differs between products on bits and on floats; ISTA contracts it, untrained AMP magnifies it
+    net = Unrolled(ISTA(adaptive=True), physics, 4, WEIGHTS[weights], distinct=distinct)
     _, y = physics.sample(jax.random.key(0), 5)
     expected = net(y)
     path = pack(net, problem=physics, training={"seed": 3}).save(tmp_path / "net.safetensors")

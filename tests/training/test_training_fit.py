@@ -273,8 +273,10 @@ def test_resume_at_stage_borders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_resume_with_other_arguments_is_refused(tmp_path: Path) -> None:
     quiet(network(2), PROBLEM, [Stage(4, batch=4)], out=tmp_path)
     others = (([Stage(6, batch=4)], {}), ([Stage(4, batch=4)] * 2, {}), ([Stage(4, batch=4)], {"seed": 1}))
+    with pytest.raises(ValueError, match="started with another network"):
+        quiet(network(2), SparseRecovery(12, 24, seed=9), [Stage(4, batch=4)], out=tmp_path, resume=True)
     for stages, options in (*others, ([Stage(4, batch=4)], {"samples": 7})):
-        with pytest.raises(ValueError, match="started with other stages, seed or samples"):
+        with pytest.raises(ValueError, match="started with another network, problem, seed or stages"):
             quiet(network(2), PROBLEM, stages, out=tmp_path, resume=True, **options)
 
 

@@ -57,7 +57,15 @@ def weights_of(structure: Structure, copies: int = 2, planes: int = 2, scale: st
 
 
 def through_a_file(packed: PackedWeights) -> PackedWeights:
-    return PackedWeights(json.loads(json.dumps(packed.spec)), copy.deepcopy(packed.arrays))
+    spec = dict(packed.spec)
+    structure = spec.get("structure", {})
+    masks = {name: value for name, value in structure.items() if isinstance(value, np.ndarray)}  # arrays of a file
+    if masks:
+        spec["structure"] = {name: value for name, value in structure.items() if name not in masks}
+    described = json.loads(json.dumps(spec))
+    if masks:
+        described["structure"] |= masks
+    return PackedWeights(described, copy.deepcopy(packed.arrays))
 
 
 def test_bytes_by_hand() -> None:
@@ -104,7 +112,7 @@ def test_round_trips(name: str, scale: str, copies: int, planes: int) -> None:
     assert back.surrogate == tanh_sign()
     np.testing.assert_array_equal(back.dense(), weights.dense())
     again = back.pack()
-    assert again.spec == packed.spec
+    assert repr(again.spec) == repr(packed.spec)  # masks are arrays
     assert again.arrays.keys() == packed.arrays.keys()
     for key in packed.arrays:
         assert again.arrays[key].tobytes() == packed.arrays[key].tobytes()

@@ -120,7 +120,7 @@ class Indexed(DenseCore):
         return Indexed.from_mask(mask.T @ mask > 0)
 
     def to_spec(self) -> dict[str, Any]:
-        """A bitmap (row major) or a list of indices of ``ceil(log2(m n))`` bits each, whichever is shorter; packed bits."""
+        """A bitmap (row major) or a list of indices of ``ceil(log2(m n))`` bits each, whichever is shorter, packed."""
         width, flat = self._index_width, np.asarray(self.indices, np.uint64)
         if self.size * width < self.m * self.n:
             bits = (flat[:, None] >> np.arange(width, dtype=np.uint64)) & np.uint64(1)
