@@ -80,9 +80,7 @@ class Algorithm(Specified, abc.ABC):
         return state["x"]
 
     def stepper(self) -> Algorithm:
-        """An algorithm with the same step, without what only initial values use: programs compiled for it are
-        shared.
-        """
+        """An algorithm with the same step and without what only initial values use, to share compiled programs."""
         return self
 
     def objective(
@@ -103,8 +101,7 @@ def in_dtype(tree: Any, dtype: Any) -> Any:
 
 
 def noise_level(residual: Float[Array, "*batch m"], A: LinearOperator) -> Float[Array, "*batch k"]:
-    """``||r|| / sqrt(m)`` per signal (k = 1), or per block of block-diagonal physics, repeated for its unknowns (k =
-    n).
+    """``||r|| / sqrt(m)`` per signal (k = 1), or per block of block-diagonal physics (k = n, repeated).
 
     The standard deviation of the noise in ``u = x + W^T r`` for columns of unit norm (Donoho, Maleki, Montanari 2009).
     """

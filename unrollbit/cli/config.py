@@ -64,9 +64,7 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def build_run(config: Mapping[str, Any], folder: Path) -> Run:
-    """Problem, network and stages of a config; paths are relative to ``folder``. Raises ``ValueError`` for what is
-    wrong.
-    """
+    """Problem, network and stages of a config; paths are relative to ``folder``. Raises ``ValueError``."""
     spec = dict(_table(config, "problem"))
     if spec.get("kind") == "ArrayProblem":
         spec.setdefault("folder", str(folder))
@@ -97,9 +95,7 @@ def build_network(spec: dict[str, Any], problem: Problem) -> Network:
 
 
 def build_weights(spec: Any) -> WeightsFactory:
-    """A weights table: ``format``, ``start`` (physics or designed), ``normalised``, ``signal_domain`` and the
-    format's options.
-    """
+    """A weights table: ``format``, ``start`` (physics or designed), ``normalised``, ``signal_domain``, options."""
     if isinstance(spec, str):
         spec = {"format": spec}
     if not isinstance(spec, Mapping):

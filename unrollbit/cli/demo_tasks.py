@@ -1,6 +1,4 @@
-"""The trainings of ``unrollbit demo``: which problems, which networks, with what effort; each runs in a process of
-its own.
-"""
+"""The trainings of ``unrollbit demo``: which problems, which networks, with what effort."""
 
 from __future__ import annotations
 

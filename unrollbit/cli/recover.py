@@ -53,9 +53,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def read_measurements(path: Path, m: int) -> np.ndarray:
-    """A ``.npy`` of measurements after every check that a wrong one should fail; raises ``ValueError`` or
-    ``OSError``.
-    """
+    """A ``.npy`` of measurements, checked; raises ``ValueError`` or ``FileNotFoundError`` in one clear line."""
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; expected measurements saved with numpy.save")
     try:

@@ -75,9 +75,7 @@ class Diagonal(LinearOperator):
 
 
 def column_products(W: LinearOperator, A: Float[Array, "m n"]) -> Float[Array, " n"]:
-    """``diag(W^T A)``: ``w_j^T a_j`` for every column, given ``A`` as the core of W's structure (dense if
-    unstructured).
-    """
+    """``diag(W^T A)``: ``w_j^T a_j`` per column; ``A`` as the core of W's structure (dense if W has none)."""
     if isinstance(W, Structured):
         return W.structure.column_sum(W.core * A)
     return jnp.sum(W.dense() * A, axis=0)

@@ -10,9 +10,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 
 class TrainingProgress:
-    """A bar over all steps with loss, NMSE and time left; silent if ``shown`` is False, plain lines without a
-    terminal.
-    """
+    """A bar over all steps with loss, NMSE and time left; plain lines without a terminal; silent unless ``shown``."""
 
     def __init__(self, total: int, done: int, *, shown: bool) -> None:
         console = Console(stderr=True)

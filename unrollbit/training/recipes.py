@@ -94,8 +94,7 @@ def learned_signs(
     batch: int = 64,
     sign_rate: float = 1e-2,
 ) -> Recipe:
-    """Best for real signals and +-1 physics: signs start at those of the physics and learn straight-through at a high
-    rate.
+    """Best for real signals and +-1 physics: the physics' signs, learned straight-through at a high rate.
 
     Untied matrices differ where it helps: K sign matrices together stand for values between -1 and 1.
     """

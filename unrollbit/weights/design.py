@@ -35,8 +35,7 @@ def coherence_energy(W: Float[Array, "m n"], A: Float[Array, "m n"]) -> Float[Ar
 def design_signs(
     A: Float[Array, "m n"], *, planes: int = 1, steps: int = 400, temperature: float = 0.1, seed: int = 0
 ) -> Float[Array, "planes m n"]:
-    """Signs ``S_p`` of ``W = sum_p c_p S_p`` (``c`` from ``plane_scales``) that minimise the coherence energy per
-    column.
+    """Signs ``S_p`` of ``W = sum_p c_p S_p`` that minimise the coherence energy per column; c from ``plane_scales``.
 
     All columns in parallel, one flip per column and step: ``steps`` annealed ones from ``sign(A)`` (and the signs of
     its residuals), then greedy ones to a local minimum. Returns latents: sign times flip margin (the increase of the
@@ -137,8 +136,7 @@ def designed(
     seed: int = 0,
     surrogate: Surrogate | None = None,
 ) -> OneBit:
-    """Factory of one-bit weights whose signs are designed, each copy from its own seed, block by block where A has
-    blocks.
+    """Factory of one-bit weights with designed signs: each copy from its own seed, block by block where A has blocks.
 
     With one plane no scale is needed inside ``normalised``; with several, ``scale="global"`` lets their ratio train.
     """

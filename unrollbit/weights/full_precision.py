@@ -32,9 +32,7 @@ class FullPrecision(Weights):
 
     @classmethod
     def from_matrix(cls, matrix: Any, mask: Any = None, *, copies: int = 1) -> FullPrecision:
-        """From ``(m, n)`` (repeated) or ``(copies, m, n)``. Raises ``ValueError`` for wrong shapes or non-finite
-        entries.
-        """
+        """From ``(m, n)`` (repeated) or ``(copies, m, n)``; raises ``ValueError`` for wrong shapes or NaN."""
         return cls(*core_stack(matrix, as_structure(mask), copies))
 
     @classmethod

@@ -23,9 +23,7 @@ class Normalised(Weights):
     """
 
     def __init__(self, inner: Weights, reference: Array | None, diagonals: Array | None = None) -> None:
-        """``reference``: A as the core of the structure (dense for unstructured formats); or the ``diagonals``
-        (copies, n).
-        """
+        """``reference``: A as the core of W's structure (dense if W has none), or the ``diagonals`` (copies, n)."""
         self.inner = inner
         self.structure, self.copies = inner.structure, inner.copies
         self.reference = None if reference is None else Physics(reference)
