@@ -142,7 +142,7 @@ class LibraryTraining:
         self.problem, self.state, self.step = problem, self.program.start(), 0
 
     def run(self, count: int) -> float:
-        self.state, losses, _ = self.program.run(self.state, self.problem, self.step, count)
+        self.state, losses, *_ = self.program.run(self.state, self.problem, self.step, count)
         self.step += count
         return float(jax.block_until_ready(losses)[count - 1])
 
