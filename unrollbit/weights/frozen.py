@@ -10,14 +10,15 @@ from jaxtyping import Array
 
 from unrollbit.algorithms.base import LinearMap
 from unrollbit.operators import LinearOperator, Structure
-from unrollbit.operators.packed import PackedSigns, Scale, mask_rows_bits, packed_mask, padded_bits
+from unrollbit.operators.packed import PackedSigns, Scale, packed_mask
 from unrollbit.signbits import pack_signs, unpack_signs
 from unrollbit.variables import Physics
 from unrollbit.weights.base import Arrays, PackedWeights, Weights
+from unrollbit.weights.planes import SignPlanes
 from unrollbit.weights.surrogates import identity
 
 
-class FrozenOneBit(Weights):
+class FrozenOneBit(SignPlanes):
     """One-bit weights that run on their packed bits; made by ``load``."""
 
     def __init__(self, signs: np.ndarray, log_scales: np.ndarray | None, structure: Structure, scale: Scale) -> None:
@@ -34,29 +35,11 @@ class FrozenOneBit(Weights):
         self.log_scales = None if log_scales is None else Physics(jnp.asarray(log_scales))
 
     def prepare(self) -> tuple[Array, Array]:
-        lead = (self.copies, self.planes)
-        if self.log_scales is None:
-            return self.signs[...], jnp.ones(lead, jnp.float32)
-        scales = jnp.exp(self.log_scales[...])
-        return self.signs[...], jnp.broadcast_to(scales, lead) if self.scale == "global" else scales
+        return self.signs[...], self._scales()
 
     def matrix(self, parameters: tuple[Array, Array]) -> LinearOperator:
         signs, scales = parameters
         return PackedSigns(signs, scales, self.exists.get_value(), self.structure, self.scale)
-
-    def stored_weights(self) -> int:
-        return self.copies * self.planes * self.structure.size
-
-    def weight_bits(self) -> int:
-        return self.stored_weights()
-
-    def resident_bits(self) -> int:
-        """Packed rows of signs and of an irregular mask, and scales, as a loaded network holds them."""
-        signs = self.copies * self.planes * padded_bits(self.structure)
-        return signs + mask_rows_bits(self.structure) + self.scale_bits()
-
-    def scale_bits(self) -> int:
-        return 0 if self.log_scales is None else 32 * self.log_scales[...].size
 
     def pack(self) -> PackedWeights:
         signs, exists = np.asarray(self.signs[...]), self.structure.core_mask

@@ -10,20 +10,20 @@ from jaxtyping import Array
 
 from unrollbit.algorithms.base import LinearMap
 from unrollbit.operators import LinearOperator, Structure
-from unrollbit.operators.packed import mask_rows_bits, padded_bits
 from unrollbit.operators.structured import Structured
 from unrollbit.signbits import pack_signs, unpack_signs
 from unrollbit.variables import BinaryParam, ScaleParam
 from unrollbit.weights.base import Arrays, PackedWeights, Weights, as_structure, core_stack, required, stored_structure
 from unrollbit.weights.frozen import FrozenOneBit
 from unrollbit.weights.full_precision import FullPrecision
+from unrollbit.weights.planes import SignPlanes
 from unrollbit.weights.scales import SCALES, Scale, mean_magnitude, scale_shape, spread
 from unrollbit.weights.surrogates import Surrogate, binarise, identity
 
 _LARGEST_LOG = 88.0  # exp of more leaves float32
 
 
-class OneBit(Weights):
+class OneBit(SignPlanes):
     """``W = sum_p c_p * (M o sign(V_p))`` with learned latents V_p (one-bit in use) and learned positive scales c_p.
 
     The scale is one number for the whole stack (``global``), per matrix (``layer``), per measurement (``row``), per
@@ -114,14 +114,6 @@ class OneBit(Weights):
         factor = scales.sum(axes, keepdims=True) / jnp.maximum(jnp.abs(latents).sum(axes, keepdims=True), 1e-30)
         return FullPrecision(latents * factor, self.structure)
 
-    def _scales(self) -> Array:
-        """Scales with leading axes (copies, planes)."""
-        lead = (self.copies, self.planes)
-        if self.log_scales is None:
-            return jnp.ones(lead, jnp.float32)
-        scales = jnp.exp(self.log_scales[...])
-        return jnp.broadcast_to(scales, lead) if self.scale == "global" else scales
-
     def prepare(self) -> tuple[Array, Array]:
         return self.latents[...], self._scales()
 
@@ -132,20 +124,6 @@ class OneBit(Weights):
             core = core + spread(scales[plane], self.scale, self.structure) * binarise(latents[plane], self.surrogate)
         exists = self.structure.core_mask
         return Structured(core if exists is None else core * exists, self.structure)
-
-    def stored_weights(self) -> int:
-        return self.copies * self.planes * self.structure.size
-
-    def weight_bits(self) -> int:
-        return self.stored_weights()
-
-    def resident_bits(self) -> int:
-        """Packed rows of signs and of an irregular mask, and scales, as a loaded network holds them."""
-        signs = self.copies * self.planes * padded_bits(self.structure)
-        return signs + mask_rows_bits(self.structure) + self.scale_bits()
-
-    def scale_bits(self) -> int:
-        return 0 if self.log_scales is None else 32 * self.log_scales[...].size
 
     def pack(self) -> PackedWeights:
         """``signs``: rows of the core as packed bits; with a mask, the existing entries of each plane in one row."""

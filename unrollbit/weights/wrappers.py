@@ -16,7 +16,29 @@ from unrollbit.variables import Physics
 from unrollbit.weights.base import Arrays, PackedWeights, Weights, WeightsFactory
 
 
-class Normalised(Weights):
+class Wrapper(Weights):
+    """Weights around other weights, which hold everything that is stored."""
+
+    inner: Weights
+
+    def stored_weights(self) -> int:
+        return self.inner.stored_weights()
+
+    def weight_bits(self) -> int:
+        return self.inner.weight_bits()
+
+    def scale_bits(self) -> int:
+        return self.inner.scale_bits()
+
+    def resident_bits(self) -> int:
+        return self.inner.resident_bits()
+
+    def pack(self) -> PackedWeights:
+        inner = self.inner.pack()
+        return PackedWeights({"kind": type(self).__name__, "inner": inner.spec}, inner.arrays)
+
+
+class Normalised(Wrapper):
     """``W D`` with ``D_j = 1 / (w_j^T a_j)``, so that ``diag((W D)^T A) = 1``: computable from W and A, stores nothing.
 
     The scale-free form of the constraint ``w_j^T a_j = 1`` of ALISTA (Liu et al. 2019). Wraps any weight format.
@@ -57,22 +79,9 @@ class Normalised(Weights):
         scale = _reciprocal(column_products(matrix, self.reference[...]))
         return Composition(matrix, Diagonal(scale))
 
-    def stored_weights(self) -> int:
-        return self.inner.stored_weights()
-
-    def weight_bits(self) -> int:
-        return self.inner.weight_bits()
-
-    def scale_bits(self) -> int:
-        return self.inner.scale_bits()
-
     def resident_bits(self) -> int:
         """The diagonals are held while the network runs: 32 bits per unknown and matrix."""
-        return self.inner.resident_bits() + 32 * self.copies * self.shape[1]
-
-    def pack(self) -> PackedWeights:
-        inner = self.inner.pack()
-        return PackedWeights({"kind": "Normalised", "inner": inner.spec}, inner.arrays)
+        return super().resident_bits() + 32 * self.copies * self.shape[1]
 
     @classmethod
     def _unpack(
@@ -97,7 +106,7 @@ class Normalised(Weights):
         return Normalised(inner, *(None if variable is None else variable[...] for variable in held))
 
 
-class Transformed(Weights):
+class Transformed(Wrapper):
     """``W = S Psi``: S is learned in the domain of the signal, Psi a fast transform that stores nothing.
 
     For physics ``A = Phi Psi`` (measurement after synthesis), where S starts at Phi: +-1 patterns stay one-bit
@@ -124,22 +133,6 @@ class Transformed(Weights):
 
     def matrix(self, parameters: Any) -> LinearOperator:
         return Composition(self.inner.matrix(parameters), self.transform.get_value())
-
-    def stored_weights(self) -> int:
-        return self.inner.stored_weights()
-
-    def weight_bits(self) -> int:
-        return self.inner.weight_bits()
-
-    def scale_bits(self) -> int:
-        return self.inner.scale_bits()
-
-    def resident_bits(self) -> int:
-        return self.inner.resident_bits()
-
-    def pack(self) -> PackedWeights:
-        inner = self.inner.pack()
-        return PackedWeights({"kind": "Transformed", "inner": inner.spec}, inner.arrays)
 
     @classmethod
     def _unpack(
