@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 FORMAT = "unrollbit"
 VERSION = 1
@@ -30,7 +30,7 @@ def write_file(path: Path, header: dict[str, Any], arrays: dict[str, np.ndarray]
         "checksum": _checksum(description, arrays),
     }
     try:
-        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, scratch, metadata)
+        scratch.write_bytes(save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, metadata))
         scratch.replace(path)
     finally:
         scratch.unlink(missing_ok=True)
