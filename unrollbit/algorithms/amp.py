@@ -26,6 +26,7 @@ class AMP(Algorithm):
 
     ``onsager="learned"``: the memory b_k is a learned scalar (start: 0.2). ``onsager="computed"``: b_k is the
     Onsager term ``(n / m) <shrink'(u_{k-1})>`` (per block) and nothing is learned for it (separable shrinkages only).
+    ``onsager="none"``: b_k = 0, ISTA with an adaptive threshold. Without ``momentum`` there is no momentum_k.
     W (m, n) starts at A; step at 1, momentum at 0. a is the RMS norm of the columns of A: with W normalised to
     ``diag(W^T A) = 1`` (the recipes see to it) the noise of u is that of v over a. The plain solver wants a = 1.
 
@@ -33,11 +34,14 @@ class AMP(Algorithm):
     """
 
     shrinkage: Shrinkage = BernoulliGaussian()
-    onsager: Literal["learned", "computed"] = "learned"
+    onsager: Literal["learned", "computed", "none"] = "learned"
+    momentum: bool = True
 
     def __post_init__(self) -> None:
-        if self.onsager not in ("learned", "computed"):
-            raise ValueError(f"onsager: expected learned or computed, got {self.onsager!r}")
+        if self.onsager not in ("learned", "computed", "none"):
+            raise ValueError(f"onsager: expected learned, computed or none, got {self.onsager!r}")
+        if not isinstance(self.momentum, bool):
+            raise ValueError(f"momentum: expected true or false, got {self.momentum!r}")
         if self.onsager == "computed" and not self.shrinkage.separable:
             raise ValueError(f"onsager: {type(self.shrinkage).__name__} is not separable; use onsager='learned'")
 
@@ -46,12 +50,8 @@ class AMP(Algorithm):
 
     def scalars(self, A: LinearOperator) -> dict[str, ScalarSpec]:
         memory = {"memory": ScalarSpec(0.2)} if self.onsager == "learned" else {}
-        return {
-            "step": ScalarSpec(1.0, "positive"),
-            "momentum": ScalarSpec(0.0),
-            **memory,
-            **self.shrinkage.scalars(1.0),
-        }
+        momentum = {"momentum": ScalarSpec(0.0)} if self.momentum else {}
+        return {"step": ScalarSpec(1.0, "positive"), **momentum, **memory, **self.shrinkage.scalars(1.0)}
 
     def init(self, y: Array, A: LinearOperator) -> State:
         x = zeros(y, A.shape[1])
@@ -60,9 +60,12 @@ class AMP(Algorithm):
 
     def step(self, state: State, y: Array, A: LinearOperator, maps: Maps, s: Scalars) -> State:
         x = state["x"]
-        memory = s["memory"] if self.onsager == "learned" else state["onsager"]
-        v = y - A(x) + memory * state["v"]
-        u = x + s["step"] * maps["W"](v) + s["momentum"] * (x - state["previous"])
+        v = y - A(x)
+        if self.onsager != "none":
+            v = v + (s["memory"] if self.onsager == "learned" else state["onsager"]) * state["v"]
+        u = x + s["step"] * maps["W"](v)
+        if self.momentum:
+            u = u + s["momentum"] * (x - state["previous"])
         tau = noise_level(v, A) / state["column"]
         following = {"x": self.shrinkage(u, s, tau), "previous": x, "v": v, "column": state["column"]}
         if self.onsager == "computed":

@@ -87,6 +87,7 @@ def _run(
     tolerance: float,
 ) -> tuple[Array, Array, Array, Any]:
     A = in_dtype(A.prepare(), y.dtype)
+    y = A.accept(y)
     prepared = {name: in_dtype(matrix.prepare(), y.dtype) for name, matrix in matrices.items()}
     maps = {name: matrix.T if name in transposed else matrix for name, matrix in prepared.items()}
     iterations = next(iter(scalars.values())).shape[0]

@@ -69,7 +69,7 @@ def problem_of(network: PackedNetwork) -> Problem:
             "this file carries no problem, so no fresh signals can be drawn; save with pack(net, problem=...)"
         )
     problem = Problem.from_spec(network.problem)
-    check_fingerprint(problem.operator, network.network.operator.fingerprint())
+    check_fingerprint(problem.operator, network.problem_fingerprint or [])
     return problem
 
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from unrollbit.algorithms.base import Algorithm
 from unrollbit.networks import FullyConnected, Network, Unrolled
+from unrollbit.operators import LinearOperator, Preconditioned, sign_planes
 from unrollbit.problems import Problem
 from unrollbit.training import Stage, recipes
 from unrollbit.training.losses import Loss
@@ -20,6 +21,7 @@ from unrollbit.weights import (
     OneBit,
     Surrogate,
     WeightsFactory,
+    anchored,
     designed,
     in_signal_domain,
     normalised,
@@ -91,18 +93,31 @@ def build_network(spec: dict[str, Any], problem: Problem) -> Network:
     if kind != "Unrolled":
         raise ValueError(f"[network] kind: expected Unrolled or FullyConnected, got {kind!r}")
     algorithm = Algorithm.from_spec(spec.pop("algorithm", {"kind": "AMP"}))
-    return _call("network", partial(Unrolled, algorithm), {"weights": weights, **spec}, problem)
+    held = build_physics(spec.pop("physics"), problem) if "physics" in spec else problem
+    return _call("network", partial(Unrolled, algorithm), {"weights": weights, **spec}, held)
+
+
+def build_physics(spec: Any, problem: Problem) -> LinearOperator:
+    """A physics table: ``form`` "preconditioned" (takes ``delta``) or "sign-planes" (``planes``) of the problem's A."""
+    options = dict(spec) if isinstance(spec, Mapping) else {"form": spec}
+    form = options.pop("form", None)
+    forms: dict[str, Callable[..., LinearOperator]] = {"preconditioned": Preconditioned.of, "sign-planes": sign_planes}
+    if form not in forms:
+        raise ValueError(f"physics: expected form = {' or '.join(map(repr, sorted(forms)))}, got {form!r}")
+    return _call(f"physics {form}", forms[form], options, problem.operator)
 
 
 def build_weights(spec: Any) -> WeightsFactory:
-    """A weights table: ``format``, ``start`` (physics or designed), ``normalised``, ``signal_domain``, options."""
+    """A weights table: ``format``, ``start`` (physics or designed), ``anchored``, ``signal_domain``, ``normalised``,
+    and the format's options.
+    """
     if isinstance(spec, str):
         spec = {"format": spec}
     if not isinstance(spec, Mapping):
         raise ValueError(f"weights: expected a format or a table, got {spec!r}")
     options = dict(spec)
     name, start = options.pop("format", "OneBit"), options.pop("start", "physics")
-    wrap, domain = options.pop("normalised", False), options.pop("signal_domain", False)
+    wrap, domain, anchor = (options.pop(key, False) for key in ("normalised", "signal_domain", "anchored"))
     if "surrogate" in options:
         options["surrogate"] = Surrogate.from_spec(options["surrogate"])
     makers: dict[tuple[str, str], Callable[..., Any]] = {
@@ -115,15 +130,21 @@ def build_weights(spec: Any) -> WeightsFactory:
         known = ", ".join(f"{known_name}/{known_start}" for known_name, known_start in makers)
         raise ValueError(f"weights: unknown format and start {name}/{start}; expected one of {known}")
     maker = makers[name, start]
-    allowed = {"OneBit": {"scale", "planes", "surrogate", "steps", "seed"}, "FullPrecision": set(), "Fixed": set()}[
-        name
-    ]
+    if anchor and start == "designed":
+        options["around_physics"] = True
+    allowed = {
+        "OneBit": {"scale", "planes", "surrogate", "steps", "seed", "noise", "around_physics"},
+        "FullPrecision": set(),
+        "Fixed": set(),
+    }[name]
     unknown = sorted(set(options) - allowed)
     if unknown:
         raise ValueError(
             f"weights: {name} does not take {', '.join(unknown)}; it takes {', '.join(sorted(allowed)) or 'nothing'}"
         )
     factory: WeightsFactory = partial(maker, **options)
+    if anchor:
+        factory = anchored(factory)
     if domain:
         factory = in_signal_domain(factory)
     return normalised(factory) if wrap else factory
@@ -135,6 +156,8 @@ def _build_recipe(spec: dict[str, Any], problem: Problem) -> recipes.Recipe:
         raise ValueError(f"[recipe] name: expected one of {', '.join(sorted(RECIPES))}, got {name!r}")
     if "algorithm" in spec:
         spec["algorithm"] = Algorithm.from_spec(spec["algorithm"])
+    if "physics" in spec:
+        spec["physics"] = build_physics(spec["physics"], problem)
     if "weights" in spec:
         spec["weights"] = build_weights(spec["weights"])
     if "loss" in spec:
@@ -142,14 +165,14 @@ def _build_recipe(spec: dict[str, Any], problem: Problem) -> recipes.Recipe:
     return _call(f"recipe {name}", RECIPES[name], spec, problem)
 
 
-def _call(what: str, function: Callable[..., Any], options: Mapping[str, Any], problem: Problem) -> Any:
+def _call(what: str, function: Callable[..., Any], options: Mapping[str, Any], problem: Any) -> Any:
     """Call with options from a table; an unknown or missing key is a ``ValueError`` that lists the known ones."""
     signature = inspect.signature(function)
     try:
         bound = signature.bind(problem, **options)
     except TypeError as error:
         known = ", ".join(
-            name for name in signature.parameters if name not in ("problem", "scalars", "packed", "biases")
+            name for name in signature.parameters if name not in ("problem", "operator", "scalars", "packed", "biases")
         )
         raise ValueError(f"[{what}]: {error}; it takes {known}") from error
     try:

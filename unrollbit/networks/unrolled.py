@@ -119,6 +119,7 @@ class Unrolled(Network):
             raise ValueError(f"depth: expected a number of layers in [1, {self.depth}], got {depth}")
         if not self.packed:
             A = in_dtype(A.prepare(), y.dtype)
+        y = A.accept(y)
         scalars = {name: values[:K] for name, values in self.values().items()}
         stacked, fetch = self._layers(K, y.dtype)
 

@@ -4,11 +4,13 @@ from unrollbit.operators.band import Band, Indexed
 from unrollbit.operators.banded import Banded, Toeplitz
 from unrollbit.operators.base import LinearOperator, Norm
 from unrollbit.operators.block import BlockDiagonal
-from unrollbit.operators.compose import Adjoint, Composition, Scaled
+from unrollbit.operators.compose import Adjoint, Composition, Scaled, Sum
 from unrollbit.operators.convolution import Convolution
 from unrollbit.operators.dense import Dense
 from unrollbit.operators.fourier import SubsampledDCT, SubsampledFourier
 from unrollbit.operators.hadamard import Hadamard
+from unrollbit.operators.preconditioned import Preconditioned
+from unrollbit.operators.quantised import sign_planes
 from unrollbit.operators.rademacher import Rademacher
 from unrollbit.operators.random import gaussian, gaussian_blocks, hadamard_blocks, ill_conditioned, rademacher_blocks
 from unrollbit.operators.stencil import Stencil
@@ -29,12 +31,14 @@ __all__ = [
     "Indexed",
     "LinearOperator",
     "Norm",
+    "Preconditioned",
     "Rademacher",
     "Scaled",
     "Stencil",
     "Structure",
     "SubsampledDCT",
     "SubsampledFourier",
+    "Sum",
     "Toeplitz",
     "Wavelet",
     "gaussian",
@@ -42,4 +46,5 @@ __all__ = [
     "hadamard_blocks",
     "ill_conditioned",
     "rademacher_blocks",
+    "sign_planes",
 ]

@@ -102,6 +102,12 @@ class LinearOperator(abc.ABC):
         """The structural non-zeros of ``A``, as an object that stores only the structure."""
         return Full(*self.shape)
 
+    def accept(self, y: Float[Array, "*batch m"]) -> Float[Array, "*batch m"]:
+        """What an algorithm for this operator works on when it is given measurements ``y``: y itself, unless the
+        operator is preconditioned.
+        """
+        return y
+
     def prepare(self) -> LinearOperator:
         """The form to run many times: packed or symbolic operators may expand once, outside the loop."""
         return self

@@ -1,4 +1,4 @@
-"""Adjoints, products and multiples of operators."""
+"""Adjoints, products, sums and multiples of operators."""
 
 from __future__ import annotations
 
@@ -178,3 +178,49 @@ class Composition(LinearOperator):
     @classmethod
     def _from_spec(cls, spec: Spec) -> LinearOperator:
         return cls.of(LinearOperator.from_spec(spec["outer"]), LinearOperator.from_spec(spec["inner"]))
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Sum(LinearOperator):
+    """``first + second``. Use ``Sum.of`` to check that the shapes agree."""
+
+    first: LinearOperator
+    second: LinearOperator
+
+    @classmethod
+    def of(cls, first: LinearOperator, second: LinearOperator) -> Sum:
+        """Check the shapes. Raises ``ValueError`` unless they are equal."""
+        if first.shape != second.shape:
+            raise ValueError(f"cannot add operators of shapes {first.shape} and {second.shape}")
+        return cls(first, second)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.first.shape
+
+    def _apply(self, x: Array) -> Array:
+        return self.first._apply(x) + self.second._apply(x)
+
+    def _apply_adjoint(self, y: Array) -> Array:
+        return self.first._apply_adjoint(y) + self.second._apply_adjoint(y)
+
+    def dense(self) -> Array:
+        return self.first.dense() + self.second.dense()
+
+    def mask(self) -> Structure:
+        mask = self.first.mask()
+        return mask if mask == self.second.mask() else Full(*self.shape)
+
+    def prepare(self) -> LinearOperator:
+        return Sum(self.first.prepare(), self.second.prepare())
+
+    def resident_bits(self) -> int:
+        return self.first.resident_bits() + self.second.resident_bits()
+
+    def to_spec(self) -> Spec:
+        return {"kind": "Sum", "first": self.first.to_spec(), "second": self.second.to_spec()}
+
+    @classmethod
+    def _from_spec(cls, spec: Spec) -> LinearOperator:
+        return cls.of(LinearOperator.from_spec(spec["first"]), LinearOperator.from_spec(spec["second"]))

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, UInt8
 
 from unrollbit.operators.base import LinearOperator, Spec
 from unrollbit.operators.structure import Blocks, Structure
+from unrollbit.operators.structured import Structured
 from unrollbit.signbits import pack_signs, unpack_signs
 
 Scale = Literal["none", "global", "layer", "row", "column"]
@@ -107,6 +108,39 @@ class PackedSigns(LinearOperator):
             start = jnp.zeros((self.planes, flat.shape[0], n), y.dtype)
             out, _ = jax.lax.scan(lambda total, tile: (total + products(tile), None), start, (bits, exists, inputs))
         return sum(out[p] * self._lines("column", p) for p in range(self.planes)).reshape(*y.shape[:-1], n)  # pyright: ignore
+
+    def dense(self) -> Array:
+        return self.prepare().dense()
+
+    def prepare(self) -> Structured:
+        """The float matrix, as the core of its structure."""
+        rows = self.structure.core_shape[-1]
+        signs = unpack_signs(self.bits, rows, self.scales.dtype)
+        if self.exists is not None:
+            signs = signs * (1 - unpack_signs(self.exists, rows, self.scales.dtype)) / 2
+        lines = {"row": self.structure.rows, "column": self.structure.columns}.get(self.scale, lambda scale: scale)
+        core = sum(lines(self.scales[p]) * signs[p] for p in range(1, self.planes)) + lines(self.scales[0]) * signs[0]
+        return Structured(core, self.structure)
+
+    def column_rms(self) -> Array:
+        """From the bits, a few rows at a time."""
+        bits, exists, rows, columns, padding = self._tiles()
+        tiles, planes = bits.shape[0], self.planes
+        across = jnp.ones((tiles, planes, 1, 1), self.scales.dtype)
+        if self.scale == "column":
+            lines = self.scales.reshape(planes, -1, columns)  # one line per block; dense physics has one for all tiles
+            across = jnp.broadcast_to(jnp.moveaxis(lines, 1, 0)[:, :, None], (tiles, planes, 1, columns))
+        down = jnp.ones((planes, self.shape[0]), self.scales.dtype)
+        if self.scale != "column":
+            down = down * (self.scales if self.scale == "row" else self.scales[:, None])
+        down = jnp.moveaxis(jnp.pad(down, ((0, 0), (0, padding))).reshape(planes, tiles, rows, 1), 1, 0)
+
+        def energy(total: Array, tile: tuple[Array, Array | None, Array, Array]) -> tuple[Array, None]:
+            signs = jnp.stack(self._tile(tile[0], tile[1], columns, self.scales.dtype))
+            return total + jnp.sum(jnp.sum(signs * tile[2] * tile[3], axis=0) ** 2), None
+
+        total, _ = jax.lax.scan(energy, jnp.zeros((), self.scales.dtype), (bits, exists, across, down))
+        return jnp.sqrt(total / self.shape[1])
 
     def mask(self) -> Structure:
         return self.structure

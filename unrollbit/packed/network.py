@@ -40,9 +40,12 @@ class PackedNetwork:
         problem: dict[str, Any] | None,
         training: dict[str, Any] | None,
         file_bits: int | None = None,
+        *,
+        problem_fingerprint: list[float] | None = None,
     ) -> None:
         self._spec, self._maps, self._scalars, self._operator = spec, dict(maps), dict(scalars), operator
         self.problem, self.training = problem, training
+        self.problem_fingerprint = problem_fingerprint  # of the A that measured; the network may hold a form of it
         self._file_bits = file_bits
         self.network = self._build(frozen=True)
 
@@ -70,7 +73,7 @@ class PackedNetwork:
             "network": self._spec,
             "maps": specs,
             "physics": physics,
-            "fingerprint": self._operator.fingerprint(),
+            "fingerprint": {"physics": self._operator.fingerprint(), "problem": self.problem_fingerprint},
             "problem": self.problem,
             "training": self.training,
         }
@@ -122,7 +125,8 @@ def pack(net: Network, *, problem: Any = None, training: dict[str, Any] | None =
     scalars = {name: np.asarray(raw[...], np.float32) for name, raw in net.scalars.items()}
     maps = {name: weights.pack() for name, weights in net.maps.items()}
     spec = None if problem is None else problem.to_spec()
-    return PackedNetwork(net.to_spec(), maps, scalars, net.operator, spec, training)
+    measured = None if problem is None else problem.operator.fingerprint()
+    return PackedNetwork(net.to_spec(), maps, scalars, net.operator, spec, training, problem_fingerprint=measured)
 
 
 def load(path: str | Path) -> PackedNetwork:
@@ -137,7 +141,8 @@ def load(path: str | Path) -> PackedNetwork:
     header, arrays = read_file(path)
     try:
         operator = LinearOperator.from_spec(_insert_arrays(header["physics"], arrays))
-        check_fingerprint(operator, header["fingerprint"])
+        fingerprints = header["fingerprint"]
+        check_fingerprint(operator, fingerprints["physics"])
         maps = {}
         for name, spec in _insert_arrays(header["maps"], arrays).items():
             prefix = f"maps/{name}/"
@@ -145,7 +150,9 @@ def load(path: str | Path) -> PackedNetwork:
             maps[name] = PackedWeights(spec, own)
         scalars = {key.removeprefix("scalars/"): v for key, v in arrays.items() if key.startswith("scalars/")}
         bits = 8 * path.stat().st_size
-        return PackedNetwork(header["network"], maps, scalars, operator, header["problem"], header["training"], bits)
+        held, training = header["network"], header["training"]
+        measured = {"problem_fingerprint": fingerprints["problem"]}
+        return PackedNetwork(held, maps, scalars, operator, header["problem"], training, bits, **measured)
     except (KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
         raise ValueError(
             f"{path}: the description of the network is damaged ({type(error).__name__}: {error})"

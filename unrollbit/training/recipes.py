@@ -1,4 +1,9 @@
-"""Recipes: a named initialisation plus stages."""
+"""Recipes: a named initialisation plus stages.
+
+Every recipe takes ``algorithm`` (default: ``AMP`` with the shrinkage that fits the problem's signals) and ``physics``,
+what the network holds in place of the problem's operator: ``Preconditioned.of(A)`` for an ill-conditioned A,
+``sign_planes(A, planes)`` for a network without floats. Measurements stay those of the problem.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +25,7 @@ from unrollbit.weights import (
     in_signal_domain,
     normalised,
 )
+from unrollbit.weights import anchored as added_to_physics
 
 
 class Recipe(NamedTuple):
@@ -34,6 +40,7 @@ def two_stage(
     depth: int = 16,
     *,
     algorithm: Algorithm | None = None,
+    physics: LinearOperator | None = None,
     weights: WeightsFactory | None = None,
     planes: int = 1,
     distinct: int | None = None,
@@ -48,7 +55,9 @@ def two_stage(
     with one scale per matrix and plane, in the domain of the signal where the physics is a composition ``A = Phi Psi``.
     """
     factory = partial(OneBit.for_map, planes=planes) if weights is None else weights
-    net = Unrolled(_algorithm(algorithm, problem), problem, depth, _fitted(factory), distinct=distinct)
+    net = Unrolled(
+        _algorithm(algorithm, problem), _physics(physics, problem), depth, _fitted(factory), distinct=distinct
+    )
     common: dict[str, Any] = {"batch": batch} if loss is None else {"batch": batch, "loss": loss}
     growing = grown(depth, round(0.6 * steps), quantised=False, **common)
     rates = {"scalars": 1e-2, "signs": sign_rate, "scales": 1e-3}
@@ -61,23 +70,28 @@ def designed_signs(
     depth: int = 16,
     *,
     algorithm: Algorithm | None = None,
+    physics: LinearOperator | None = None,
     planes: int = 1,
     distinct: int | None = None,
     steps: int = 1300,
     batch: int = 64,
     sign_rate: float = 1e-3,
+    anchored: bool = False,
+    noise: float = 0.0,
     seed: int = 0,
 ) -> Recipe:
     """Best for sparse recovery: signs of least coherence with A, columns normalised, depth grown layer by layer.
 
     Untied signs are trained further (straight-through, at ``sign_rate``); tied or cycled ones stay as designed, since
-    training makes them worse. With several planes their scale ratio is trained. Source: ``design_signs``.
+    training makes them worse. With several planes their scale ratio is trained. ``anchored`` designs the signs of V in
+    ``W = A + V``: A is at hand anyway, and one plane on top of it is worth two without. Source: ``design_signs``.
     """
-    scale = "none" if planes == 1 else "global"
-    factory = normalised(partial(designed, planes=planes, scale=scale, seed=seed))
-    net = Unrolled(_algorithm(algorithm, problem), problem, depth, factory, distinct=distinct)
+    scale = "none" if planes == 1 and not anchored else "global"
+    signs = partial(designed, planes=planes, scale=scale, around_physics=anchored, noise=noise, seed=seed)
+    factory = normalised(added_to_physics(signs) if anchored else signs)
+    net = Unrolled(_algorithm(algorithm, problem), _physics(physics, problem), depth, factory, distinct=distinct)
     rates = {"scalars": 1e-2}
-    if planes > 1:
+    if scale != "none":
         rates["scales"] = 1e-3
     if distinct is None or distinct == depth:
         rates["signs"] = sign_rate
@@ -89,6 +103,7 @@ def learned_signs(
     depth: int = 16,
     *,
     algorithm: Algorithm | None = None,
+    physics: LinearOperator | None = None,
     distinct: int | None = None,
     steps: int = 1000,
     batch: int = 64,
@@ -98,7 +113,9 @@ def learned_signs(
 
     Untied matrices differ where it helps: K sign matrices together stand for values between -1 and 1.
     """
-    net = Unrolled(_algorithm(algorithm, problem), problem, depth, _fitted(OneBit.for_map), distinct=distinct)
+    net = Unrolled(
+        _algorithm(algorithm, problem), _physics(physics, problem), depth, _fitted(OneBit.for_map), distinct=distinct
+    )
     rates = {"scalars": 1e-2, "scales": 1e-3, "signs": sign_rate}
     return Recipe(net, grown(depth, steps, rates=rates, batch=batch))
 
@@ -109,11 +126,12 @@ def scalars_only(
     *,
     weights: WeightsFactory,
     algorithm: Algorithm | None = None,
+    physics: LinearOperator | None = None,
     steps: int = 1300,
     batch: int = 64,
 ) -> Recipe:
     """Maps stay as they start (``W = A``, designed signs, ALISTA's matrix); only steps, thresholds and memory learn."""
-    net = Unrolled(_algorithm(algorithm, problem), problem, depth, _fitted(weights), distinct=1)
+    net = Unrolled(_algorithm(algorithm, problem), _physics(physics, problem), depth, _fitted(weights), distinct=1)
     return Recipe(net, grown(depth, steps, rates={"scalars": 1e-2}, batch=batch))
 
 
@@ -122,14 +140,24 @@ def full_precision(
     depth: int = 16,
     *,
     algorithm: Algorithm | None = None,
+    physics: LinearOperator | None = None,
     distinct: int | None = None,
     steps: int = 1300,
     batch: int = 64,
 ) -> Recipe:
     """The same cell with float32 matrices that start at A: what one-bit networks are measured against."""
     factory = _fitted(FullPrecision.for_map)
-    net = Unrolled(_algorithm(algorithm, problem), problem, depth, factory, distinct=distinct)
+    net = Unrolled(_algorithm(algorithm, problem), _physics(physics, problem), depth, factory, distinct=distinct)
     return Recipe(net, grown(depth, steps, batch=batch))
+
+
+def _physics(physics: LinearOperator | None, problem: Any) -> Any:
+    """What the network holds as its physics: the problem's, or a form of it of the same shape."""
+    if physics is None:
+        return problem
+    if physics.shape != problem.operator.shape:
+        raise ValueError(f"physics: expected the shape {problem.operator.shape} of A, got {physics.shape}")
+    return physics
 
 
 def _algorithm(algorithm: Algorithm | None, problem: Any) -> Algorithm:

@@ -1,5 +1,6 @@
 """Weight formats: how a learned matrix is represented, trained, counted and stored."""
 
+from unrollbit.weights.anchored import Anchored, anchored
 from unrollbit.weights.base import PackedWeights, Weights, WeightsFactory
 from unrollbit.weights.design import coherence_energy, design_signs, designed
 from unrollbit.weights.fixed import Fixed
@@ -9,6 +10,7 @@ from unrollbit.weights.surrogates import Surrogate, binarise, clipped, identity,
 from unrollbit.weights.wrappers import Normalised, Transformed, in_signal_domain, normalised
 
 __all__ = [
+    "Anchored",
     "Fixed",
     "FullPrecision",
     "Normalised",
@@ -18,6 +20,7 @@ __all__ = [
     "Transformed",
     "Weights",
     "WeightsFactory",
+    "anchored",
     "binarise",
     "clipped",
     "coherence_energy",

@@ -12,63 +12,95 @@ from jaxtyping import Array, Float
 
 from unrollbit.algorithms.base import LinearMap
 from unrollbit.operators import LinearOperator
+from unrollbit.operators.quantised import plane_scales, uniform_signs
 from unrollbit.weights.one_bit import OneBit
 from unrollbit.weights.scales import Scale
 from unrollbit.weights.surrogates import Surrogate
 
+_RESOLUTION = 1e-12  # squared singular values below this share of the largest are rounding
 _TOLERANCE = 1e-6  # relative decrease below which a column counts as a local minimum
 _GREEDY_LIMIT = 10_000
 _LARGEST_MARGIN = 100.0  # a flip that makes a column orthogonal to its unknown costs infinite energy
 
 
-def plane_scales(planes: int) -> tuple[float, ...]:
-    """Scales of jointly designed planes: powers of two, so that the entries of W are equally spaced."""
-    return tuple(2.0 ** (planes - 1 - p) for p in range(planes))
+def coherence_energy(W: Float[Array, "m n"], A: Float[Array, "m n"], noise: float = 0.0) -> Float[Array, " n"]:
+    """``E_j = w_j^T (A A^T + noise I) w_j / (w_j^T a_j)^2 - 1``: energy of what is added to unknown j. Scale-free.
 
-
-def coherence_energy(W: Float[Array, "m n"], A: Float[Array, "m n"]) -> Float[Array, " n"]:
-    """``E_j = w_j^T A A^T w_j / (w_j^T a_j)^2 - 1``: energy that other unknowns leak into unknown j. Scale-free."""
-    projected = A.T @ W
-    return jnp.sum(projected**2, axis=0) / jnp.sum(W * A, axis=0) ** 2 - 1.0
+    Other unknowns of unit mean squared error add ``w_j^T A A^T w_j``; measurement noise of variance ``noise``, in the
+    same units, adds ``noise w_j^T w_j``.
+    """
+    added = jnp.sum((A.T @ W) ** 2, axis=0) + noise * jnp.sum(W**2, axis=0)
+    return added / jnp.sum(W * A, axis=0) ** 2 - 1.0
 
 
 def design_signs(
-    A: Float[Array, "m n"], *, planes: int = 1, steps: int = 400, temperature: float = 0.1, seed: int = 0
-) -> Float[Array, "planes m n"]:
-    """Signs ``S_p`` of ``W = sum_p c_p S_p`` that minimise the coherence energy per column; c from ``plane_scales``.
+    A: Float[Array, "m n"],
+    *,
+    planes: int = 1,
+    around: Float[Array, "m n"] | None = None,
+    noise: float = 0.0,
+    steps: int = 400,
+    temperature: float = 0.1,
+    seed: int = 0,
+) -> tuple[Float[Array, "planes m n"], Float[np.ndarray, " planes"]]:
+    """Signs ``S_p`` of ``W = B + sum_p c_p S_p`` that minimise the coherence energy per column, and the scales c_p.
 
-    All columns in parallel, one flip per column and step: ``steps`` annealed ones from ``sign(A)`` (and the signs of
-    its residuals), then greedy ones to a local minimum. Returns latents: sign times flip margin (the increase of the
+    B is ``around``, or 0 if None. c are powers of two times a unit: 1 for B = 0 (the energy is scale-free), else the
+    best for what B lacks of the matrix of least energy, ``t (A A^T + noise I)^+ A - B``, t such that B is closest to
+    it. ``noise`` is the noise variance over the mean squared error per unknown (see ``coherence_energy``).
+
+    All columns in parallel, one flip per column and step: ``steps`` annealed ones from the uniform quantiser of
+    what B lacks, then greedy ones to a local minimum. Returns latents: sign times flip margin (the increase of the
     energy when this sign flips, >= 0 at a local minimum), scaled to mean magnitude 1.
 
-    Raises ``ValueError`` unless ``A`` is a finite matrix, ``planes >= 1`` and ``steps >= 0``.
+    Raises ``ValueError`` unless ``A`` is a finite matrix, ``around`` one of its shape, ``planes >= 1``, ``steps >= 0``,
+    ``noise >= 0``.
 
     Example:
         >>> from unrollbit.operators import gaussian
         >>> A = gaussian(32, 64).dense()
-        >>> S = jnp.sign(design_signs(A)[0])
+        >>> S = jnp.sign(design_signs(A)[0][0])
         >>> bool(coherence_energy(S, A).mean() < coherence_energy(jnp.sign(A), A).mean())
         True
     """
-    if planes < 1 or steps < 0:
-        raise ValueError(f"design_signs: expected planes >= 1 and steps >= 0, got {planes} and {steps}")
+    if planes < 1 or steps < 0 or not 0 <= noise < np.inf:
+        raise ValueError(
+            f"design_signs: expected planes >= 1, steps >= 0 and noise >= 0, got {planes}, {steps} and {noise}"
+        )
     A = jnp.asarray(A, jnp.float32)
     if A.ndim != 2 or not bool(jnp.isfinite(A).all()):
         raise ValueError(f"design_signs: expected a finite matrix (m, n), got shape {A.shape}")
-    return _design(A, jax.random.key(seed), planes, steps, temperature)
+    base = jnp.zeros_like(A) if around is None else jnp.asarray(around, jnp.float32)
+    if base.shape != A.shape:
+        raise ValueError(f"design_signs: expected around of the shape {A.shape} of A, got {base.shape}")
+    lacking = _lacking(np.asarray(A, np.float64), None if around is None else np.asarray(base, np.float64), noise)
+    start, unit = uniform_signs(lacking, planes)
+    scales = np.asarray(plane_scales(planes)) * (1.0 if around is None else unit.item())
+    arrays = A, base, jnp.asarray(start), jnp.asarray(scales)
+    latents = _design(*arrays, jax.random.key(seed), steps, temperature, noise)
+    return latents, scales
 
 
-@partial(jax.jit, static_argnums=(2, 3))
-def _design(A: Array, key: Array, planes: int, steps: int, temperature: float) -> Array:
-    m, n = A.shape
-    scales = plane_scales(planes)
-    gram = A @ A.T
+def _lacking(A: np.ndarray, base: np.ndarray | None, noise: float) -> np.ndarray:
+    """``t w - b`` per column, w of least energy, t its fit to b in the norm of the energy; w for b = 0."""
+    best = np.linalg.pinv(A @ A.T + noise * np.eye(len(A)), rcond=_RESOLUTION, hermitian=True) @ A
+    if base is None:
+        return best
+    return (A * base).sum(0) / np.maximum((A * best).sum(0), 1e-12) * best - base
+
+
+@partial(jax.jit, static_argnums=(5,))
+def _design(
+    A: Array, base: Array, start: Array, scales: Array, key: Array, steps: int, temperature: float, noise: float
+) -> Array:
+    (planes, m, n) = start.shape
+    gram = A @ A.T + noise * jnp.eye(m)
     diagonal = jnp.diag(gram)[:, None]
     columns = jnp.arange(n)
     smallest = 1e-4 * jnp.sum(A * A, axis=0)
 
     def weights(S: Array) -> Array:
-        return sum((scales[p] * S[p] for p in range(1, planes)), scales[0] * S[0])
+        return base + sum((scales[p] * S[p] for p in range(1, planes)), scales[0] * S[0])
 
     def projections(S: Array) -> tuple[Array, Array, Array]:
         W = weights(S)
@@ -88,7 +120,7 @@ def _design(A: Array, key: Array, planes: int, steps: int, temperature: float) -
     def flip(carry: tuple[Array, ...], choice: Array, accept: Array) -> tuple[Array, ...]:
         S, P, q, d = carry
         p, row = choice // m, choice % m
-        size = jnp.asarray(scales)[p]
+        size = scales[p]
         change = jnp.where(accept, -2.0 * size * S[p, row, columns], 0.0)
         q = q + 2.0 * change * P[row, columns] + change**2 * diagonal[row, 0]
         S = S.at[p, row, columns].multiply(jnp.where(accept, -1.0, 1.0))
@@ -110,13 +142,7 @@ def _design(A: Array, key: Array, planes: int, steps: int, temperature: float) -
         better = candidates[choice, columns] < current * (1.0 - _TOLERANCE)
         return flip(state, choice, better), jnp.any(better), count + 1
 
-    residual, start = A, []
-    for p in range(planes):  # the greedy planes of A, with scales in the ratio of plane_scales
-        start.append(jnp.where(residual >= 0, 1.0, -1.0))
-        unit = jnp.mean(jnp.abs(A)) / scales[0]
-        residual = residual - unit * scales[p] * start[-1]
-    S = jnp.stack(start)
-    S = jax.lax.fori_loop(0, steps, anneal, (S, *projections(S)))[0]
+    S = jax.lax.fori_loop(0, steps, anneal, (start, *projections(start)))[0]
     carry = ((S, *projections(S)), jnp.asarray(True), jnp.asarray(0))  # recomputed: rounding drifts
     (S, *_), _, _ = jax.lax.while_loop(lambda c: c[1] & (c[2] < _GREEDY_LIMIT), descend, carry)
     P, q, d = projections(S)
@@ -132,6 +158,8 @@ def designed(
     *,
     planes: int = 1,
     scale: Scale = "none",
+    around_physics: bool = False,
+    noise: float = 0.0,
     steps: int = 400,
     seed: int = 0,
     surrogate: Surrogate | None = None,
@@ -139,23 +167,33 @@ def designed(
     """Factory of one-bit weights with designed signs: each copy from its own seed, block by block where A has blocks.
 
     With one plane no scale is needed inside ``normalised``; with several, ``scale="global"`` lets their ratio train.
+    ``around_physics`` designs the signs of V in ``W = A + V``, for use inside ``anchored``.
     """
-    if planes > 1 and scale == "none":
-        raise ValueError(f"designed: {planes} planes need scales (powers of two); use scale='global'")
+    if (planes > 1 or around_physics) and scale == "none":
+        raise ValueError(
+            f"designed: {planes} planes{' around the physics' * around_physics} need scales; use scale='global'"
+        )
     structure = linear_map.structure
     if not linear_map.transposed or structure.core_mask is not None:
         raise ValueError("designed: signs are designed for maps of the shape of A, dense or in blocks; use OneBit here")
     core = np.asarray(structure.gather(physics.dense()))
     blocks = core.reshape(-1, *core.shape[-2:])
-    temperature = 0.1 if blocks.shape[-1] < 1024 else 0.05
-    latents = []
+    options: dict[str, Any] = {
+        "planes": planes,
+        "noise": noise,
+        "steps": steps,
+        "temperature": 0.1 if core.shape[-1] < 1024 else 0.05,
+    }
+    latents, scales = [], []
     for copy in range(copies):
+        seeds = [seed + 7919 * copy + b for b in range(len(blocks))]
         designs = [
-            design_signs(block, planes=planes, steps=steps, temperature=temperature, seed=seed + 7919 * copy + b)
-            for b, block in enumerate(blocks)
+            design_signs(block, around=block if around_physics else None, seed=own, **options)
+            for block, own in zip(blocks, seeds, strict=True)
         ]
-        latents.append(jnp.stack(designs, axis=1).reshape(planes, *structure.core_shape))
-    scales = jnp.asarray(plane_scales(planes))
-    if scale in ("row", "column"):
-        scales = scales[:, None]
-    return OneBit(jnp.stack(latents), scales, structure, scale, surrogate)
+        latents.append(jnp.stack([design[0] for design in designs], axis=1).reshape(planes, *structure.core_shape))
+        scales.append(np.mean([design[1] for design in designs], axis=0))
+    mean = jnp.asarray(np.mean(scales, axis=0))
+    return OneBit(
+        jnp.stack(latents), mean[:, None] if scale in ("row", "column") else mean, structure, scale, surrogate
+    )
