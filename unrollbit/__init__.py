@@ -3,7 +3,7 @@
 from unrollbit.algorithms import ADMM, AMP, FISTA, ISTA, GradientDescent, solve
 from unrollbit.bits import BitReport, count_bits
 from unrollbit.metrics import nmse_db
-from unrollbit.networks import FullyConnected, Unrolled
+from unrollbit.networks import FullyConnected, Unrolled, refine
 from unrollbit.operators import LinearOperator
 from unrollbit.packed import PackedNetwork, load, pack
 from unrollbit.training import Stage, TrainingDiverged, fit, recipes
@@ -32,5 +32,6 @@ __all__ = [
     "nmse_db",
     "pack",
     "recipes",
+    "refine",
     "solve",
 ]

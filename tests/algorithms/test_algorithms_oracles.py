@@ -9,6 +9,7 @@ import pytest
 import scipy.optimize
 from sklearn.linear_model import Lasso
 
+from unrollbit import Unrolled
 from unrollbit.algorithms import ADMM, AMP, FISTA, ISTA, GradientDescent, coherence_matrix, regularised_inverse, solve
 from unrollbit.algorithms.fista import nesterov_momentum
 from unrollbit.operators import (
@@ -23,7 +24,7 @@ from unrollbit.operators import (
 )
 from unrollbit.shrinkage import Box, NonNegative, Soft
 from unrollbit.training import recipes
-from unrollbit.weights import Fixed
+from unrollbit.weights import Fixed, FullPrecision
 
 SIZES = {"wide": (15, 30), "tall": (30, 15)}
 LAMBDA = 0.07
@@ -233,6 +234,53 @@ def test_amp_with_constant_memory_against_numpy() -> None:
     with jax.enable_x64(True):
         solution = solve(AMP(shrinkage=Soft()), Dense.of(A), jnp.asarray(y), 12, iterates=True)
         np.testing.assert_allclose(np.asarray(solution.iterates), expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("momentum", [False, True])
+@pytest.mark.parametrize("onsager", ["none", "learned", "computed"])
+def test_amp_has_the_scalars_of_the_terms_it_has(onsager, momentum: bool) -> None:
+    names = {"step", "threshold"} | ({"memory"} if onsager == "learned" else set())
+    algorithm = AMP(shrinkage=Soft(), onsager=onsager, momentum=momentum)
+    assert set(algorithm.scalars(gaussian(8, 16))) == names | ({"momentum"} if momentum else set())
+    net = Unrolled(algorithm, gaussian(8, 16), 2, Fixed)
+    assert set(net.scalars) == set(algorithm.scalars(gaussian(8, 16)))
+
+
+def test_amp_without_memory_and_momentum_is_ista_with_an_adaptive_threshold() -> None:
+    """By hand in NumPy, layer by layer, with a step, a threshold and a matrix W of its own for every layer."""
+    A, y = instance(15, 30)
+    A = A * 1.7  # columns of any norm
+    random = np.random.RandomState(4)
+    matrices = A / np.sum(A**2, axis=0) + 0.01 * random.standard_normal((4, 15, 30))
+    steps, thresholds = np.array([0.9, 0.5, 0.7, 1.1]), np.array([1.0, 0.8, 0.3, 0.6])
+    column = np.linalg.norm(A) / np.sqrt(30)
+    x, expected = np.zeros(30), []
+    for W, step, threshold in zip(matrices, steps, thresholds, strict=True):
+        v = y - A @ x
+        x = soft(x + step * W.T @ v, threshold * np.linalg.norm(v) / np.sqrt(15) / column)
+        expected.append(x)
+    assert 0 < np.count_nonzero(x) < 30
+    weights = FullPrecision.from_matrix(matrices, copies=4)
+    net = Unrolled(AMP(shrinkage=Soft(), onsager="none", momentum=False), Dense.of(A), 4, {"W": weights})
+    specs = net.algorithm.scalars(Dense.of(A))
+    for name, values in (("step", steps), ("threshold", thresholds)):
+        net.scalars[name][...] = jnp.asarray(specs[name].raw(values), jnp.float32)
+    np.testing.assert_allclose(net(jnp.asarray(y, jnp.float32), iterates=True), expected, atol=2e-5)
+
+
+def test_amp_without_memory_against_numpy_in_the_solver() -> None:
+    A, y = instance(15, 30)
+    A = A / np.linalg.norm(A, axis=0)
+    x, expected = np.zeros(30), []
+    for _ in range(12):
+        v = y - A @ x
+        x = soft(x + A.T @ v, np.linalg.norm(v) / np.sqrt(15))
+        expected.append(x)
+    with jax.enable_x64(True):
+        for momentum in (False, True):  # momentum starts at 0
+            algorithm = AMP(shrinkage=Soft(), onsager="none", momentum=momentum)
+            found = solve(algorithm, Dense.of(A), jnp.asarray(y), 12, iterates=True).iterates
+            np.testing.assert_allclose(np.asarray(found), expected, atol=1e-9)
 
 
 @pytest.mark.parametrize("size", SIZES)

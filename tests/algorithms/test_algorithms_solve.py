@@ -32,6 +32,7 @@ ALGORITHMS: dict[str, Algorithm] = {
     "admm": ADMM(regularisation=0.05),
     "amp": AMP(),
     "amp computed": AMP(shrinkage=Soft(), onsager="computed"),
+    "amp plain": AMP(onsager="none", momentum=False),
 }
 
 PHYSICS = {
@@ -214,7 +215,12 @@ BAD_ARGUMENTS = {
     "rho": (lambda: ADMM(rho=0.0), "rho: expected a penalty parameter > 0, got 0.0"),
     "nan rho": (lambda: ADMM(rho=float("nan")), "rho"),
     "parametrisation": (lambda: ISTA(parametrisation="coupledd"), "expected coupled, classic or step, got 'coupledd'"),
-    "onsager": (lambda: AMP(onsager="guessed"), "onsager: expected learned or computed, got 'guessed'"),
+    "onsager": (lambda: AMP(onsager="guessed"), "onsager: expected learned, computed or none, got 'guessed'"),
+    "momentum": (lambda: AMP(momentum=1), "momentum: expected true or false, got 1"),
+    "momentum in a spec": (
+        lambda: Algorithm.from_spec({"kind": "AMP", "momentum": "no"}),
+        "AMP.momentum: expected bool, got 'no'",
+    ),
     "not separable": (
         lambda: AMP(shrinkage=GroupSoft(2), onsager="computed"),
         "GroupSoft is not separable; use onsager='learned'",

@@ -16,16 +16,19 @@ from unrollbit.operators import (
     Dense,
     Hadamard,
     LinearOperator,
+    Preconditioned,
     Rademacher,
     Scaled,
     SubsampledDCT,
     SubsampledFourier,
+    Sum,
     Wavelet,
     gaussian,
     gaussian_blocks,
     hadamard_blocks,
     ill_conditioned,
     rademacher_blocks,
+    sign_planes,
 )
 
 
@@ -79,6 +82,16 @@ OPERATORS: dict[str, Callable[[], LinearOperator]] = {
     "scaled adjoint composition": lambda: Scaled.of(
         Adjoint(Composition.of(Rademacher(5, 12, seed=4), Convolution.of(numbers(3), 12))), 2.0
     ),
+    "sum": lambda: Sum.of(Rademacher(6, 9, seed=1), Dense.of(numbers(6, 9))),
+    "sum of blocks": lambda: Sum.of(gaussian_blocks(3, 2, 4, seed=5), rademacher_blocks(3, 2, 4, seed=6)),
+    "adjoint of a sum": lambda: Sum.of(Hadamard(4, 8, seed=1), Scaled.of(gaussian(4, 8), 0.5)).T,
+    "preconditioned": lambda: Preconditioned.of(ill_conditioned(6, 9, seed=3)),
+    "preconditioned with delta": lambda: Preconditioned.of(Dense.of(numbers(5, 7)), 0.05),
+    "preconditioned blocks": lambda: Preconditioned.of(BlockDiagonal.of(numbers(3, 2, 4)), 0.1),
+    "preconditioned tall": lambda: Preconditioned.of(Dense.of(numbers(7, 4))),
+    "preconditioned sum, adjoint": lambda: Sum.of(Preconditioned.of(gaussian(5, 8)), gaussian(5, 8, seed=1)).T,
+    "sign plane": lambda: sign_planes(gaussian(9, 13, seed=2), 1),
+    "sign plane of blocks": lambda: sign_planes(BlockDiagonal.of(numbers(3, 2, 4)), 1),
 }
 
 

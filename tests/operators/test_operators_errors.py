@@ -13,18 +13,26 @@ from unrollbit.operators import (
     Dense,
     Hadamard,
     LinearOperator,
+    Preconditioned,
     Rademacher,
     Scaled,
     Structure,
     SubsampledDCT,
     SubsampledFourier,
+    Sum,
     Wavelet,
     gaussian,
     gaussian_blocks,
     ill_conditioned,
+    sign_planes,
 )
 
 from_spec = LinearOperator.from_spec
+
+
+def preconditioned_spec(delta: object) -> dict[str, object]:
+    return {"kind": "Preconditioned", "operator": gaussian(2, 4).to_spec(), "delta": delta}
+
 
 CASES = {
     "dense: axes": (lambda: Dense.of([1.0, 2.0]), r"matrix: expected a non-empty 2-D array, got shape \(2,\)"),
@@ -77,6 +85,44 @@ CASES = {
     "ill conditioned": (lambda: ill_conditioned(2, 3, 0, 0.5), "ratio of singular values >= 1, got 0.5"),
     "composition": (lambda: Composition.of(Hadamard(2, 4), Hadamard(2, 4)), r"shapes \(2, 4\) and \(2, 4\)"),
     "scaled": (lambda: Scaled.of(Hadamard(2, 4), np.inf), "factor: expected a finite number, got inf"),
+    "sum": (lambda: Sum.of(Hadamard(2, 4), Hadamard(4, 4)), r"cannot add operators of shapes \(2, 4\) and \(4, 4\)"),
+    "preconditioned: negative": (
+        lambda: Preconditioned.of(gaussian(2, 4), -0.1),
+        "delta: expected a number >= 0, got -0.1",
+    ),
+    "preconditioned: nan": (
+        lambda: Preconditioned.of(gaussian(2, 4), np.nan),
+        "delta: expected a number >= 0, got nan",
+    ),
+    "preconditioned: infinite": (lambda: Preconditioned.of(gaussian(2, 4), np.inf), "number >= 0, got inf"),
+    "preconditioned: bool": (lambda: Preconditioned.of(gaussian(2, 4), True), "number >= 0, got True"),
+    "preconditioned: text": (lambda: from_spec(preconditioned_spec("0.1")), "number >= 0, got '0.1'"),
+    "preconditioned: zero": (
+        lambda: Preconditioned.of(Dense.of(np.zeros((2, 3)))),
+        "an operator with non-zero entries",
+    ),
+    "preconditioned: size": (
+        lambda: Preconditioned.of(Convolution.of([1.0, 2.0], 8193)),
+        "Preconditioned: expected at most 8192 measurements, got 8193",
+    ),
+    "sign planes: none": (lambda: sign_planes(gaussian(2, 4), 0), "planes: expected a positive integer, got 0"),
+    "sign planes: float": (lambda: sign_planes(gaussian(2, 4), 1.0), "planes: expected a positive integer, got 1.0"),
+    "sign planes: band": (
+        lambda: sign_planes(Banded.of([1.0, 2.0], (4, 4)), 2),
+        "sign_planes: expected dense or block-diagonal physics; structured physics is small already",
+    ),
+    "sign planes: mask": (
+        lambda: sign_planes(Dense.of(np.ones((2, 2)), np.eye(2) > 0), 2),
+        "sign_planes: expected dense or block-diagonal physics",
+    ),
+    "spec: sum": (
+        lambda: from_spec({"kind": "Sum", "first": gaussian(2, 4).to_spec()}),
+        "operator spec of kind 'Sum' lacks the field 'second'",
+    ),
+    "spec: delta": (
+        lambda: from_spec({"kind": "Preconditioned", "operator": gaussian(2, 4).to_spec()}),
+        "operator spec of kind 'Preconditioned' lacks the field 'delta'",
+    ),
     "spec: kind": (lambda: from_spec({"kind": "Laser"}), "unknown operator kind 'Laser'; expected one of: Adjoint"),
     "spec: no kind": (lambda: from_spec({}), "unknown operator kind None"),
     "spec: odd kind": (lambda: from_spec({"kind": []}), r"unknown operator kind \[\]"),

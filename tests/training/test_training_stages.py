@@ -12,7 +12,7 @@ from unrollbit import AMP, ISTA, Stage, recipes
 from unrollbit.operators import Composition, Hadamard, Rademacher, SubsampledDCT, gaussian
 from unrollbit.training import Distillation, LayerwiseLogNMSE, LogNMSE, Loss, MeanSquaredError, grown
 from unrollbit.training.recipes import designed_signs, full_precision, scalars_only, two_stage
-from unrollbit.weights import Fixed, FullPrecision, Normalised, OneBit, Transformed, designed
+from unrollbit.weights import Anchored, Fixed, FullPrecision, Normalised, OneBit, Transformed, designed
 
 # two layers, two signals of two unknowns; ||x||^2 = 100 in all
 X = jnp.array([[6.0, 0.0], [0.0, 8.0]])
@@ -164,6 +164,19 @@ def test_designed_signs_recipe() -> None:
         assert weights.bits() == bits
         np.testing.assert_allclose(jnp.sum(weights.dense() * A.dense(), axis=1), 1.0, rtol=1e-4)
     assert recipes.designed_signs is designed_signs
+
+
+def test_designed_signs_recipe_around_the_physics() -> None:
+    tied, untied = designed_signs(A, 3, anchored=True, distinct=1), designed_signs(A, 3, anchored=True, noise=0.2)
+    assert set(tied.stages[0].rates) == {"scalars", "scales"}
+    assert set(untied.stages[0].rates) == {"scalars", "scales", "signs"}
+    for recipe, bits in ((tied, 128 + 32), (untied, 3 * 128 + 32)):
+        weights = recipe.network.maps["W"]
+        assert isinstance(weights, Normalised)
+        assert isinstance(weights.inner, Anchored)
+        assert weights.bits() == bits
+        np.testing.assert_allclose(jnp.sum(weights.dense() * A.dense(), axis=1), 1.0, rtol=1e-4)
+        np.testing.assert_allclose(weights.inner.dense() - A.dense(), weights.inner.inner.dense(), atol=1e-6)
 
 
 def test_other_recipes() -> None:

@@ -9,8 +9,8 @@ import pytest
 from unrollbit.algorithms import AMP, coherence_matrix
 from unrollbit.algorithms.base import LinearMap
 from unrollbit.operators import Hadamard, Rademacher, gaussian, gaussian_blocks
+from unrollbit.operators.quantised import plane_scales
 from unrollbit.weights import OneBit, coherence_energy, design_signs, designed, normalised
-from unrollbit.weights.design import plane_scales
 
 
 def energy(W: np.ndarray, A: np.ndarray) -> np.ndarray:
@@ -21,9 +21,11 @@ def energy(W: np.ndarray, A: np.ndarray) -> np.ndarray:
     return (np.sum(gains**2, axis=1) - own**2) / own**2
 
 
-def combined(latents) -> np.ndarray:
+def combined(design) -> np.ndarray:
+    """The matrix of designed latents and scales."""
+    latents, scales = design
     signs = np.where(np.asarray(latents) >= 0, 1.0, -1.0)
-    return np.tensordot(plane_scales(len(signs)), signs, 1)
+    return np.tensordot(scales, signs, 1)
 
 
 def test_energy_of_definition_and_optimum() -> None:
@@ -39,9 +41,11 @@ def test_energy_of_definition_and_optimum() -> None:
     np.testing.assert_allclose(coherence_energy(jnp.sign(tight), tight), 1.0, rtol=1e-4)
 
 
-def test_plane_scales_are_equally_spaced() -> None:
+def test_scales_without_an_anchor_are_powers_of_two() -> None:
     assert plane_scales(1) == (1.0,)
     assert plane_scales(3) == (4.0, 2.0, 1.0)
+    for planes in (1, 3):
+        np.testing.assert_array_equal(design_signs(gaussian(4, 6).dense(), planes=planes)[1], plane_scales(planes))
 
 
 def test_designed_signs_are_better_than_greedy_ones_than_those_of_the_matrix() -> None:
@@ -58,9 +62,10 @@ def test_designed_signs_are_better_than_greedy_ones_than_those_of_the_matrix() -
 @pytest.mark.parametrize("planes", [1, 2])
 def test_no_single_flip_improves_and_latents_are_signs_times_margins(planes: int) -> None:
     A = np.asarray(gaussian(10, 20, seed=1).dense())
-    latents = np.asarray(design_signs(A, planes=planes, steps=100))
+    design = design_signs(A, planes=planes, steps=100)
+    latents = np.asarray(design[0])
     assert latents.shape == (planes, 10, 20)
-    W, base = combined(latents), energy(combined(latents), A)
+    W, base = combined(design), energy(combined(design), A)
     margins = np.empty_like(latents)
     for p in range(planes):
         for i in range(10):
@@ -79,7 +84,9 @@ def test_no_single_flip_improves_and_latents_are_signs_times_margins(planes: int
 def test_greedy_descent_is_a_local_minimum_below_its_start_for_every_column() -> None:
     A = np.asarray(gaussian(10, 20, seed=2).dense())
     W = combined(design_signs(A, steps=0))
-    assert (energy(W, A) <= energy(np.sign(A), A) + 1e-5).all()
+    start = np.sign(np.linalg.inv(A @ A.T) @ A)  # of the matrix of least energy
+    assert (energy(W, A) <= energy(start, A) + 1e-5).all()
+    assert energy(W, A).mean() < 0.9 * energy(start, A).mean()  # it descends
     for i in range(10):
         changed = W.copy()
         changed[i] *= -1
@@ -111,25 +118,25 @@ def test_two_planes_are_better_than_one() -> None:
 
 def test_deterministic_and_seeded() -> None:
     A = gaussian(32, 64).dense()
-    first = design_signs(A, seed=1)
-    np.testing.assert_array_equal(first, design_signs(A, seed=1))
-    assert not np.array_equal(np.sign(first), np.sign(design_signs(A, seed=2)))
+    first = design_signs(A, seed=1)[0]
+    np.testing.assert_array_equal(first, design_signs(A, seed=1)[0])
+    assert not np.array_equal(np.sign(first), np.sign(design_signs(A, seed=2)[0]))
 
 
 @pytest.mark.parametrize("A", [Hadamard(2, 8), Hadamard(4, 8), Rademacher(1, 4)], ids=["2", "4", "1"])
 def test_flips_that_cancel_a_column_have_finite_margins(A) -> None:
-    latents = np.asarray(design_signs(A.dense()))
-    assert np.isfinite(latents).all()
-    assert np.isfinite(energy(combined(latents), A.dense())).all()
+    design = design_signs(A.dense())
+    assert np.isfinite(np.asarray(design[0])).all()
+    assert np.isfinite(energy(combined(design), A.dense())).all()
 
 
 def test_an_unknown_that_is_not_measured_spoils_no_other() -> None:
     A = np.array(gaussian(8, 12).dense())
     A[:, 3] = 0
-    latents = np.asarray(design_signs(A))
-    assert np.isfinite(latents).all()
+    design = design_signs(A)
+    assert np.isfinite(np.asarray(design[0])).all()
     others = np.arange(12) != 3
-    kept = energy(combined(latents)[:, others], A[:, others])
+    kept = energy(combined(design)[:, others], A[:, others])
     assert (kept <= energy(np.sign(A[:, others]), A[:, others]) + 1e-4).all()
 
 
@@ -183,9 +190,17 @@ def test_irregular_masks_are_refused() -> None:
 
 def test_errors() -> None:
     A = gaussian(4, 6).dense()
-    for options in ({"planes": 0}, {"steps": -1}):
-        with pytest.raises(ValueError, match="expected planes >= 1 and steps >= 0"):
+    for options, found in (
+        ({"planes": 0}, "got 0, 400 and 0.0"),
+        ({"steps": -1}, "got 1, -1 and 0.0"),
+        ({"noise": -0.5}, "got 1, 400 and -0.5"),
+        ({"noise": float("nan")}, "got 1, 400 and nan"),
+        ({"noise": float("inf")}, "got 1, 400 and inf"),
+    ):
+        with pytest.raises(ValueError, match=f"expected planes >= 1, steps >= 0 and noise >= 0, {found}"):
             design_signs(A, **options)
+    with pytest.raises(ValueError, match=r"expected around of the shape \(4, 6\) of A, got \(6, 4\)"):
+        design_signs(A, around=A.T)
     for matrix in (A[0], A.at[0, 0].set(jnp.nan), jnp.ones((2, 3, 4))):
         with pytest.raises(ValueError, match=r"expected a finite matrix \(m, n\)"):
             design_signs(matrix)

@@ -6,6 +6,7 @@ import argparse
 import json
 import math
 import sys
+import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from unrollbit.packed.network import check_fingerprint
 from unrollbit.problems import Problem
 
 NETWORK_FILE = "network.safetensors"
+LARGEST_SEED = 2**32 - 1
 
 
 def add_common(parser: argparse.ArgumentParser, *, out: str, seed: int | None = 0) -> None:
@@ -30,7 +32,7 @@ def add_common(parser: argparse.ArgumentParser, *, out: str, seed: int | None = 
 
 def seed_number(text: str) -> int:
     """A seed: 0 to 2^32 - 1."""
-    return _bounded(text, 0, 2**32 - 1)
+    return _bounded(text, 0, LARGEST_SEED)
 
 
 def positive(text: str) -> int:
@@ -62,24 +64,78 @@ def open_network(path: Path) -> PackedNetwork:
     return load(path)
 
 
-def problem_of(network: PackedNetwork) -> Problem:
-    """The problem that a file carries; raises ``ValueError`` if it carries none."""
+def problem_of(network: PackedNetwork, changes: Mapping[str, Any] | None = None) -> Problem:
+    """The problem that a file carries, with the fields in ``changes`` replaced (None: removed, back to its default).
+
+    Raises ``ValueError`` if the file carries no problem, for what the problem's constructor refuses, and for physics
+    other than those of training: a network is for its A.
+    """
     if network.problem is None:
         raise ValueError(
             "this file carries no problem, so no fresh signals can be drawn; save with pack(net, problem=...)"
         )
-    problem = Problem.from_spec(network.problem)
-    check_fingerprint(problem.operator, network.problem_fingerprint or [])
+    changes = changes or {}
+    spec = {name: value for name, value in network.problem.items() if name not in changes}
+    # a removed field that the spec lacks goes to the constructor as None, which refuses names that it does not know
+    spec |= {name: value for name, value in changes.items() if value is not None or name not in network.problem}
+    problem = Problem.from_spec(spec)
+    try:
+        check_fingerprint(problem.operator, network.problem_fingerprint or [])
+    except ValueError as error:
+        if not changes:
+            raise
+        raise ValueError(
+            f"{changes_text(changes)}: {error}. A network is for the physics it was trained on: change only what "
+            "leaves A as it is, such as sparsity or snr_db"
+        ) from error
     return problem
+
+
+def parse_changes(texts: Sequence[str]) -> dict[str, Any]:
+    """Fields to replace in a problem, from ``NAME=VALUE`` with a TOML value each; ``none`` (None) removes the field.
+
+    Raises ``ValueError`` for what is no ``NAME=VALUE``, a value that is no TOML and a name that is given twice.
+    """
+    changes: dict[str, Any] = {}
+    for text in texts:
+        name, given, value = (part.strip() for part in text.partition("="))
+        if not (name and given and value):
+            raise ValueError(f"--set: expected NAME=VALUE, got {text!r}")
+        if name in changes:
+            raise ValueError(f"--set: {name} is given twice")
+        changes[name] = None if value == "none" else _toml_value(name, value)
+    return changes
+
+
+def _toml_value(name: str, text: str) -> Any:
+    try:
+        if "\n" in text:  # more than one entry
+            raise ValueError("expected one line")
+        return tomllib.loads(f"value = {text}")["value"]
+    except ValueError as error:
+        raise ValueError(
+            f"--set {name}: {text!r} is no TOML value ({error}); expected a number, true, false, none or a string in "
+            f"quotes, which the shell must not remove: --set {name}=\"'text'\""
+        ) from error
+
+
+def changes_text(changes: Mapping[str, Any]) -> str:
+    """``sparsity = 0.15, snr_db = none``: changed fields for people."""
+    return ", ".join(f"{name} = {'none' if value is None else value}" for name, value in changes.items())
 
 
 def write_json(path: Path | None, result: Mapping[str, Any]) -> None:
     """Write a result; numbers that are not finite become null, since JSON has none."""
     if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = path.with_name(f".{path.name}.tmp")
-        scratch.write_text(json.dumps(_finite(result), indent=1, allow_nan=False) + "\n")
-        scratch.replace(path)
+        write_text(path, json.dumps(_finite(result), indent=1, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a whole file or none; folders are made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.tmp")
+    scratch.write_text(text, encoding="utf-8")
+    scratch.replace(path)
 
 
 def _finite(value: Any) -> Any:

@@ -125,6 +125,7 @@ def build_weights(spec: Any) -> WeightsFactory:
         ("OneBit", "designed"): designed,
         ("FullPrecision", "physics"): FullPrecision.for_map,
         ("Fixed", "physics"): Fixed.for_map,
+        ("Fixed", "coherence"): Fixed.coherent_with,
     }
     if (name, start) not in makers:
         known = ", ".join(f"{known_name}/{known_start}" for known_name, known_start in makers)

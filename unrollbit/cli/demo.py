@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import multiprocessing
-import os
 import shutil
 import time
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
 from unrollbit.cli.common import NETWORK_FILE, add_common, positive, print_table, write_json
 from unrollbit.cli.demo_figures import draw_figures
-from unrollbit.cli.demo_tasks import METHODS, PROBLEMS, Outcome, Task, all_tasks, rank, run_task
+from unrollbit.cli.demo_tasks import METHODS, PROBLEMS, Outcome, all_tasks, rank, run_task
+from unrollbit.cli.parallel import DEFAULT_WORKERS, in_parallel
 
 _COLUMNS = {
     "problem": "problem",
@@ -45,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--problems", nargs="+", choices=names, default=names, metavar="NAME", help=f"among {', '.join(names)}"
     )
-    parser.add_argument("--workers", type=positive, default=min(os.cpu_count() or 1, 4), help="trainings side by side")
+    parser.add_argument("--workers", type=positive, default=DEFAULT_WORKERS, help="trainings side by side")
     add_common(parser, out="folder of the report (default runs/demo)")
 
 
@@ -56,7 +51,7 @@ def run(options: argparse.Namespace) -> None:
     begun = time.perf_counter()
     tasks = all_tasks(options.seed, out, options.problems)
     outcomes: list[Outcome] = []
-    for outcome in _parallel(tasks, options.workers):
+    for outcome in in_parallel(run_task, tasks, options.workers, _describe):
         outcomes.append(outcome)
         write_json(out / "report.json", _report(outcomes, options.seed, begun, finished=False))
     result = _report(outcomes, options.seed, begun, finished=True)
@@ -71,37 +66,9 @@ def run(options: argparse.Namespace) -> None:
     print(f"packed one-bit network: {out / NETWORK_FILE} ({(out / NETWORK_FILE).stat().st_size:,} bytes)")
 
 
-def _parallel(tasks: list[Task], workers: int) -> Any:
-    """Outcomes as they finish. Each worker is a process with one thread, which trains small networks fastest."""
-    flags = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flags}".strip()
-    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # several processes share a GPU
-    context = multiprocessing.get_context("spawn")
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total}"),
-        TimeElapsedColumn(),
-    )
-    with (
-        ProcessPoolExecutor(min(workers, len(tasks)), mp_context=context) as pool,
-        Progress(*columns, console=Console(stderr=True)) as bar,
-    ):
-        shown = bar.add_task("training", total=len(tasks))
-        futures: dict[Future[Outcome], Task] = {pool.submit(run_task, task): task for task in tasks}
-        try:
-            for future in as_completed(futures):
-                outcome = future.result()
-                best = outcome.rows[-1]
-                label = f"{outcome.task.problem}, {best['method']}: {best['nmse_db_mean_of_db']:.1f} dB mean of dB"
-                bar.console.print(label, highlight=False)
-                bar.update(shown, advance=1)
-                yield outcome
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for process in multiprocessing.active_children():
-                process.terminate()
-            raise
+def _describe(outcome: Outcome) -> str:
+    best = outcome.rows[-1]
+    return f"{outcome.task.problem}, {best['method']}: {best['nmse_db_mean_of_db']:.1f} dB mean of dB"
 
 
 def _report(outcomes: list[Outcome], seed: int, begun: float, *, finished: bool) -> dict[str, Any]:

@@ -13,7 +13,16 @@ from jaxtyping import Array
 
 from unrollbit.algorithms import FISTA, ISTA, solve
 from unrollbit.baselines import tune_regularisation
-from unrollbit.cli.common import add_common, open_network, positive, print_table, problem_of, write_json
+from unrollbit.cli.common import (
+    add_common,
+    changes_text,
+    open_network,
+    parse_changes,
+    positive,
+    print_table,
+    problem_of,
+    write_json,
+)
 from unrollbit.metrics import nmse_db
 from unrollbit.networks import Network, Unrolled
 from unrollbit.plots import nmse_per_layer, save
@@ -32,17 +41,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--samples", type=positive, default=10_000, metavar="M", help="fresh test signals (default 10000)"
     )
     parser.add_argument("--no-classic", action="store_true", help="skip the classic solvers")
+    parser.add_argument(
+        "--set",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME=VALUE",
+        dest="changes",
+        help="evaluate on a changed problem: fields and TOML values, such as sparsity=0.15 or snr_db=15; none removes "
+        "a field. Only what leaves A as it is",
+    )
     add_common(parser, out="folder for evaluate.json and the figure of NMSE per layer", seed=1)
 
 
 def run(options: argparse.Namespace) -> None:
     """Evaluate, print, plot."""
+    changes = parse_changes(options.changes)
     packed = open_network(options.network)
-    problem = problem_of(packed)
+    problem = problem_of(packed, changes)
     x, y, note = draw_test(problem, options.seed, options.samples)
     figures = accuracy(packed.network, problem, x, y)
     bits = packed.bits()
-    result: dict[str, Any] = {"network": str(options.network), "samples": len(x), "seed": options.seed, **figures}
+    result: dict[str, Any] = {"network": str(options.network), "samples": len(x), "seed": options.seed}
+    result |= {"changed": changes, **figures}
     result |= {name: getattr(bits, name) for name in ("bits_per_link", "resident_bits_per_link", "file_bits_per_link")}
     depth = packed.network.depth
     result["classic"] = [] if options.no_classic else classic_solvers(problem, x, y, depth, options.seed)
@@ -53,6 +74,8 @@ def run(options: argparse.Namespace) -> None:
         f"{len(x)} test signals{note}. NMSE: 10 log10(sum of errors / sum of energies); mean of dB: mean over signals;",
         "failures: share of signals worse than -20 dB. The converged solver runs on evenly spread signals, about 250.",
     ]
+    if changes:
+        notes.append(f"Changed problem: {changes_text(changes)}. Classic solvers are tuned on it, the network is not.")
     print_table(str(options.network), columns, rows, notes)
     for k, level in enumerate(figures["nmse_db_per_layer"] or [], start=1):
         print(f"layer {k:3d}: {level:8.2f} dB (mean of dB {figures['nmse_db_mean_of_db_per_layer'][k - 1]:8.2f})")

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 import os
+from functools import partial
 from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
 from unrollbit.cli.common import add_common, open_network, write_json
+from unrollbit.networks import Unrolled, refine
+from unrollbit.packed import PackedNetwork
 
 _BATCH = 4096
 
@@ -23,6 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "estimates", type=Path, metavar="X.npy", help="where to write the estimates, shape (n,) or (..., n)"
     )
+    parser.add_argument(
+        "--refine", action="store_true", help="repeat the last layers for signals that have not settled (slower)"
+    )
     add_common(parser, out="folder for recover.json")
 
 
@@ -32,7 +39,8 @@ def run(options: argparse.Namespace) -> None:
     m, n = network.network.operator.shape
     y = read_measurements(options.measurements, m)
     rows = y.reshape(-1, m).astype(np.float32)
-    parts = [np.asarray(network(jnp.asarray(rows[i : i + _BATCH]))) for i in range(0, len(rows), _BATCH)]
+    run_batch = partial(_refined, network) if options.refine else network
+    parts = [np.asarray(run_batch(jnp.asarray(rows[i : i + _BATCH]))) for i in range(0, len(rows), _BATCH)]
     x = np.concatenate(parts).reshape(*y.shape[:-1], n)
     if not np.isfinite(x).all():
         raise ValueError(
@@ -50,6 +58,12 @@ def run(options: argparse.Namespace) -> None:
     write_json(options.json, result)
     if options.out is not None:
         write_json(options.out / "recover.json", result)
+
+
+def _refined(network: PackedNetwork, y: Array) -> Array:
+    if not isinstance(network.network, Unrolled):
+        raise ValueError("--refine: only unrolled networks have layers to repeat; this one is fully connected")
+    return refine(network.network, y).x
 
 
 def read_measurements(path: Path, m: int) -> np.ndarray:

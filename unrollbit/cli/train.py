@@ -6,13 +6,15 @@ import argparse
 import shutil
 import sys
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from unrollbit.cli.common import NETWORK_FILE, add_common, print_table, write_json
-from unrollbit.cli.config import build_run, read_config
-from unrollbit.packed import pack
+from unrollbit.cli.config import Run, build_run, read_config
+from unrollbit.packed import PackedNetwork, pack
 from unrollbit.plots import save, training_curves
-from unrollbit.training import fit
+from unrollbit.training import TrainingReport, fit
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,22 +47,10 @@ def run(options: argparse.Namespace) -> None:
     out.mkdir(parents=True, exist_ok=True)
     if not options.resume:
         shutil.copyfile(options.config, kept)
-    report = fit(
-        described.network,
-        described.problem,
-        described.stages,
-        seed=seed,
-        samples=described.samples,
-        out=out,
-        resume=options.resume,
-        progress=not options.quiet,
-    )
-    training = {"command": f"unrollbit train {options.config.name} --seed {seed}", "seed": seed}
-    training |= {"seconds": round(report.seconds, 1), "samples": described.samples, "config": config}
-    packed = pack(described.network, problem=described.problem, training=training)
-    path = packed.save(out / NETWORK_FILE)
+    command = f"unrollbit train {options.config.name} --seed {seed}"
+    report, packed = train_into(out, config, described, seed, command, options.resume, progress=not options.quiet)
     save(training_curves(report.records), out / "training")
-    bits = packed.bits()
+    bits, path = packed.bits(), out / NETWORK_FILE
     result = {
         "out": str(out),
         "network": str(path),
@@ -73,3 +63,24 @@ def run(options: argparse.Namespace) -> None:
     print_table("trained", ("figure", "value"), list(result.items()))
     print(f"next: unrollbit evaluate {out}", file=sys.stderr)
     write_json(options.json, result)
+
+
+def train_into(
+    out: Path, config: Mapping[str, Any], described: Run, seed: int, command: str, resume: bool, *, progress: bool
+) -> tuple[TrainingReport, PackedNetwork]:
+    """Train what a config describes into a run folder; the packed network is written last."""
+    report = fit(
+        described.network,
+        described.problem,
+        described.stages,
+        seed=seed,
+        samples=described.samples,
+        out=out,
+        resume=resume,
+        progress=progress,
+    )
+    training = {"command": command, "seed": seed, "seconds": round(report.seconds, 1)}
+    training |= {"samples": described.samples, "config": config}
+    packed = pack(described.network, problem=described.problem, training=training)
+    packed.save(out / NETWORK_FILE)
+    return report, packed

@@ -2,6 +2,7 @@
 
 from unrollbit.networks.base import Network
 from unrollbit.networks.fully_connected import FullyConnected
+from unrollbit.networks.refine import Refined, refine
 from unrollbit.networks.unrolled import Unrolled
 
-__all__ = ["FullyConnected", "Network", "Unrolled"]
+__all__ = ["FullyConnected", "Network", "Refined", "Unrolled", "refine"]

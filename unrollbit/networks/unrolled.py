@@ -112,16 +112,12 @@ class Unrolled(Network):
         ``depth`` runs the first layers only. Raises ``ValueError`` for a wrong length of ``y`` or depth,
         ``TypeError`` for a dtype that is not real floating point.
         """
-        A = self.operator
-        y = check_last_axis(y, A.shape[0], "network(y)", "m")
         K = self.depth if depth is None else depth
         if not 1 <= K <= self.depth:
             raise ValueError(f"depth: expected a number of layers in [1, {self.depth}], got {depth}")
-        if not self.packed:
-            A = in_dtype(A.prepare(), y.dtype)
-        y = A.accept(y)
+        y, A = self.physical(y)
         scalars = {name: values[:K] for name, values in self.values().items()}
-        stacked, fetch = self._layers(K, y.dtype)
+        stacked, fetch = self.layers(K, y.dtype)
 
         def body(state: State, layer: tuple[dict[str, Array], Any, Array]) -> tuple[State, Array | None]:
             own, slices, k = layer
@@ -133,7 +129,15 @@ class Unrolled(Network):
         state, estimates = jax.lax.scan(body, self.algorithm.init(y, A), (scalars, stacked, jnp.arange(K)))
         return estimates if iterates else self.algorithm.read(state)  # pyright: ignore[reportReturnType]
 
-    def _layers(self, K: int, dtype: Any) -> tuple[dict[str, Any], Callable[[dict[str, Any], Array], dict[str, Any]]]:
+    def physical(self, y: Array) -> tuple[Array, LinearOperator]:
+        """The measurement and the physics as the steps see them."""
+        A = self.operator
+        y = check_last_axis(y, A.shape[0], "network(y)", "m")
+        if not self.packed:
+            A = in_dtype(A.prepare(), y.dtype)
+        return A.accept(y), A
+
+    def layers(self, K: int, dtype: Any) -> tuple[dict[str, Any], Callable[[dict[str, Any], Array], dict[str, Any]]]:
         """What the scan slices per layer, and the function from a slice to the maps of the step."""
         stacked: dict[str, Any] = {}
         single: dict[str, LinearOperator] = {}

@@ -1,14 +1,22 @@
 """Figures fit for a paper; every function returns a matplotlib ``Figure`` and touches no global state."""
 
+from unrollbit.plots.depth import curves_of_depth
+from unrollbit.plots.differences import differences
 from unrollbit.plots.images import image_row
 from unrollbit.plots.layers import nmse_per_layer
 from unrollbit.plots.rates import accuracy_against_bits
+from unrollbit.plots.robustness import accuracy_under_changes
 from unrollbit.plots.signals import recovered_signal
 from unrollbit.plots.style import legend_above, line_styles, paper_style, save
+from unrollbit.plots.tradeoff import accuracy_against_total_bits
 from unrollbit.plots.training import training_curves
 
 __all__ = [
     "accuracy_against_bits",
+    "accuracy_against_total_bits",
+    "accuracy_under_changes",
+    "curves_of_depth",
+    "differences",
     "image_row",
     "legend_above",
     "line_styles",

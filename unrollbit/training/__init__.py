@@ -2,7 +2,7 @@
 
 from unrollbit.training import recipes
 from unrollbit.training.diverged import TrainingDiverged
-from unrollbit.training.fit import TrainingReport, fit
+from unrollbit.training.fit import TrainingReport, fit, training_set
 from unrollbit.training.losses import Distillation, LayerwiseLogNMSE, LogNMSE, Loss, MeanSquaredError
 from unrollbit.training.stage import Stage, grown
 
@@ -18,4 +18,5 @@ __all__ = [
     "fit",
     "grown",
     "recipes",
+    "training_set",
 ]

@@ -78,7 +78,7 @@ def fit(
     stages = tuple(stages)
     _check(net, stages, samples, teacher, out, resume, chunk)
     key = jax.random.key(seed)
-    source = problem if samples is None else FixedSamples.draw(problem, jax.random.fold_in(key, 2**31 - 1), samples)
+    source = problem if samples is None else training_set(problem, seed, samples)
     fingerprint = _fingerprint(net, problem, stages) | {"seed": seed, "samples": samples}
     folder = None if out is None else Path(out)
     if folder is not None and not resume:  # a later resume must not find another run's state
@@ -134,6 +134,11 @@ def fit(
     spent = seconds()
     _finish(net, work, checkpoints, log)
     return TrainingReport(spent, total, _validation_nmse_db(net, problem, key), list(records))
+
+
+def training_set(problem: Any, seed: int, samples: int) -> FixedSamples:
+    """The fixed signals that ``fit(..., seed=seed, samples=samples)`` trains on: ``.x`` (N, n) and ``.y`` (N, m)."""
+    return FixedSamples.draw(problem, jax.random.fold_in(jax.random.key(seed), 2**31 - 1), samples)
 
 
 def _check(

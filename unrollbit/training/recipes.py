@@ -82,9 +82,11 @@ def designed_signs(
 ) -> Recipe:
     """Best for sparse recovery: signs of least coherence with A, columns normalised, depth grown layer by layer.
 
-    Untied signs are trained further (straight-through, at ``sign_rate``); tied or cycled ones stay as designed, since
-    training makes them worse. With several planes their scale ratio is trained. ``anchored`` designs the signs of V in
-    ``W = A + V``: A is at hand anyway, and one plane on top of it is worth two without. Source: ``design_signs``.
+    Untied signs are trained further (straight-through, at ``sign_rate``); tied or cycled ones (and all with
+    ``sign_rate=0``) stay as designed, since training makes them worse. With several planes their scale ratio is
+    trained. ``anchored`` designs the signs of V in ``W = A + V``: A is at hand anyway, and one plane on top of it is
+    worth two without. ``noise`` is the noise variance over the squared error per unknown that the signs are designed
+    for (0: none). Source: ``design_signs``.
     """
     scale = "none" if planes == 1 and not anchored else "global"
     signs = partial(designed, planes=planes, scale=scale, around_physics=anchored, noise=noise, seed=seed)
@@ -93,7 +95,7 @@ def designed_signs(
     rates = {"scalars": 1e-2}
     if scale != "none":
         rates["scales"] = 1e-3
-    if distinct is None or distinct == depth:
+    if sign_rate > 0 and (distinct is None or distinct == depth):
         rates["signs"] = sign_rate
     return Recipe(net, grown(depth, steps, rates=rates, batch=batch))
 
@@ -144,11 +146,13 @@ def full_precision(
     distinct: int | None = None,
     steps: int = 1300,
     batch: int = 64,
+    matrix_rate: float = 1e-3,
 ) -> Recipe:
     """The same cell with float32 matrices that start at A: what one-bit networks are measured against."""
+    rates = {"scalars": 1e-2, "matrices": matrix_rate}
     factory = _fitted(FullPrecision.for_map)
     net = Unrolled(_algorithm(algorithm, problem), _physics(physics, problem), depth, factory, distinct=distinct)
-    return Recipe(net, grown(depth, steps, batch=batch))
+    return Recipe(net, grown(depth, steps, rates=rates, batch=batch))
 
 
 def _physics(physics: LinearOperator | None, problem: Any) -> Any:

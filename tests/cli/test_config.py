@@ -1,0 +1,141 @@
+"""Tables of a config: physics that a network holds, weights anchored at A, and what is wrong with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from unrollbit.algorithms import AMP
+from unrollbit.cli.config import build_physics, build_run, build_weights
+from unrollbit.operators import Preconditioned, gaussian
+from unrollbit.operators.packed import PackedSigns
+from unrollbit.problems import SparseRecovery
+from unrollbit.weights import Anchored, FullPrecision, Normalised, OneBit
+
+PROBLEM = {"kind": "SparseRecovery", "m": 8, "n": 16}
+STAGES = [{"steps": 2, "batch": 4}]
+
+
+def run_of(**tables: Any):
+    if "network" in tables:
+        tables = {"stages": STAGES, **tables}
+    return build_run({"problem": dict(PROBLEM), **tables}, Path())
+
+
+def test_a_preconditioned_table() -> None:
+    problem = SparseRecovery(8, 16)
+    held = build_physics({"form": "preconditioned", "delta": 0.25}, problem)
+    assert isinstance(held, Preconditioned)
+    assert held.delta == 0.25
+    np.testing.assert_array_equal(held.dense(), Preconditioned.of(problem.operator, 0.25).dense())
+    named = build_physics("preconditioned", problem)
+    assert isinstance(named, Preconditioned)
+    assert named.delta == 0.0
+
+
+def test_a_sign_planes_table() -> None:
+    held = build_physics({"form": "sign-planes", "planes": 3}, SparseRecovery(8, 16))
+    assert isinstance(held, PackedSigns)
+    assert (held.planes, held.shape) == (3, (8, 16))
+
+
+@pytest.mark.parametrize("tables", [{"network": {"depth": 2}}, {"recipe": {"name": "designed_signs", "depth": 2}}])
+def test_networks_and_recipes_hold_the_form_and_the_problem_keeps_its_physics(tables: dict[str, Any]) -> None:
+    ((name, table),) = tables.items()
+    run = run_of(**{name: {**table, "physics": {"form": "preconditioned", "delta": 0.1}}})
+    assert isinstance(run.network.operator, Preconditioned)
+    assert run.network.operator.delta == 0.1
+    np.testing.assert_array_equal(run.problem.operator.dense(), gaussian(8, 16).dense())
+    plain = run_of(**tables)
+    np.testing.assert_array_equal(plain.network.operator.dense(), gaussian(8, 16).dense())
+
+
+BAD_PHYSICS = {
+    "unknown form": (
+        {"form": "whitened"},
+        r"physics: expected form = 'preconditioned' or 'sign-planes', got 'whitened'",
+    ),
+    "unknown name": ("dense", "got 'dense'"),
+    "no form": ({"delta": 0.1}, "got None"),
+    "option of the other": (
+        {"form": "preconditioned", "planes": 2},
+        r"\[physics preconditioned\]: .*'planes'; it takes delta",
+    ),
+    "unknown option": ({"form": "sign-planes", "planes": 2, "scale": "row"}, r"'scale'; it takes planes"),
+    "missing option": ({"form": "sign-planes"}, r"\[physics sign-planes\]: .*'planes'; it takes planes"),
+    "wrong value": ({"form": "preconditioned", "delta": -1.0}, "delta: expected a number >= 0, got -1.0"),
+    "wrong type": ({"form": "sign-planes", "planes": "many"}, "planes: expected a positive integer, got 'many'"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_PHYSICS)
+def test_wrong_physics_tables_are_refused(case: str) -> None:
+    table, message = BAD_PHYSICS[case]
+    with pytest.raises(ValueError, match=message):
+        build_physics(table, SparseRecovery(8, 16))
+    with pytest.raises(ValueError, match=message):
+        run_of(network={"depth": 2, "physics": table})
+    with pytest.raises(ValueError, match=message):
+        run_of(recipe={"name": "two_stage", "depth": 2, "physics": table})
+
+
+def test_fully_connected_networks_hold_no_physics() -> None:
+    with pytest.raises(ValueError, match=r"\[network\]: .*'physics'"):
+        run_of(network={"kind": "FullyConnected", "depth": 2, "physics": {"form": "preconditioned"}})
+
+
+@pytest.mark.parametrize(
+    ("table", "inner"),
+    [
+        ({"anchored": True}, OneBit),
+        ({"anchored": True, "start": "designed", "scale": "global", "noise": 0.1, "steps": 3}, OneBit),
+        ({"anchored": True, "format": "FullPrecision"}, FullPrecision),
+    ],
+)
+def test_anchored_weights(table: dict[str, Any], inner: type) -> None:
+    A = gaussian(8, 16)
+    weights = build_weights(table)(AMP().maps(A)["W"], A, 2)
+    assert isinstance(weights, Anchored)
+    assert isinstance(weights.inner, inner)
+    np.testing.assert_allclose(weights.dense() - A.dense(), weights.inner.dense(), atol=1e-6)
+    wrapped = build_weights({**table, "normalised": True})(AMP().maps(A)["W"], A, 2)
+    assert isinstance(wrapped, Normalised)
+    assert isinstance(wrapped.inner, Anchored)
+    np.testing.assert_allclose(jnp.sum(wrapped.dense() * A.dense(), axis=1), 1.0, rtol=1e-4)
+    plain = build_weights({**table, "anchored": False})(AMP().maps(A)["W"], A, 2)
+    assert isinstance(plain, inner)
+
+
+def test_anchored_designed_weights_are_designed_around_the_physics() -> None:
+    A = gaussian(8, 16)
+    table = {"anchored": True, "start": "designed", "scale": "global", "steps": 3}
+    around = build_weights(table)(AMP().maps(A)["W"], A, 1)
+    alone = build_weights({**table, "anchored": False})(AMP().maps(A)["W"], A, 1)
+    assert isinstance(around, Anchored)
+    assert not np.array_equal(np.sign(around.inner.dense()), np.sign(alone.dense()))
+    assert float(jnp.abs(around.inner.dense()).max()) < 0.5 * float(jnp.abs(alone.dense()).max())  # a small correction
+
+
+def test_wrong_anchored_tables_are_refused() -> None:
+    A = gaussian(8, 16)
+    with pytest.raises(ValueError, match="around the physics need scales; use scale='global'"):
+        build_weights({"anchored": True, "start": "designed"})(AMP().maps(A)["W"], A, 1)
+    with pytest.raises(ValueError, match="weights: FullPrecision does not take noise; it takes nothing"):
+        build_weights({"anchored": True, "format": "FullPrecision", "noise": 0.1})
+    with pytest.raises(ValueError, match=r"weights: OneBit does not take anchor; it takes .*noise, planes, scale"):
+        build_weights({"anchor": True})
+    with pytest.raises(ValueError, match=r"noise >= 0, got 1, 400 and -1\.0"):
+        run_of(recipe={"name": "designed_signs", "depth": 2, "noise": -1.0})
+
+
+def test_recipe_tables_name_their_new_options() -> None:
+    recipe = {"name": "designed_signs", "depth": 2, "anchored": True, "noise": 0.1}
+    weights = run_of(recipe=recipe).network.maps["W"]
+    assert isinstance(weights, Normalised)
+    assert isinstance(weights.inner, Anchored)
+    with pytest.raises(ValueError, match=r"\[recipe designed_signs\]: .*'anchor'; it takes depth, .*physics.*anchored"):
+        run_of(recipe={"name": "designed_signs", "depth": 2, "anchor": True})

@@ -1,0 +1,149 @@
+"""Networks that hold a form of the problem's physics: whitened, or in sign planes; as files and in memory."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from unrollbit import AMP, ISTA, OneBit, Unrolled, load, pack
+from unrollbit.operators import Dense, LinearOperator, Preconditioned, ill_conditioned, sign_planes
+from unrollbit.operators.packed import PackedSigns
+from unrollbit.problems import BlockSparseRecovery, SparseRecovery
+from unrollbit.training import recipes
+from unrollbit.weights import Fixed, anchored, designed, normalised
+
+FORMS = {
+    "preconditioned": lambda A: Preconditioned.of(A, 0.01),
+    "sign planes": lambda A: sign_planes(A, 4),
+}
+PROBLEMS = {
+    "gaussian": lambda: SparseRecovery(24, 48),
+    "blocks": lambda: BlockSparseRecovery(blocks=3, m=8, n=16),
+}
+WEIGHTS = {
+    "W = A": normalised(Fixed.for_map),
+    "row scales": partial(OneBit.for_map, scale="row"),
+    "anchored": normalised(anchored(partial(designed, scale="global", around_physics=True, steps=5))),
+}
+
+
+@pytest.mark.parametrize(
+    ("form", "problem", "weights"),
+    [
+        ("preconditioned", "gaussian", "anchored"),
+        ("preconditioned", "blocks", "row scales"),
+        ("sign planes", "gaussian", "W = A"),
+        ("sign planes", "blocks", "anchored"),
+    ],
+)
+def test_a_file_gives_back_the_network_and_its_physics(form: str, problem: str, weights: str, tmp_path) -> None:
+    measured = PROBLEMS[problem]()
+    held = FORMS[form](measured.operator)
+    net = Unrolled(ISTA(adaptive=True), held, 4, WEIGHTS[weights], distinct=2)
+    _, y = measured.sample(jax.random.key(0), 5)
+    expected = net(y)
+    packed = load(pack(net, problem=measured).save(tmp_path / "net.safetensors"))
+    assert type(packed.network.operator) is type(held)
+    np.testing.assert_array_equal(packed.network.operator.dense(), held.dense())
+    assert float(jnp.linalg.norm(packed(y) - expected)) <= 1e-5 * float(jnp.linalg.norm(expected))
+    np.testing.assert_array_equal(packed.trainable()(y), expected)
+    # the file knows the physics that measured, too
+    assert packed.problem == measured.to_spec()
+    assert packed.problem_fingerprint == measured.operator.fingerprint()
+    assert packed.problem_fingerprint != packed.network.operator.fingerprint()
+    report = packed.bits()
+    assert report.physics_bits == (0 if form == "preconditioned" else held.resident_bits())
+    assert report.physics_resident_bits == held.resident_bits()
+
+
+def test_a_whitened_network_takes_raw_measurements() -> None:
+    A = ill_conditioned(12, 24, condition=100.0)
+    held = Preconditioned.of(A, 1e-3)
+    y = A(jnp.asarray(np.random.RandomState(0).standard_normal((3, 24)) * (np.arange(24) < 3), jnp.float32))
+    net = Unrolled(AMP(), held, 3, Fixed)
+    by_hand = Unrolled(AMP(), Dense(held.dense()), 3, Fixed)(held.accept(y))
+    np.testing.assert_allclose(net(y), by_hand, rtol=1e-4, atol=1e-5)
+    assert float(jnp.linalg.norm(net(y) - net(held.accept(y)))) > 0.1 * float(jnp.linalg.norm(net(y)))
+    np.testing.assert_allclose(pack(net)(y), by_hand, rtol=1e-4, atol=1e-5)
+
+
+def test_files_without_a_problem_have_no_fingerprint_of_one(tmp_path) -> None:
+    net = Unrolled(AMP(), sign_planes(SparseRecovery(8, 16).operator, 2), 2)
+    packed = load(pack(net).save(tmp_path / "n.safetensors"))
+    assert (packed.problem, packed.problem_fingerprint) == (None, None)
+    again = load(packed.save(tmp_path / "again.safetensors"))
+    assert again.problem_fingerprint is None
+
+
+def test_saving_what_was_loaded_keeps_the_fingerprint(tmp_path) -> None:
+    problem = SparseRecovery(8, 16)
+    net = Unrolled(AMP(), Preconditioned.of(problem.operator), 2)
+    first = pack(net, problem=problem).save(tmp_path / "first.safetensors")
+    second = load(first).save(tmp_path / "second.safetensors")
+    again = load(second)
+    assert again.problem_fingerprint == problem.operator.fingerprint()
+    np.testing.assert_array_equal(again(jnp.ones((1, 8))), load(first)(jnp.ones((1, 8))))
+
+
+def float_sizes(jaxpr) -> set[int]:
+    """Sizes of all floating arrays in a program, those inside scan bodies and called functions included."""
+    atoms = [*jaxpr.constvars, *jaxpr.invars, *(atom for equation in jaxpr.eqns for atom in equation.outvars)]
+    sizes = {atom.aval.size for atom in atoms if jnp.issubdtype(atom.aval.dtype, jnp.floating)}
+    for equation in jaxpr.eqns:
+        for value in jax.tree.leaves(equation.params, is_leaf=lambda v: hasattr(v, "eqns") or hasattr(v, "jaxpr")):
+            inner = getattr(value, "jaxpr", value)
+            if hasattr(inner, "eqns"):
+                sizes |= float_sizes(inner)
+    return sizes
+
+
+@pytest.mark.parametrize("weights", ["W = A", "anchored"])
+def test_physics_in_sign_planes_never_become_floats(weights: str, tmp_path) -> None:
+    m, n = 64, 128
+    problem = SparseRecovery(m, n)
+    net = Unrolled(AMP(), sign_planes(problem.operator, 3), 4, WEIGHTS[weights], distinct=2)
+    packed = load(pack(net).save(tmp_path / "net.safetensors"))
+    assert isinstance(packed.network.operator, PackedSigns)
+    program = jax.make_jaxpr(lambda net, y: net(y))
+    assert max(float_sizes(program(packed.network, jnp.ones((1, m))).jaxpr)) < m * n // 2
+    assert max(float_sizes(program(net, jnp.ones((1, m))).jaxpr)) >= m * n  # the check sees matrices
+    held = [leaf.size for leaf in jax.tree.leaves(packed.network) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+    assert max(held) < m * n // 2
+
+
+def test_more_planes_of_physics_recover_better() -> None:
+    """What such a network recovers is limited by the error of its physics."""
+    problem = SparseRecovery(64, 128)
+    x, y = problem.sample(jax.random.key(0), 200)
+
+    def error(A: LinearOperator) -> float:
+        net = Unrolled(AMP(), A, 12, normalised(Fixed.for_map))
+        return float(jnp.sum((net(y) - x) ** 2) / jnp.sum(x**2))
+
+    errors = [error(sign_planes(problem.operator, planes)) for planes in (2, 4, 8)]
+    assert errors[0] > 2 * errors[1]
+    assert errors[1] > 1.2 * errors[2]
+    assert errors[2] == pytest.approx(error(problem.operator), rel=0.05)
+
+
+def test_recipes_hold_a_form_of_the_physics_and_refuse_another_shape() -> None:
+    problem = SparseRecovery(8, 16)
+    held = Preconditioned.of(problem.operator)
+    made = {
+        "two_stage": recipes.two_stage(problem, 3, physics=held),
+        "designed_signs": recipes.designed_signs(problem, 3, physics=held),
+        "learned_signs": recipes.learned_signs(problem, 3, physics=held),
+        "scalars_only": recipes.scalars_only(problem, 3, weights=Fixed.for_map, physics=held),
+        "full_precision": recipes.full_precision(problem, 3, physics=held),
+    }
+    for name, recipe in made.items():
+        np.testing.assert_array_equal(recipe.network.operator.dense(), held.dense(), err_msg=name)
+        products = np.einsum("kij,ij->kj", recipe.network.maps["W"].dense(), held.dense())
+        np.testing.assert_allclose(products, 1.0, rtol=1e-4, err_msg=name)
+    other = sign_planes(SparseRecovery(8, 20).operator, 2)
+    with pytest.raises(ValueError, match=r"physics: expected the shape \(8, 16\) of A, got \(8, 20\)"):
+        recipes.two_stage(problem, 3, physics=other)

@@ -1,0 +1,218 @@
+"""``W = A + V``: products, bits, files and training of weights that correct the physics."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from unrollbit import Unrolled, count_bits
+from unrollbit.algorithms import AMP, ISTA
+from unrollbit.operators import (
+    Composition,
+    Hadamard,
+    LinearOperator,
+    Rademacher,
+    SubsampledDCT,
+    Sum,
+    gaussian,
+    gaussian_blocks,
+    sign_planes,
+)
+from unrollbit.operators.structured import Structured
+from unrollbit.variables import BinaryParam, ScaleParam
+from unrollbit.weights import (
+    Anchored,
+    FullPrecision,
+    Normalised,
+    OneBit,
+    PackedWeights,
+    Weights,
+    anchored,
+    designed,
+    in_signal_domain,
+    normalised,
+)
+
+PHYSICS = {
+    "dense": lambda: gaussian(6, 10),
+    "blocks": lambda: gaussian_blocks(2, 3, 5),
+    "rademacher": lambda: Rademacher(6, 10, seed=1),
+    "hadamard": lambda: Hadamard(6, 16, seed=1),
+    "sign planes": lambda: sign_planes(gaussian(6, 10), 3),
+}
+INNER = {
+    "layer": OneBit.for_map,
+    "rows, two planes": partial(OneBit.for_map, scale="row", planes=2),
+    "designed": partial(designed, scale="global", around_physics=True, noise=0.1, steps=5),
+    "float32": FullPrecision.for_map,
+}
+
+
+def correcting(A: LinearOperator, copies: int = 2, **options) -> tuple[OneBit, Anchored]:
+    """One-bit weights V of random matrices, and the physics plus V."""
+    values = np.random.RandomState(0).standard_normal((copies, *A.shape))
+    V = OneBit.from_matrix(values, A.mask(), copies=copies, **options)
+    return V, Anchored.around(V, A)
+
+
+def through_a_file(packed: PackedWeights) -> PackedWeights:
+    return PackedWeights(json.loads(json.dumps(packed.spec)), {k: v.copy() for k, v in packed.arrays.items()})
+
+
+@pytest.mark.parametrize("physics", ["blocks", "rademacher", "hadamard", "sign planes"])
+def test_dense_is_the_physics_plus_the_correction(physics: str) -> None:
+    A = PHYSICS[physics]()
+    V, weights = correcting(A, scale="row", planes=2)
+    expected = np.asarray(A.dense(), np.float64) + np.asarray(V.dense(), np.float64)
+    assert weights.dense().shape == (2, *A.shape)
+    np.testing.assert_allclose(weights.dense(), expected, rtol=1e-5, atol=1e-6)
+    m, n = A.shape
+    x = np.random.RandomState(1).standard_normal((2, 3, n)).astype(np.float32)
+    r = np.random.RandomState(2).standard_normal((2, 3, m)).astype(np.float32)
+    np.testing.assert_allclose(weights.apply(jnp.asarray(x), 1), x @ expected[1].T, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(weights.apply_transpose(jnp.asarray(r), 1), r @ expected[1], rtol=1e-4, atol=1e-4)
+    # training forms the sum once, in the core of the structure
+    assert isinstance(weights.layer(0), Structured)
+    assert weights.layer(0).mask() == A.mask()
+
+
+@pytest.mark.parametrize(
+    ("physics", "inner"),
+    [
+        ("dense", "layer"),
+        ("dense", "float32"),
+        ("blocks", "rows, two planes"),
+        ("rademacher", "designed"),
+        ("hadamard", "rows, two planes"),
+        ("sign planes", "designed"),
+    ],
+)
+def test_files_give_back_the_weights_and_frozen_ones_are_the_same_map(physics: str, inner: str) -> None:
+    A = PHYSICS[physics]()
+    linear_map = AMP().maps(A)["W"]
+    weights = anchored(INNER[inner])(linear_map, A, 2)
+    assert isinstance(weights, Anchored)
+    packed = weights.pack()
+    assert packed.spec["kind"] == "Anchored"
+    assert packed.arrays.keys() == weights.inner.pack().arrays.keys()  # nothing of A
+    back = Weights.unpack(through_a_file(packed), linear_map, A)
+    np.testing.assert_array_equal(back.dense(), weights.dense())
+    frozen = Weights.unpack(through_a_file(packed), linear_map, A, frozen=True)
+    assert isinstance(frozen, Anchored)
+    assert frozen.core is None
+    assert isinstance(frozen.layer(1), Sum)
+    held = zip(jax.tree.leaves(frozen.layer(1).first), jax.tree.leaves(A), strict=True)
+    assert all(mine.unsafe_buffer_pointer() == own.unsafe_buffer_pointer() for mine, own in held)  # A is held once
+    np.testing.assert_allclose(frozen.dense(), weights.dense(), rtol=1e-5, atol=1e-6)
+    r = jnp.asarray(np.random.RandomState(2).standard_normal((3, A.shape[0])), jnp.float32)
+    np.testing.assert_allclose(frozen.apply_transpose(r, 1), weights.apply_transpose(r, 1), rtol=1e-4, atol=1e-4)
+    for key, array in frozen.pack().arrays.items():
+        assert array.tobytes() == packed.arrays[key].tobytes()
+    for count in ("bits", "stored_bits", "stored_weights", "weight_bits", "scale_bits", "resident_bits"):
+        assert getattr(frozen, count)() == getattr(weights, count)() == getattr(weights.inner, count)()
+
+
+def test_bits_of_a_network_count_the_physics_once() -> None:
+    A = gaussian(6, 10)
+    plain, around = (Unrolled(AMP(), A, 3, factory, distinct=1) for factory in (OneBit, anchored(OneBit.for_map)))
+    assert count_bits(around) == count_bits(plain)
+    assert count_bits(around).physics_resident_bits == 32 * 60
+    assert count_bits(around).maps["W"].weight_bits == 60
+    assert count_bits(around).maps["W"].scale_bits == 32
+    assert count_bits(around).maps["W"].resident_bits == 6 * 16 + 32  # rows of 10 signs in 2 bytes, one scale
+
+
+@pytest.mark.parametrize("physics", ["dense", "blocks"])
+def test_rebuilt_weights_correct_towards_the_given_matrices(physics: str) -> None:
+    A = PHYSICS[physics]()
+    _, weights = correcting(A, scale="row", planes=2)
+    mask = np.asarray(A.mask().dense_mask())
+    target = np.asarray(A.dense()) + 0.1 * mask * np.random.RandomState(3).standard_normal((2, *A.shape))
+    rebuilt = weights.rebuild(jnp.asarray(target, jnp.float32))
+    assert isinstance(rebuilt, Anchored)
+    assert isinstance(rebuilt.inner, OneBit)
+    assert (rebuilt.inner.scale, rebuilt.inner.planes, rebuilt.copies) == ("row", 2, 2)
+    lacking = OneBit.from_matrix(target - np.asarray(A.dense()), A.mask(), copies=2, scale="row", planes=2)
+    np.testing.assert_allclose(rebuilt.dense() - A.dense(), lacking.dense(), atol=1e-5)
+    error = np.linalg.norm(rebuilt.dense() - target)
+    assert error < 0.5 * np.linalg.norm(target - np.asarray(A.dense()))
+
+
+def test_unquantised_weights_train_around_the_physics_and_quantise_back() -> None:
+    A = gaussian(6, 10)
+    _, weights = correcting(A)
+    floats = weights.unquantised()
+    assert isinstance(floats, Anchored)
+    assert isinstance(floats.inner, FullPrecision)
+    np.testing.assert_allclose(floats.dense() - A.dense(), weights.inner.unquantised().dense(), atol=1e-6)
+    again = weights.quantised_from(floats)
+    assert isinstance(again.inner, OneBit)
+    np.testing.assert_allclose(again.dense(), weights.dense(), rtol=1e-4, atol=1e-5)
+    floats.inner.cores[...] = -2.0 * floats.inner.cores[...]
+    opposite = weights.quantised_from(floats)
+    np.testing.assert_allclose(opposite.dense() - A.dense(), -2.0 * (weights.dense() - A.dense()), rtol=1e-4, atol=1e-5)
+
+
+def test_gradients_reach_signs_and_scales_and_leave_the_physics_alone() -> None:
+    A = gaussian(6, 10)
+    V, weights = correcting(A, scale="column", planes=2)
+    direction = jnp.asarray(np.random.RandomState(7).standard_normal((2, 6, 10)), jnp.float32)
+    graph, parameters, rest = nnx.split(weights, nnx.Param, ...)
+    kinds = {type(v) for v in jax.tree.leaves(parameters, is_leaf=lambda v: isinstance(v, nnx.Variable))}
+    assert kinds == {BinaryParam, ScaleParam}
+    gradient = jax.grad(lambda p: jnp.sum(nnx.merge(graph, p, rest).dense() * direction))(parameters)
+    own, own_parameters, own_rest = nnx.split(V, nnx.Param, ...)
+    expected = jax.grad(lambda p: jnp.sum(nnx.merge(own, p, own_rest).dense() * direction))(own_parameters)
+    found, wanted = jax.tree.leaves(gradient), jax.tree.leaves(expected)
+    assert len(found) == len(wanted) == 2
+    for left, right in zip(found, wanted, strict=True):
+        assert float(jnp.abs(left).max()) > 0.1
+        np.testing.assert_allclose(left, right, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("physics", "frozen"), [("dense", True), ("blocks", True), ("rademacher", False), ("hadamard", True)]
+)
+def test_normalised_around_anchored(physics: str, frozen: bool) -> None:
+    A = PHYSICS[physics]()
+    linear_map = AMP().maps(A)["W"]
+    weights = normalised(anchored(INNER["designed"]))(linear_map, A, 1)
+    dense = np.asarray(weights.dense(), np.float64)
+    if frozen:
+        weights = Weights.unpack(through_a_file(weights.pack()), linear_map, A, frozen=True)
+        assert isinstance(weights, Normalised)
+        np.testing.assert_allclose(weights.dense(), dense, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(np.einsum("kij,ij->kj", weights.dense(), A.dense()), 1.0, rtol=1e-4)
+    inner = np.asarray(weights.inner.dense())
+    np.testing.assert_allclose(dense, inner / np.einsum("kij,ij->kj", inner, A.dense())[:, None], rtol=1e-3, atol=1e-5)
+
+
+def test_anchored_in_the_signal_domain_is_anchored_at_the_measurement() -> None:
+    phi, psi = Rademacher(8, 16, seed=1), SubsampledDCT.random(16, 16, seed=1).T
+    A = Composition.of(phi, psi)
+    linear_map = AMP().maps(A)["W"]
+    weights = in_signal_domain(anchored(OneBit.for_map))(linear_map, A, 1)
+    expected = 2.0 * np.asarray(phi.dense()) @ np.asarray(psi.dense())  # V starts at Phi itself: its signs are exact
+    np.testing.assert_allclose(weights.dense()[0], expected, atol=1e-5)
+    for frozen in (False, True):
+        back = Weights.unpack(through_a_file(weights.pack()), linear_map, A, frozen=frozen)
+        np.testing.assert_allclose(back.dense()[0], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("copies", [2, None])
+def test_networks_with_corrections_of_zero_are_networks_of_the_physics(copies: int | None) -> None:
+    A = gaussian(8, 16)
+    y = A(jnp.asarray(np.random.RandomState(0).standard_normal((3, 16)) * (np.arange(16) < 2), jnp.float32))
+
+    def nothing(linear_map, physics, count):
+        return FullPrecision.from_matrix(np.zeros(A.shape), copies=count)
+
+    plain = Unrolled(ISTA(), A, 4, FullPrecision, distinct=copies)
+    around = Unrolled(ISTA(), A, 4, anchored(nothing), distinct=copies)
+    np.testing.assert_allclose(around(y), plain(y), rtol=1e-5, atol=1e-6)

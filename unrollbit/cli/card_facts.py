@@ -1,0 +1,120 @@
+"""What a packed network is, read off the network itself and the recipes in its file."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import Any
+
+from unrollbit import __version__
+from unrollbit.networks import Unrolled
+from unrollbit.operators import LinearOperator, Preconditioned
+from unrollbit.operators.packed import PackedSigns
+from unrollbit.packed import PackedNetwork
+from unrollbit.problems import Problem
+from unrollbit.weights import Anchored, Fixed, FullPrecision, Normalised, Transformed, Weights
+from unrollbit.weights.planes import SignPlanes
+from unrollbit.weights.wrappers import Wrapper
+
+
+def describe(packed: PackedNetwork) -> dict[str, Any]:
+    """One line about the network, its algorithm, depth and size; the version of the library that measures it."""
+    net = packed.network
+    algorithm = type(net.algorithm).__name__ if isinstance(net, Unrolled) else "fully connected ReLU network"
+    maps = "; ".join(describe_map(name, weights, net.uses(name)) for name, weights in net.maps.items())
+    line = f"{algorithm}, {net.depth} layers. {maps}."
+    m, n = net.operator.shape
+    if net.needs_physics:
+        line += f" Physics A ({m} x {n}): {describe_physics(net.operator)}."
+    facts = {"algorithm": algorithm, "depth": net.depth, "m": m, "n": n}
+    return {"description": line, **facts, "unrollbit": __version__}
+
+
+def describe_map(name: str, weights: Weights, uses: int) -> str:
+    """``W (256 x 512): one-bit, 2 sign planes, tied (1 matrix), columns normalised``."""
+    extras = []
+    inner: Weights = weights
+    while isinstance(inner, Wrapper):
+        extras.append(_WRAPPERS.get(type(inner).__name__, type(inner).__name__))
+        inner = inner.inner
+    m, n = inner.shape
+    facts = [_format(inner)]
+    if not isinstance(inner, Fixed):
+        tie = "untied" if inner.copies >= uses > 1 else "tied" if inner.copies == 1 and uses > 1 else "cycled"
+        matrices = "1 matrix" if inner.copies == 1 else f"{inner.copies} matrices"
+        facts.append(matrices if uses == 1 else f"{tie} ({matrices})")
+    return f"{name} ({m} x {n}): " + ", ".join(facts + extras)
+
+
+_WRAPPERS = {
+    Normalised.__name__: "columns normalised with A",
+    Anchored.__name__: "anchored (added to A)",
+    Transformed.__name__: "in the domain of the signal",
+}
+
+
+def _format(weights: Weights) -> str:
+    if isinstance(weights, SignPlanes):
+        scale = "no scale" if weights.scale == "none" else f"{weights.scale} scale"
+        return f"one-bit, {weights.planes} sign plane{'s' * (weights.planes > 1)}, {scale}"
+    if isinstance(weights, Fixed):
+        if weights.coherent:
+            return "not learned: the matrix of least coherence with A (ALISTA's), recomputed from A"
+        return "not learned: A itself" if weights.shared else "not learned: computed from A"
+    return "full precision (32-bit floats)" if isinstance(weights, FullPrecision) else type(weights).__name__
+
+
+def describe_physics(operator: LinearOperator) -> str:
+    """How the network holds its physics."""
+    if isinstance(operator, Preconditioned):
+        planes = " of sign planes" if operator.origin.spec.get("kind") == PackedSigns.__name__ else ""
+        return f"preconditioned{planes} (delta = {operator.delta:g}), 32-bit floats"
+    if isinstance(operator, PackedSigns):
+        return f"held in {operator.planes} sign plane{'s' * (operator.planes > 1)}"
+    m, n = operator.shape
+    return f"as measured ({type(operator).__name__}), held in {operator.resident_bits() / (m * n):.3g} bits per entry"
+
+
+def read_problem(packed: PackedNetwork, problem: Problem) -> dict[str, Any]:
+    """The spec, with folders taken off paths, and ``snr_db`` None where the problem could have noise but has none."""
+    spec: dict[str, Any] = without_folders(packed.problem)
+    return spec if not hasattr(problem, "snr_db") else {**spec, "snr_db": spec.get("snr_db")}
+
+
+def read_training(packed: PackedNetwork) -> dict[str, Any]:
+    """Command, seed, steps, seconds and config as the file has them, with folders taken off paths; None: not there.
+
+    ``steps`` are those of the record or of its config (None where a recipe chose them).
+    """
+    kept = without_folders(packed.training or {})
+    if isinstance(kept.get("command"), str):
+        kept["command"] = _command_without_folders(kept["command"])
+    steps, config = kept.get("steps"), kept.get("config") or {}
+    if steps is None and config.get("stages"):
+        steps = sum(stage.get("steps", 0) for stage in config["stages"])
+    elif steps is None:
+        steps = config.get("recipe", {}).get("steps")
+    return {name: kept.get(name) for name in ("command", "seed", "seconds", "samples", "config")} | {"steps": steps}
+
+
+def without_folders(value: Any) -> Any:
+    """A JSON value with every absolute path cut to its last part: a card tells nothing about its maker's disk."""
+    if isinstance(value, Mapping):
+        return {key: without_folders(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_folders(entry) for entry in value]
+    if isinstance(value, str) and value.startswith(("/", "~")):
+        return PurePosixPath(value).name
+    if isinstance(value, str) and PureWindowsPath(value).is_absolute():
+        return PureWindowsPath(value).name
+    return value
+
+
+def _command_without_folders(command: str) -> str:
+    try:
+        words = shlex.split(command)
+    except ValueError:  # an open quote
+        words = command.split()
+    parts = [word.partition("=") if word.startswith("--") else (word, "", "") for word in words]
+    return shlex.join(without_folders(name) + equals + without_folders(value) for name, equals, value in parts)

@@ -1,0 +1,120 @@
+"""An experiment: a config like those of ``unrollbit train``, trained, packed, read back and measured."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from unrollbit.bits import BitReport
+from unrollbit.cli.common import NETWORK_FILE, write_json
+from unrollbit.cli.config import build_run
+from unrollbit.cli.evaluate import accuracy, draw_test
+from unrollbit.cli.parallel import in_parallel
+from unrollbit.cli.train import train_into
+from unrollbit.packed import load
+from unrollbit.training import training_set
+
+Row = dict[str, Any]
+TEST_SEED = 1  # of the test signals, as in ``unrollbit evaluate``
+_ROW_FILE = "row.json"
+_UNTRAINED = 2000  # signals that the start values are measured on
+BITS = ("bits_per_link", "resident_bits_per_link", "weight_bits", "scale_bits", "resident_bits", "file_bits", "links")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One network to train: ``config`` as in TOML (without ``seed``), ``labels`` that its row of the table carries."""
+
+    name: str
+    config: Mapping[str, Any]
+    labels: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class _Task:
+    experiment: Experiment
+    folder: Path
+    signals: int
+
+
+def run_all(experiments: Sequence[Experiment], out: Path, *, signals: int, workers: int) -> list[Row]:
+    """Rows of all experiments, in their order; each keeps a run folder ``out/networks/NAME/seedN``.
+
+    What is there already (a finished row of the same config and signals) is not trained again, and a killed training
+    continues from its newest checkpoint.
+    """
+    names = [(experiment.name, experiment.seed) for experiment in experiments]
+    assert len(set(names)) == len(names), "experiments of one study need names of their own"
+    tasks = [
+        _Task(experiment, out / "networks" / experiment.name / f"seed{experiment.seed}", signals)
+        for experiment in experiments
+    ]
+    done = {task.folder: row for task in tasks if (row := _finished(task)) is not None}
+    missing = [task for task in tasks if task.folder not in done]
+    for folder, row in in_parallel(_run, missing, workers, lambda outcome: summary(outcome[1])):
+        done[folder] = row
+    return [done[task.folder] for task in tasks]
+
+
+def slug(name: str) -> str:
+    """A name for folders: letters, digits and single hyphens."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+def summary(row: Row) -> str:
+    """One line about a trained network."""
+    level, bits = row["nmse_db_mean_of_db"], row["bits_per_link"]
+    return (
+        f"{row['name']} (seed {row['seed']}): {level:.1f} dB mean of dB, {bits:.3f} bits/link, {row['seconds']:.0f} s"
+    )
+
+
+def _finished(task: _Task) -> Row | None:
+    path = task.folder / _ROW_FILE
+    if not (path.exists() and (task.folder / NETWORK_FILE).exists()):
+        return None
+    row = json.loads(path.read_text(encoding="utf-8"))
+    same = row["config"] == _plain(task.experiment.config) and row["signals"] == task.signals
+    return row | dict(task.experiment.labels) if same else None
+
+
+def _plain(config: Mapping[str, Any]) -> Any:
+    return json.loads(json.dumps(config))
+
+
+def _run(task: _Task) -> tuple[Path, Row]:
+    experiment, folder = task.experiment, task.folder
+    config = _plain(experiment.config)
+    kept = folder / "config.json"
+    if kept.exists() and json.loads(kept.read_text(encoding="utf-8")) != config:
+        shutil.rmtree(folder)  # of another version of this study: its checkpoints are of another network
+    write_json(kept, config)
+    described = build_run(config, folder)
+    command = f"experiment {experiment.name}, seed {experiment.seed}"
+    x, y, _ = draw_test(described.problem, TEST_SEED, task.signals)
+    untrained = accuracy(described.network, described.problem, x[:_UNTRAINED], y[:_UNTRAINED])
+    report, _ = train_into(folder, config, described, experiment.seed, command, True, progress=False)
+    packed = load(folder / NETWORK_FILE)
+    row: Row = {"name": experiment.name, "seed": experiment.seed, "depth": packed.network.depth, "signals": len(x)}
+    row |= accuracy(packed.network, described.problem, x, y)
+    row |= bit_figures(packed.bits())
+    if described.samples is not None:
+        x, y = dataclasses.astuple(training_set(described.problem, experiment.seed, described.samples))
+        row["training"] = accuracy(packed.network, described.problem, x[: task.signals], y[: task.signals])
+    row["resident_per_entry"] = row["resident_bits"] / (row["links"] / row["depth"])  # of A, for maps of its shape
+    row |= {"untrained": untrained["nmse_db_mean_of_db"], "validation_nmse_db": report.nmse_db}
+    row |= {"seconds": report.seconds, "config": config}
+    write_json(folder / _ROW_FILE, row)
+    return folder, row | dict(experiment.labels)
+
+
+def bit_figures(bits: BitReport) -> dict[str, Any]:
+    """The figures of a bit report that tables show."""
+    return {name: getattr(bits, name) for name in BITS}

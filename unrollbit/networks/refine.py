@@ -1,0 +1,137 @@
+"""More layers for hard signals: the last layers again, until the estimate stands still."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from unrollbit.algorithms.base import State
+from unrollbit.networks.unrolled import Unrolled
+from unrollbit.operators.base import check_last_axis
+
+_ROUNDS = 4  # per dispatch
+
+
+class Refined(NamedTuple):
+    """Result of ``refine``: estimates, layers that each signal went through, and whether it stands still."""
+
+    x: Float[Array, "*batch n"]
+    layers: Int[Array, "*batch"]
+    converged: Bool[Array, "*batch"]
+
+
+def refine(
+    net: Unrolled, y: Float[Array, "*batch m"], *, tolerance: float = 1e-5, layers: int = 256, cycle: int = 4
+) -> Refined:
+    """Run the network, then its last ``cycle`` layers again and again, for the signals that still move.
+
+    A signal is done when a round changes its estimate by at most ``tolerance`` of its norm; its estimate stays as it is
+    from then on. Signals that a network of K layers misses are mostly slow, not lost: those with many non-zeros.
+    Needs no training and stores nothing.
+
+    Args:
+        net: an unrolled network.
+        y: measurements, last axis m; leading axes are batch axes.
+        tolerance: largest relative change of an estimate that counts as standing still.
+        layers: largest number of layers beyond those of the network.
+        cycle: how many of the last layers are repeated.
+
+    Raises:
+        ValueError: a tolerance that is not positive, fewer layers than one round, or a cycle longer than the network.
+        TypeError: a network that is not unrolled.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from unrollbit import AMP, Unrolled
+        >>> from unrollbit.operators import gaussian
+        >>> refine(Unrolled(AMP(), gaussian(8, 16), depth=4), jnp.ones((3, 8)), layers=8).x.shape
+        (3, 16)
+    """
+    if not isinstance(net, Unrolled):
+        raise TypeError(f"refine: expected an Unrolled network, got {type(net).__name__}")
+    if not 1 <= cycle <= net.depth:
+        raise ValueError(f"cycle: expected a number of layers in [1, {net.depth}], got {cycle}")
+    if layers < cycle:
+        raise ValueError(f"layers: expected at least one round of {cycle}, got {layers}")
+    if not tolerance > 0:
+        raise ValueError(f"tolerance: expected a relative change > 0, got {tolerance}")
+    y = check_last_axis(y, net.operator.shape[0], "refine(y)", "m")
+    return _refine(net, y, tolerance, layers // cycle, cycle)
+
+
+def _refine(net: Unrolled, y: Array, tolerance: float, rounds: int, cycle: int) -> Refined:
+    """Rounds for all signals at first, then for ever fewer: finished ones leave the batch."""
+    batch, rows = y.shape[:-1], y.reshape(-1, y.shape[-1])
+    state = _start(net, rows)
+    x, count = np.array(net.algorithm.read(state)), np.full(len(rows), net.depth)
+    done = np.zeros(len(rows), bool)
+    left, turn = np.arange(len(rows)), 0
+    while turn < rounds and left.size:
+        now = min(_ROUNDS, rounds - turn)
+        state, finished, taken = _again(net, rows, state, tolerance, cycle, now)
+        finished, taken = np.asarray(finished)[: left.size], np.asarray(taken)[: left.size]
+        x[left] = np.asarray(net.algorithm.read(state))[: left.size]
+        count[left] += cycle * taken
+        done[left] = finished
+        turn += now
+        stay = np.flatnonzero(~finished)
+        left = left[stay]
+        if stay.size:  # padded with repetitions: few sizes, few compilations
+            kept = np.resize(stay, min(len(rows), 1 << int(stay.size - 1).bit_length()))
+            state, rows = jax.tree.map(partial(_take, kept, len(rows)), (state, rows))
+    return Refined(
+        jnp.asarray(x).reshape(*batch, -1), jnp.asarray(count).reshape(batch), jnp.asarray(done).reshape(batch)
+    )
+
+
+@jax.jit
+def _start(net: Unrolled, y: Array) -> State:
+    """The state after the layers of the network."""
+    y, A = net.physical(y)
+    stacked, fetch = net.layers(net.depth, y.dtype)
+
+    def layer(state: State, inputs: tuple[Any, Any, Array]) -> tuple[State, None]:
+        own, slices, k = inputs
+        return net.algorithm.step(state, y, A, fetch(slices, k), own), None
+
+    return jax.lax.scan(layer, net.algorithm.init(y, A), (net.values(), stacked, jnp.arange(net.depth)))[0]
+
+
+@partial(jax.jit, static_argnums=(4, 5))
+def _again(
+    net: Unrolled, y: Array, state: State, tolerance: float, cycle: int, rounds: int
+) -> tuple[State, Array, Array]:
+    """Up to ``rounds`` rounds of the last layers: states, which signals stand still, rounds that each took."""
+    y, A = net.physical(y)
+    algorithm, K = net.algorithm, net.depth
+    stacked, fetch = net.layers(K, y.dtype)
+    last = jax.tree.map(lambda a: a[K - cycle :], (net.values(), stacked))
+
+    def layer(state: State, inputs: tuple[Any, Array]) -> tuple[State, None]:
+        (own, slices), k = inputs
+        return algorithm.step(state, y, A, fetch(slices, k), own), None
+
+    def round_(carry: tuple[State, Array, Array], _: None) -> tuple[tuple[State, Array, Array], None]:
+        state, done, count = carry
+        following, _ = jax.lax.scan(layer, state, (last, jnp.arange(K - cycle, K)))
+        new, old = algorithm.read(following), algorithm.read(state)
+        still = jnp.sum((new - old) ** 2, axis=-1) <= tolerance**2 * jnp.sum(new**2, axis=-1)  # not true of NaN
+        state = jax.tree.map(partial(_frozen_where, done), state, following)
+        return (state, done | still, count + ~done), None
+
+    start = state, jnp.zeros(len(y), bool), jnp.zeros(len(y), int)
+    return jax.lax.scan(round_, start, None, length=rounds)[0]
+
+
+def _frozen_where(done: Array, old: Array, new: Array) -> Array:
+    """The old state of finished signals; what all signals share has no batch axis."""
+    return jnp.where(done[:, None], old, new) if old.ndim == 2 else new
+
+
+def _take(rows: np.ndarray, batch: int, leaf: Array) -> Array:
+    return leaf[rows] if leaf.ndim == 2 and leaf.shape[0] == batch else leaf
