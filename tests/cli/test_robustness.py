@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from unrollbit import AMP, Unrolled, load, pack
@@ -113,7 +114,11 @@ def test_the_figure_has_a_dot_for_every_level():
     levels = {"a": {"as trained": -30.0, "noisier": -20.0}, "b": {"as trained": -10.0, "noisier": float("nan")}}
     figure = accuracy_under_changes(levels, {"a": {"noisier": "SNR 15 dB"}, "b": {"noisier": "not drawn"}})
     (axes,) = figure.axes
-    dots = {line.get_label(): list(line.get_xdata()) for line in axes.get_lines() if line.get_linestyle() == "None"}
+    dots = {
+        line.get_label(): np.asarray(line.get_xdata()).tolist()
+        for line in axes.get_lines()
+        if line.get_linestyle() == "None"
+    }
     assert dots["as trained"] == [-30.0, -10.0]
     assert dots["noisier"][0] == -20.0
     assert [text.get_text() for text in axes.texts] == ["SNR 15 dB"]

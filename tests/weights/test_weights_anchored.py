@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -65,7 +66,7 @@ def through_a_file(packed: PackedWeights) -> PackedWeights:
     return PackedWeights(json.loads(json.dumps(packed.spec)), {k: v.copy() for k, v in packed.arrays.items()})
 
 
-@pytest.mark.parametrize("physics", ["blocks", "rademacher", "hadamard", "sign planes"])
+@pytest.mark.parametrize("physics", ["blocks", "hadamard", "sign planes"])
 def test_dense_is_the_physics_plus_the_correction(physics: str) -> None:
     A = PHYSICS[physics]()
     V, weights = correcting(A, scale="row", planes=2)
@@ -106,8 +107,9 @@ def test_files_give_back_the_weights_and_frozen_ones_are_the_same_map(physics: s
     frozen = Weights.unpack(through_a_file(packed), linear_map, A, frozen=True)
     assert isinstance(frozen, Anchored)
     assert frozen.core is None
-    assert isinstance(frozen.layer(1), Sum)
-    held = zip(jax.tree.leaves(frozen.layer(1).first), jax.tree.leaves(A), strict=True)
+    matrix = frozen.layer(1)
+    assert isinstance(matrix, Sum)
+    held = zip(jax.tree.leaves(matrix.first), jax.tree.leaves(A), strict=True)
     assert all(mine.unsafe_buffer_pointer() == own.unsafe_buffer_pointer() for mine, own in held)  # A is held once
     np.testing.assert_allclose(frozen.dense(), weights.dense(), rtol=1e-5, atol=1e-6)
     r = jnp.asarray(np.random.RandomState(2).standard_normal((3, A.shape[0])), jnp.float32)
@@ -151,7 +153,7 @@ def test_unquantised_weights_train_around_the_physics_and_quantise_back() -> Non
     assert isinstance(floats, Anchored)
     assert isinstance(floats.inner, FullPrecision)
     np.testing.assert_allclose(floats.dense() - A.dense(), weights.inner.unquantised().dense(), atol=1e-6)
-    again = weights.quantised_from(floats)
+    again: Any = weights.quantised_from(floats)
     assert isinstance(again.inner, OneBit)
     np.testing.assert_allclose(again.dense(), weights.dense(), rtol=1e-4, atol=1e-5)
     floats.inner.cores[...] = -2.0 * floats.inner.cores[...]
@@ -176,13 +178,11 @@ def test_gradients_reach_signs_and_scales_and_leave_the_physics_alone() -> None:
         np.testing.assert_allclose(left, right, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("physics", "frozen"), [("dense", True), ("blocks", True), ("rademacher", False), ("hadamard", True)]
-)
+@pytest.mark.parametrize(("physics", "frozen"), [("blocks", False), ("rademacher", True), ("hadamard", True)])
 def test_normalised_around_anchored(physics: str, frozen: bool) -> None:
     A = PHYSICS[physics]()
     linear_map = AMP().maps(A)["W"]
-    weights = normalised(anchored(INNER["designed"]))(linear_map, A, 1)
+    weights: Any = normalised(anchored(INNER["designed"]))(linear_map, A, 1)
     dense = np.asarray(weights.dense(), np.float64)
     if frozen:
         weights = Weights.unpack(through_a_file(weights.pack()), linear_map, A, frozen=True)

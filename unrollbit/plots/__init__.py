@@ -1,5 +1,6 @@
 """Figures fit for a paper; every function returns a matplotlib ``Figure`` and touches no global state."""
 
+from unrollbit.plots.clouds import errors_of_signals
 from unrollbit.plots.depth import curves_of_depth
 from unrollbit.plots.differences import differences
 from unrollbit.plots.images import image_row
@@ -17,6 +18,7 @@ __all__ = [
     "accuracy_under_changes",
     "curves_of_depth",
     "differences",
+    "errors_of_signals",
     "image_row",
     "legend_above",
     "line_styles",
