@@ -11,10 +11,11 @@ WORKERS ?= 2
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
 	XLA_FLAGS="$(XLA_FLAGS) --xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 
-.PHONY: help demo test slow lint format clean
+.PHONY: help demo shelf test slow lint format clean
 
 help:
 	@echo "make demo    train and measure one-bit networks on synthetic and real signals -> runs/demo (minutes)"
+	@echo "make shelf   train the networks of examples/networks again and write their cards (about half an hour)"
 	@echo "make test    the test suite, without the tests marked slow"
 	@echo "make slow    the tests marked slow"
 	@echo "make lint    ruff and pyright"
@@ -23,6 +24,16 @@ help:
 
 demo: $(VENV)/.demo
 	$(BIN)/unrollbit demo --out runs/demo
+
+shelf: $(VENV)/.demo
+	for config in examples/configs/shelf/*.toml; do \
+		name=$$(basename $$config .toml); \
+		[ -f runs/shelf/$$name/network.safetensors ] || \
+			$(BIN)/unrollbit train $$config --seed 0 --out runs/shelf/$$name \
+				$$([ -d runs/shelf/$$name ] && echo --resume) || exit 1; \
+		cp runs/shelf/$$name/network.safetensors examples/networks/$$name.safetensors && \
+			$(BIN)/unrollbit card examples/networks/$$name.safetensors || exit 1; \
+	done
 
 test: $(VENV)/.test
 	$(ONE_THREAD) $(BIN)/pytest -n $(WORKERS) $(PYTEST_ARGS)

@@ -174,7 +174,7 @@ def test_descriptions_come_from_the_network():
     assert "preconditioned (delta = 0.1)" in line(Fixed, Preconditioned.of(problem.operator, 0.1))
     assert "held in 3 sign planes" in line(Fixed, sign_planes(problem.operator, 3))
     relu = describe(pack(FullyConnected(problem, 3), problem=problem))["description"]
-    assert relu.startswith("fully connected ReLU network, 3 layers. first (16 x 8)")
+    assert relu.startswith("Fully connected ReLU network, 3 layers. first (16 x 8)")
     assert "Physics" not in relu
     one = Unrolled(AMP(), problem, 1)
     assert describe_map("W", one.maps["W"], 1) == "W (8 x 16): one-bit, 1 sign plane, layer scale, 1 matrix"

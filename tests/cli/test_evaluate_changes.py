@@ -42,12 +42,12 @@ def test_the_changed_problem_is_the_one_measured(file, tmp_path, capsys):
 
 
 def test_classic_solvers_see_the_changed_problem(file, tmp_path, capsys):
-    def fista(*changes):
+    def converged(*changes):
         out = tmp_path / "classic.json"
         assert invoke("evaluate", file, "--samples", 50, "--json", out, *changes) == 0
-        return json.loads(out.read_text())["classic"][1]["nmse_db"]
+        return json.loads(out.read_text())["classic"][2]["nmse_db"]
 
-    assert fista("--set", "snr_db=60.0") < fista() - 0.1
+    assert converged("--set", "snr_db=60.0") < converged() - 3
     capsys.readouterr()
 
 

@@ -71,7 +71,7 @@ def solve(
     matrices = {name: linear_map.initial for name, linear_map in linear_maps.items()}
     transposed = tuple(name for name, linear_map in linear_maps.items() if linear_map.transposed)
     x, done, converged, trail = _run(algorithm.stepper(), transposed, iterates, A, matrices, y, scalars, tolerance)
-    objective = algorithm.objective(trail, y, A) if iterates else None
+    objective = algorithm.objective(trail, A.accept(y), A) if iterates else None
     return Solution(x, int(done), bool(converged), trail, objective)
 
 

@@ -21,7 +21,7 @@ from unrollbit.weights.wrappers import Wrapper
 def describe(packed: PackedNetwork) -> dict[str, Any]:
     """One line about the network, its algorithm, depth and size; the version of the library that measures it."""
     net = packed.network
-    algorithm = type(net.algorithm).__name__ if isinstance(net, Unrolled) else "fully connected ReLU network"
+    algorithm = type(net.algorithm).__name__ if isinstance(net, Unrolled) else "Fully connected ReLU network"
     maps = "; ".join(describe_map(name, weights, net.uses(name)) for name, weights in net.maps.items())
     line = f"{algorithm}, {net.depth} layers. {maps}."
     m, n = net.operator.shape

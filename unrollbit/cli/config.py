@@ -168,7 +168,7 @@ def _build_recipe(spec: dict[str, Any], problem: Problem) -> recipes.Recipe:
 
 def _call(what: str, function: Callable[..., Any], options: Mapping[str, Any], problem: Any) -> Any:
     """Call with options from a table; an unknown or missing key is a ``ValueError`` that lists the known ones."""
-    signature = inspect.signature(function)
+    signature = inspect.signature(function.__init__ if isinstance(function, type) else function)
     try:
         bound = signature.bind(problem, **options)
     except TypeError as error:

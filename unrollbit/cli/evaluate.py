@@ -24,7 +24,7 @@ from unrollbit.cli.common import (
     write_json,
 )
 from unrollbit.metrics import nmse_db
-from unrollbit.networks import Network, Unrolled
+from unrollbit.networks import Network, Unrolled, refine
 from unrollbit.plots import nmse_per_layer, save
 from unrollbit.problems import Problem
 
@@ -51,6 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="evaluate on a changed problem: fields and TOML values, such as sparsity=0.15 or snr_db=15; none removes "
         "a field. Only what leaves A as it is",
     )
+    parser.add_argument(
+        "--refine", action="store_true", help="also repeat the last layers for signals that have not settled"
+    )
     add_common(parser, out="folder for evaluate.json and the figure of NMSE per layer", seed=1)
 
 
@@ -66,8 +69,12 @@ def run(options: argparse.Namespace) -> None:
     result |= {"changed": changes, **figures}
     result |= {name: getattr(bits, name) for name in ("bits_per_link", "resident_bits_per_link", "file_bits_per_link")}
     depth = packed.network.depth
+    if options.refine:
+        result["refined"] = refined_accuracy(packed.network, problem, x, y)
     result["classic"] = [] if options.no_classic else classic_solvers(problem, x, y, depth, options.seed)
     rows = [("this network", depth, *_columns(figures))]
+    if options.refine:
+        rows.append(("last layers repeated (mean)", result["refined"]["layers_mean"], *_columns(result["refined"])))
     rows += [(row["method"], row["iterations"], *_columns(row)) for row in result["classic"]]
     columns = ("method", "layers", "NMSE (dB)", "mean of dB", "failures")
     notes = [
@@ -111,6 +118,17 @@ def accuracy(net: Network, problem: Problem, x: Array, y: Array) -> dict[str, An
     last = jnp.asarray(estimates[-1] if unrolled else estimates)
     figures: dict[str, Any] = problem.metrics(last, x)
     return figures | _per_layer(estimates if unrolled else None, x)
+
+
+def refined_accuracy(net: Network, problem: Problem, x: Array, y: Array) -> dict[str, Any]:
+    """Metrics once the last layers are repeated for the signals that still move, and how many layers that took."""
+    if not isinstance(net, Unrolled):
+        raise ValueError("--refine: only unrolled networks have layers to repeat; this one is fully connected")
+    parts = [refine(net, y[i : i + _BATCH]) for i in range(0, len(y), _BATCH)]
+    layers = np.concatenate([np.asarray(part.layers) for part in parts])
+    settled = float(np.mean(np.concatenate([np.asarray(part.converged) for part in parts])))
+    figures = problem.metrics(jnp.concatenate([part.x for part in parts]), x)
+    return {**figures, "layers_mean": float(layers.mean()), "layers_max": int(layers.max()), "settled": settled}
 
 
 def _per_layer(estimates: Array | np.ndarray | None, x: Array) -> dict[str, list[float] | None]:

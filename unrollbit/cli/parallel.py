@@ -15,7 +15,12 @@ DEFAULT_WORKERS = min(os.cpu_count() or 1, 4)
 
 
 def in_parallel(
-    run: Callable[[Any], Any], tasks: Sequence[Any], workers: int, describe: Callable[[Any], str]
+    run: Callable[[Any], Any],
+    tasks: Sequence[Any],
+    workers: int,
+    describe: Callable[[Any], str],
+    *,
+    label: str = "training",
 ) -> Iterator[Any]:
     """Outcomes of ``run(task)`` as they finish, with a progress bar on stderr that prints ``describe(outcome)``.
 
@@ -38,7 +43,7 @@ def in_parallel(
         ProcessPoolExecutor(min(workers, len(tasks)), mp_context=context) as pool,
         Progress(*columns, console=Console(stderr=True)) as bar,
     ):
-        shown = bar.add_task("training", total=len(tasks))
+        shown = bar.add_task(label, total=len(tasks))
         futures = [pool.submit(run, task) for task in tasks]
         try:
             for future in as_completed(futures):

@@ -16,6 +16,9 @@ STUDIES = ("open-l2o", "all-signs", "depth", "ablation", "robustness", "hard-sig
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """One subcommand per study."""
+    parser.epilog = (
+        "Every study takes --quick, --workers, --seed, --out and --json; see unrollbit reproduce STUDY --help."
+    )
     studies = parser.add_subparsers(dest="study", metavar="STUDY", required=True)
     for name in STUDIES:
         module = _module(name)

@@ -79,7 +79,7 @@ def train_into(
         resume=resume,
         progress=progress,
     )
-    training = {"command": command, "seed": seed, "seconds": round(report.seconds, 1)}
+    training = {"command": command, "seed": seed, "seconds": round(report.seconds, 1), "steps": report.steps}
     training |= {"samples": described.samples, "config": config}
     packed = pack(described.network, problem=described.problem, training=training)
     packed.save(out / NETWORK_FILE)

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array
 
 from unrollbit.operators.base import LinearOperator, Norm, Spec
+from unrollbit.operators.preconditioned import Preconditioned
 from unrollbit.operators.structure import Full, Structure
 
 
@@ -88,6 +89,9 @@ class Scaled(LinearOperator):
     def _apply_adjoint(self, y: Array) -> Array:
         return self.factor * self.operator._apply_adjoint(y)
 
+    def accept(self, y: Array) -> Array:
+        return self.operator.accept(y)
+
     def norm(self) -> Norm:
         inner = self.operator.norm()
         return Norm(abs(self.factor) * inner, exact=inner.exact)
@@ -145,6 +149,9 @@ class Composition(LinearOperator):
     def _apply_adjoint(self, y: Array) -> Array:
         return self.inner._apply_adjoint(self.outer._apply_adjoint(y))
 
+    def accept(self, y: Array) -> Array:
+        return self.outer.accept(y)
+
     def norm(self) -> Norm:
         inner, outer = self.inner.frame_constant, self.outer.T.frame_constant
         if inner is not None:  # ||A B||^2 = ||A B B^T A^T|| = c ||A||^2
@@ -190,7 +197,9 @@ class Sum(LinearOperator):
 
     @classmethod
     def of(cls, first: LinearOperator, second: LinearOperator) -> Sum:
-        """Check the shapes. Raises ``ValueError`` unless they are equal."""
+        """Check the shapes. Raises ``ValueError`` unless they are equal, and for preconditioned operators."""
+        if isinstance(first, Preconditioned) or isinstance(second, Preconditioned):
+            raise ValueError("cannot add preconditioned operators: precondition their sum")
         if first.shape != second.shape:
             raise ValueError(f"cannot add operators of shapes {first.shape} and {second.shape}")
         return cls(first, second)

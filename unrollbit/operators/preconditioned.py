@@ -64,11 +64,13 @@ class Preconditioned(LinearOperator):
     def of(cls, operator: LinearOperator, delta: float = 0.0) -> Preconditioned:
         """Precondition an operator.
 
-        Raises ``ValueError`` for a negative or non-finite ``delta``, an operator that is zero, or more than 8,192
-        measurements (per block).
+        Raises ``ValueError`` for a negative or non-finite ``delta``, an operator that is zero or preconditioned
+        already, or more than 8,192 measurements (per block).
         """
         if isinstance(delta, bool) or not isinstance(delta, int | float) or not 0 <= delta < np.inf:
             raise ValueError(f"delta: expected a number >= 0, got {delta!r}")
+        if isinstance(operator, Preconditioned):
+            raise ValueError("Preconditioned: the operator is preconditioned already; give the physics itself")
         m, n = operator.shape
         structure = operator.mask()
         structure = structure if isinstance(structure, Blocks) else Full(m, n)

@@ -16,7 +16,7 @@ _KEYS = ("non-zeros", "before", "after")
 def errors_of_signals(networks: Mapping[str, Mapping[str, ArrayLike]]) -> Figure:
     """NMSE of every signal (dB) against its number of non-zeros, one panel for each network.
 
-    Every network has vectors of equal length ``non-zeros``, ``before`` and ``after`` (dB, without and with more layers).
+    Every network has vectors of one length: ``non-zeros``, ``before`` and ``after`` (dB, without and with more layers).
     Raises ``ValueError`` without networks and for missing vectors.
     """
     if not networks:

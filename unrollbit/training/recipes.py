@@ -85,8 +85,8 @@ def designed_signs(
     Untied signs are trained further (straight-through, at ``sign_rate``); tied or cycled ones (and all with
     ``sign_rate=0``) stay as designed, since training makes them worse. With several planes their scale ratio is
     trained. ``anchored`` designs the signs of V in ``W = A + V``: A is at hand anyway, and one plane on top of it is
-    worth two without. ``noise`` is the noise variance over the squared error per unknown that the signs are designed
-    for (0: none). Source: ``design_signs``.
+    worth about two without. ``noise`` is the noise variance over the squared error per unknown that the signs are
+    designed for (0: none). Source: ``design_signs``.
     """
     scale = "none" if planes == 1 and not anchored else "global"
     signs = partial(designed, planes=planes, scale=scale, around_physics=anchored, noise=noise, seed=seed)
@@ -159,8 +159,9 @@ def _physics(physics: LinearOperator | None, problem: Any) -> Any:
     """What the network holds as its physics: the problem's, or a form of it of the same shape."""
     if physics is None:
         return problem
-    if physics.shape != problem.operator.shape:
-        raise ValueError(f"physics: expected the shape {problem.operator.shape} of A, got {physics.shape}")
+    A = getattr(problem, "operator", problem)
+    if physics.shape != A.shape:
+        raise ValueError(f"physics: expected the shape {A.shape} of A, got {physics.shape}")
     return physics
 
 

@@ -19,7 +19,7 @@ class Anchored(Wrapper):
     """``W = A + V``: what a network with ``W = A`` stores (nothing), plus weights V that correct it.
 
     A (m, n) is held in memory as the physics anyway, so its adjoint costs no bit, and V in one sign plane brings W
-    closer to ALISTA's matrix than two planes without A do. A product with W costs one with A and one with V.
+    about as close to ALISTA's matrix as two planes without A do. A product with W costs one with A and one with V.
     """
 
     def __init__(self, inner: Weights, anchor: LinearOperator, core: Array | None) -> None:

@@ -54,7 +54,7 @@ def design_signs(
     energy when this sign flips, >= 0 at a local minimum), scaled to mean magnitude 1.
 
     Raises ``ValueError`` unless ``A`` is a finite matrix, ``around`` one of its shape, ``planes >= 1``, ``steps >= 0``,
-    ``noise >= 0``.
+    ``noise >= 0``, and if a column of ``around`` is orthogonal to that of ``A`` or opposite.
 
     Example:
         >>> from unrollbit.operators import gaussian
@@ -86,7 +86,10 @@ def _lacking(A: np.ndarray, base: np.ndarray | None, noise: float) -> np.ndarray
     best = np.linalg.pinv(A @ A.T + noise * np.eye(len(A)), rcond=_RESOLUTION, hermitian=True) @ A
     if base is None:
         return best
-    return (A * base).sum(0) / np.maximum((A * best).sum(0), 1e-12) * best - base
+    products = (A * base).sum(0)
+    if not (products > 0).all():
+        raise ValueError("design_signs: expected around with a_j^T b_j > 0 for every unknown j; None stands for zero")
+    return products / np.maximum((A * best).sum(0), 1e-12) * best - base
 
 
 @partial(jax.jit, static_argnums=(5,))

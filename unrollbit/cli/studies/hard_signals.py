@@ -22,8 +22,8 @@ SUMMARY = "which signals trained networks miss, and what repeating the last laye
 _BATCH = 2000
 _DRAWN = 3  # networks in the figure: those with most signals left behind
 _NOTES = (
-    "Packed networks as they are, on fresh test signals. mean of dB: mean over signals of the NMSE of each; NMSE: ratio",
-    "of sums, ruled by the worst signals; failures: share of signals worse than -20 dB; worst: largest NMSE of a signal.",
+    "Packed networks as they are, fresh signals. mean of dB: mean over signals of the NMSE of each; NMSE: ratio of",
+    "sums, ruled by the worst signals; failures: share of signals worse than -20 dB; worst: largest NMSE of a signal.",
     "Repeated: the last four layers again and again for the signals that still move (unrollbit.refine), at most 256",
     "more layers. layers: mean and largest number that signals went through. non-zeros: mean of all, of the worst 1 %.",
 )

@@ -58,7 +58,9 @@ def run(options: argparse.Namespace, out: Path) -> dict[str, Any]:
     if not tasks:
         reasons = ", ".join(f"{name} ({reason})" for name, reason in skipped.items())
         raise ValueError(f"none of the networks can be given signals of another sparsity: {reasons}")
-    done = {rows[0]["network"]: rows for rows in in_parallel(measure, tasks, options.workers, _summary)}
+    done = {
+        rows[0]["network"]: rows for rows in in_parallel(measure, tasks, options.workers, _summary, label="measuring")
+    }
     found = [row for task in tasks for row in done[task.name]]
     show(found, skipped)
     levels = _by_network(found, "nmse_db_mean_of_db")
