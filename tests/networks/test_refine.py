@@ -20,7 +20,7 @@ from unrollbit.weights import Fixed, FullPrecision
 
 DEPTH = 4
 ALGORITHMS: dict[str, Algorithm] = {
-    "amp": AMP(),
+    "amp": AMP(shrinkage=Soft()),
     "amp computed": AMP(shrinkage=Soft(), onsager="computed"),
     "ista": ISTA(regularisation=0.05),
     "fista": FISTA(regularisation=0.05),
@@ -72,10 +72,10 @@ def deeper(net: Unrolled, rounds: int, cycle: int) -> Unrolled:
         ("amp", "dense", 2, 3),
         ("amp", "dense", 4, 1),
         ("amp", "blocks", 3, 2),
-        ("amp", "preconditioned", 4, 2),
+        ("ista", "preconditioned", 4, 2),
         ("amp computed", "dense", 4, 3),
         ("ista", "dense", 1, 3),
-        ("ista", "blocks", 4, 4),
+        ("ista", "dense", 2, 4),
         ("fista", "dense", 2, 2),
         ("admm", "dense", 1, 2),
         ("admm", "dense", 4, 3),
@@ -84,7 +84,7 @@ def deeper(net: Unrolled, rounds: int, cycle: int) -> Unrolled:
 def test_more_rounds_are_a_network_of_more_layers(algorithm: str, physics: str, copies: int, cycle: int) -> None:
     A = PHYSICS[physics]()
     net = varied(ALGORITHMS[algorithm], A, copies)
-    y, rounds = measured(A, 3), 6  # more than one dispatch
+    y, rounds = measured(A, 3), 8  # two dispatches
     found = refine(net, y, tolerance=NEVER, layers=rounds * cycle, cycle=cycle)
     expected = run(deeper(net, rounds, cycle), y)
     np.testing.assert_allclose(found.x, expected, rtol=1e-3, atol=1e-5)
@@ -94,7 +94,7 @@ def test_more_rounds_are_a_network_of_more_layers(algorithm: str, physics: str, 
 def test_every_signal_stops_at_its_own_round() -> None:
     A = gaussian(16, 32, seed=1)
     net, y = Unrolled(AMP(), A, DEPTH, FullPrecision, distinct=2), measured(A, COUNT)
-    tolerance, cycle, rounds = 3e-3, 2, 12
+    tolerance, cycle, rounds = 3e-4, 2, 8
     found = refine(net, y, tolerance=tolerance, layers=rounds * cycle, cycle=cycle)
     trail = np.asarray(deeper(net, rounds, cycle)(y, iterates=True))[DEPTH - 1 :: cycle]  # after every round
     change = np.linalg.norm(np.diff(trail, axis=0), axis=-1) / np.linalg.norm(trail[1:], axis=-1)
@@ -142,7 +142,7 @@ def test_no_signals_are_no_estimates() -> None:
 def test_only_whole_rounds_are_run() -> None:
     A = gaussian(16, 32, seed=1)
     net, y = Unrolled(AMP(), A, DEPTH, Fixed), measured(A, COUNT)
-    for layers, taken in ((3, 3), (5, 3), (10, 9)):
+    for layers, taken in ((3, 3), (5, 3), (13, 12)):
         assert int(refine(net, y, tolerance=NEVER, layers=layers, cycle=3).layers.max()) == DEPTH + taken
     silent = refine(net, jnp.zeros((COUNT, 16)))  # an estimate of 0 stands still at once
     assert silent.layers.tolist() == COUNT * [DEPTH + 4]
@@ -150,18 +150,18 @@ def test_only_whole_rounds_are_run() -> None:
     assert not silent.x.any()
 
 
-@pytest.mark.parametrize("copies", [1, 2, DEPTH])
+@pytest.mark.parametrize("copies", [1, 2])
 def test_packed_networks_give_the_same(copies: int, tmp_path: Any) -> None:
     A = gaussian(16, 32, seed=1)
     y = measured(A, 3)
-    packed = load(pack(Unrolled(AMP(), A, DEPTH, distinct=copies)).save(tmp_path / "net.safetensors"))
+    packed = load(pack(Unrolled(AMP(Soft()), A, DEPTH, distinct=copies)).save(tmp_path / "net.safetensors"))
     assert isinstance(packed.network, Unrolled)
     trainable = packed.trainable()
     assert isinstance(trainable, Unrolled)
-    options: dict[str, Any] = {"tolerance": NEVER, "layers": 6, "cycle": 3}
+    options: dict[str, Any] = {"tolerance": NEVER, "layers": 12, "cycle": 3}
     found, expected = refine(packed.network, y, **options), refine(trainable, y, **options)
     np.testing.assert_allclose(found.x, expected.x, rtol=1e-3, atol=1e-4)
-    np.testing.assert_allclose(found.x, run(deeper(trainable, 2, 3), y), rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(found.x, run(deeper(trainable, 4, 3), y), rtol=1e-3, atol=1e-4)
 
 
 def test_signals_that_are_not_finite_end_unconverged_and_harm_no_other() -> None:

@@ -38,6 +38,7 @@ ORDER = (
     "W = A",
     "one-bit",
     "one-bit, 2 planes",
+    "A + one-bit, tied",
 )
 TEST_SIGNALS = 2000
 _IMAGE = "camera"
@@ -91,6 +92,7 @@ METHODS: dict[str, dict[str, Callable[[Problem, int], Training]]] = {
         "W = A": _recipe(_W_IS_A, steps=1000),
         "one-bit": _designed(steps=1000),
         "one-bit, 2 planes": _designed(planes=2, distinct=1, steps=1000),
+        "A + one-bit, tied": _designed(anchored=True, distinct=1, steps=1000),
     },
     "single-pixel": {
         "full precision": _recipe(recipes.full_precision, steps=1000),

@@ -47,7 +47,8 @@ def run(options: argparse.Namespace) -> None:
     out.mkdir(parents=True, exist_ok=True)
     if not options.resume:
         shutil.copyfile(options.config, kept)
-    command = f"unrollbit train {options.config.name} --seed {seed}"
+    named = options.config.name if options.config.is_absolute() else options.config.as_posix()
+    command = f"unrollbit train {named} --seed {seed}"
     report, packed = train_into(out, config, described, seed, command, options.resume, progress=not options.quiet)
     save(training_curves(report.records), out / "training")
     bits, path = packed.bits(), out / NETWORK_FILE

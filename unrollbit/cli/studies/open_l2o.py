@@ -54,6 +54,7 @@ _NOTES = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of this study."""
+    parser.add_argument("--networks", nargs="+", metavar="NAME", help="some rows of the table only, by their names")
     parser.add_argument("--setting", nargs="+", choices=sorted(SETTINGS), help="among a, b, c, d (default: all)")
 
 
@@ -80,7 +81,16 @@ def networks(setting: str, steps: int) -> dict[str, tuple[str, dict[str, Any]]]:
         for label, distinct in (("tied", 1), ("untied", None)):
             config = one_bit_network(DEPTH, steps, planes=planes, distinct=distinct, anchored=True, **options)
             found[f"A + {count}, {label}"] = ONE_BIT, config
-    return found
+    return found if setting != "c" else found | _without_preconditioner(steps)
+
+
+def _without_preconditioner(steps: int) -> dict[str, tuple[str, dict[str, Any]]]:
+    """The cell on ill-conditioned physics as it is: W alone has to make up for it."""
+    raw = {f"{name}, A as it is": (CELL, config) for name, config in cell_networks(DEPTH, steps).items()}
+    for planes in (1, 2, 4):
+        config = one_bit_network(DEPTH, steps, planes=planes, distinct=1)
+        raw[f"{planes} plane{'s' * (planes > 1)}, tied, A as it is"] = ONE_BIT, config
+    return raw
 
 
 def sign_networks(steps: int) -> dict[str, tuple[str, dict[str, Any]]]:
@@ -115,6 +125,11 @@ def run(options: argparse.Namespace, out: Path) -> dict[str, Any]:
     settings = options.setting or (["a"] if options.quick else sorted(SETTINGS))
     signals = 2000 if options.quick else 10_000
     planned = [e for setting in settings for e in experiments(setting, seed=options.seed, quick=options.quick)]
+    if options.networks:
+        known = {experiment.labels["network"] for experiment in planned}
+        if unknown := sorted(set(options.networks) - known):
+            raise ValueError(f"--networks: unknown {', '.join(unknown)}; expected some of {'; '.join(sorted(known))}")
+        planned = [experiment for experiment in planned if experiment.labels["network"] in options.networks]
     rows = run_all(planned, out, signals=signals, workers=options.workers)
     for setting in settings:
         own = [row for row in rows if row["setting"] == setting]
