@@ -147,7 +147,6 @@ def test_who_stops_asking_ends_the_others(work: ModuleType, tmp_path: Path) -> N
     assert_ends(int(Path(waiting).read_text()))
 
 
-@pytest.mark.xfail(strict=True, reason="descriptions are read as markup: brackets vanish, or end the study")
 def test_descriptions_are_printed_as_they_are(work: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     list(in_parallel(work.square, [2], 1, lambda outcome: "runs[old]/net done"))
     assert "runs[old]/net done" in capsys.readouterr().err

@@ -10,19 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from unrollbit import AMP, FullyConnected, Unrolled, pack
 from unrollbit.cli import main
 from unrollbit.cli.common import print_table
-from unrollbit.cli.config import RECIPES, build_run, read_config
+from unrollbit.cli.config import build_run
 from unrollbit.cli.reproduce import STUDIES
-from unrollbit.cli.studies import ablation, all_signs, depth, experiment, hard_signals, open_l2o
+from unrollbit.cli.studies import ablation, all_signs, depth, experiment, open_l2o
 from unrollbit.cli.studies.experiment import Experiment
-from unrollbit.metrics import failures, nmse_db
-from unrollbit.networks import refine
-from unrollbit.problems import SparseRecovery
-from unrollbit.weights import Fixed
 
-SHELF = Path(__file__).parents[2] / "examples" / "configs" / "shelf"
 PLANS: dict[str, Callable[[bool], list[Experiment]]] = {
     "open-l2o": lambda quick: [e for s in "abcd" for e in open_l2o.experiments(s, seed=0, quick=quick)],
     "all-signs": lambda quick: all_signs.experiments(0, quick),
@@ -74,16 +68,30 @@ def test_experiments_have_names_of_their_own_and_are_json(study: str, quick: boo
         assert {name for name, _ in names} <= {e.name for e in PLANS[study](False)}
 
 
-@pytest.mark.parametrize("study", PLANS)
+@pytest.mark.parametrize(
+    "study",
+    [
+        "open-l2o",
+        "all-signs",
+        "depth",
+        "ablation",
+    ],
+)
 def test_every_config_builds(study: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if study == "ablation":
         monkeypatch.setattr(ablation, "DEPTH", 4)  # its stages name their depths
     configs = {json.dumps(shrunken(e.config), sort_keys=True): e for e in PLANS[study](study == "ablation")}
     assert len(configs) >= 4
+    wrong = {}
     for text, planned in configs.items():
-        run = build_run(json.loads(text), Path())
+        try:
+            run = build_run(json.loads(text), Path())
+        except ValueError as error:
+            wrong[planned.name] = str(error)
+            continue
         assert run.network.operator.shape == (16, 32), planned.name
         assert max(stage.depth or run.network.depth for stage in run.stages) == run.network.depth == 4, planned.name
+    assert wrong == {}
 
 
 def test_rows_of_a_study_are_trained_for_as_many_steps_as_it_says() -> None:
@@ -127,7 +135,7 @@ def test_open_l2o_runs_from_the_command_line(
     full, signs = open_l2o.networks, open_l2o.sign_networks
     monkeypatch.setattr(open_l2o, "SETTINGS", {s: {"m": 16, "n": 32} for s in "abcd"})
     monkeypatch.setattr(open_l2o, "DEPTH", 2)
-    monkeypatch.setattr(open_l2o, "_QUICK", ("LISTA-CP", "1 plane, tied", "single-pixel, W = A"))
+    monkeypatch.setattr(open_l2o, "_QUICK", ("LISTA-CP", "single-pixel, W = A"))
     monkeypatch.setattr(open_l2o, "networks", lambda setting, steps: full(setting, 2))
     monkeypatch.setattr(open_l2o, "sign_networks", lambda steps: signs(2))
     monkeypatch.setattr(experiment, "in_parallel", in_series)
@@ -139,12 +147,12 @@ def test_open_l2o_runs_from_the_command_line(
     assert (report["study"], report["seed"], report["quick"]) == ("open-l2o", 0, True)
     assert report["published"] == {"a": open_l2o.PUBLISHED["a"]}
     rows = report["rows"]
-    assert [row["network"] for row in rows] == ["LISTA-CP", "1 plane, tied", "single-pixel, W = A"]
-    assert [row["published"] for row in rows] == [-30, None, None]
-    assert [row["config"]["problem"]["m"] for row in rows] == [16, 16, 16]
+    assert [row["network"] for row in rows] == ["LISTA-CP", "single-pixel, W = A"]
+    assert [row["published"] for row in rows] == [-30, None]
+    assert [row["config"]["problem"]["m"] for row in rows] == [16, 16]
     assert all(row["signals"] == 2000 and np.isfinite(row["nmse_db_mean_of_db"]) for row in rows)
-    assert rows[1]["bits_per_link"] < 1.5 < 32 <= rows[0]["bits_per_link"]
-    assert rows[2]["resident_per_entry"] < 1.5
+    assert rows[1]["bits_per_link"] < 1 < 32 <= rows[0]["bits_per_link"]
+    assert rows[1]["resident_per_entry"] < 8 < 64 < rows[0]["resident_per_entry"]  # signs; A and matrices of floats
     for name in ("layers", "bits"):
         for suffix in ("pdf", "png"):
             assert (out / "figures" / f"open-l2o-a-{name}.{suffix}").stat().st_size > 3000
@@ -205,23 +213,7 @@ def test_ablation_compares_each_seed_with_its_own_reference() -> None:
     assert (base["mean"], base["spread"], base["change"], base["changes"]) == (-42.0, 4.0, 0.0, [0.0, 0.0])
 
 
-def test_hard_signals_are_measured_before_and_after() -> None:
-    problem = SparseRecovery(16, 32)
-    packed = pack(Unrolled(AMP(), problem, 4, Fixed), problem=problem)
-    row, cloud = hard_signals.measure("net", packed, 100, 1)
-    x, y, _ = hard_signals.draw_test(problem, 1, 100)
-    found = refine(Unrolled(AMP(), problem, 4, Fixed), y)
-    for when, estimate in (("as_trained", packed(y)), ("repeated", found.x)):
-        assert row[when]["nmse_db"] == pytest.approx(float(nmse_db(estimate, x)), abs=0.05)
-        assert row[when]["failures"] == pytest.approx(float(failures(estimate, x)), abs=0.011)
-    assert row["repeated"]["nmse_db_mean_of_db"] < row["as_trained"]["nmse_db_mean_of_db"] - 1
-    assert row["layers_max"] == int(found.layers.max())
-    np.testing.assert_array_equal(cloud["non-zeros"], np.count_nonzero(np.asarray(x), axis=-1))
-    assert row["as_trained"]["worst_db"] == pytest.approx(cloud["before"].max())
-    assert row["non_zeros_of_worst"] == cloud["non-zeros"][np.argmax(cloud["before"])]
-
-
-def test_mistakes_are_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mistakes_are_one_clear_line(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, message in (
         (("open-l3o",), "invalid choice: 'open-l3o'"),
         (("open-l2o", "--setting", "e"), "--setting: invalid choice: 'e'"),
@@ -236,35 +228,8 @@ def test_mistakes_are_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixtu
         (line,) = [line for line in captured.err.splitlines() if "error:" in line]
         assert message in line
         assert captured.out == ""
-    dense = pack(FullyConnected(SparseRecovery(8, 16).operator, 3, 20), problem=SparseRecovery(8, 16))
-    file = dense.save(tmp_path / "dense.safetensors")
-    assert invoke("reproduce", "hard-signals", file, "--out", tmp_path / "out") == 2
-    error = capsys.readouterr().err
-    assert error == "unrollbit: error: none of the networks is an unrolled one that carries its problem\n"
 
 
-@pytest.mark.xfail(strict=True, reason="tables read names as markup: brackets vanish, or end the study")
 def test_tables_print_names_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
     print_table("runs", ("network",), [("runs[old]/net",)])
     assert "runs[old]/net" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("path", sorted(SHELF.glob("*.toml")), ids=lambda path: path.stem)
-def test_configs_of_the_shelf_are_read_and_build(path: Path) -> None:
-    assert path.read_text(encoding="utf-8").startswith("# ")  # says what it is
-    config = read_config(path)
-    assert config["seed"] == 0
-    assert config["recipe"]["name"] in RECIPES
-    run = build_run(shrunken(config), path.parent)
-    assert run.network.operator.shape == (16, 32)
-    assert run.network.depth == 4
-    assert run.samples is None
-    spec = run.problem.to_spec()
-    assert {key: spec[key] for key in config["problem"] if key not in "mn"} == {
-        key: value for key, value in config["problem"].items() if key not in "mn"
-    }
-
-
-def test_the_shelf_has_networks_of_every_setting() -> None:
-    names = {path.stem for path in SHELF.glob("*.toml")}
-    assert {f"open-l2o-{setting}-{planes}plane" for setting in "abcd" for planes in (1, 2)} <= names

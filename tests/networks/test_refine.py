@@ -65,6 +65,13 @@ def deeper(net: Unrolled, rounds: int, cycle: int) -> Unrolled:
     return Unrolled(net.algorithm, net.operator, len(layers), {"W": stacked}, scalars=scalars)
 
 
+def guarded(net: Unrolled, y: jax.Array, last: Any, settled: Any) -> np.ndarray:
+    """Signals that never settle keep the network's own estimate where the last one fits the measurement worse."""
+    A, own = net.operator, np.asarray(run(net, y))
+    worse = [np.linalg.norm(np.asarray(A.accept(y) - A(jnp.asarray(e))), axis=-1) for e in (last, own)]
+    return np.where((np.asarray(settled) | (worse[0] <= worse[1]))[:, None], last, own)
+
+
 @pytest.mark.parametrize(
     ("algorithm", "physics", "copies", "cycle"),
     [
@@ -86,7 +93,7 @@ def test_more_rounds_are_a_network_of_more_layers(algorithm: str, physics: str, 
     net = varied(ALGORITHMS[algorithm], A, copies)
     y, rounds = measured(A, 3), 8  # two dispatches
     found = refine(net, y, tolerance=NEVER, layers=rounds * cycle, cycle=cycle)
-    expected = run(deeper(net, rounds, cycle), y)
+    expected = guarded(net, y, run(deeper(net, rounds, cycle), y), found.converged)
     np.testing.assert_allclose(found.x, expected, rtol=1e-3, atol=1e-5)
     assert float(jnp.max(jnp.abs(found.x - run(net, y)))) > 1e-3  # the rounds did something
 
@@ -94,7 +101,7 @@ def test_more_rounds_are_a_network_of_more_layers(algorithm: str, physics: str, 
 def test_every_signal_stops_at_its_own_round() -> None:
     A = gaussian(16, 32, seed=1)
     net, y = Unrolled(AMP(), A, DEPTH, FullPrecision, distinct=2), measured(A, COUNT)
-    tolerance, cycle, rounds = 3e-4, 2, 8
+    tolerance, cycle, rounds = 2e-2, 2, 4  # so large a tolerance that one round more is another estimate
     found = refine(net, y, tolerance=tolerance, layers=rounds * cycle, cycle=cycle)
     trail = np.asarray(deeper(net, rounds, cycle)(y, iterates=True))[DEPTH - 1 :: cycle]  # after every round
     change = np.linalg.norm(np.diff(trail, axis=0), axis=-1) / np.linalg.norm(trail[1:], axis=-1)
@@ -104,7 +111,26 @@ def test_every_signal_stops_at_its_own_round() -> None:
     assert 0 < still.any(axis=0).sum() < COUNT  # and some that never settle
     np.testing.assert_array_equal(found.layers, DEPTH + cycle * taken)
     np.testing.assert_array_equal(found.converged, still.any(axis=0))
-    np.testing.assert_allclose(found.x, trail[taken, np.arange(COUNT)], rtol=1e-3, atol=1e-4)
+    each = np.arange(COUNT)
+    assert (np.abs(trail[-1] - trail[taken, each]).max(axis=-1) > 1e-3).sum() >= 3
+    expected = guarded(net, y, trail[taken, each], found.converged)
+    np.testing.assert_allclose(found.x, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_what_never_settles_fits_no_worse_than_the_network() -> None:
+    problem = SparseRecovery(16, 32)
+    _, y = problem.sample(jax.random.key(1), 16)
+    net = Unrolled(AMP(Soft()), problem, DEPTH, Fixed)  # diverges on some of these
+    repeated = np.array([*range(DEPTH), *64 * list(range(DEPTH))])
+    scalars = {name: raw[...][repeated] for name, raw in net.scalars.items()}
+    deep = np.asarray(run(Unrolled(net.algorithm, problem, len(repeated), Fixed, scalars=scalars), y))
+    found = refine(net, y, layers=256)
+    own, A = run(net, y), problem.operator
+    left = ~np.asarray(found.converged)
+    assert left.any()
+    misfit = [np.linalg.norm(np.asarray(y - A(jnp.asarray(e))), axis=-1)[left] for e in (found.x, own, deep)]
+    assert (misfit[0] <= misfit[1] * (1 + 1e-5)).all()
+    assert (misfit[2] > 10 * misfit[1]).any()  # without the safeguard some would be lost
 
 
 def test_finished_signals_stay_exactly_as_they_were() -> None:
@@ -133,7 +159,6 @@ def test_leading_axes_are_batch_axes() -> None:
     np.testing.assert_allclose(single.x, nested.x[1, 2], rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.xfail(strict=True, reason="reshape of nothing to (0, -1): ZeroDivisionError", raises=ZeroDivisionError)
 def test_no_signals_are_no_estimates() -> None:
     net = Unrolled(AMP(), gaussian(8, 16), DEPTH, Fixed)
     assert refine(net, jnp.zeros((0, 8))).x.shape == net(jnp.zeros((0, 8))).shape == (0, 16)
@@ -177,7 +202,6 @@ def test_signals_that_are_not_finite_end_unconverged_and_harm_no_other() -> None
     assert clean.converged.any()
 
 
-@pytest.mark.xfail(strict=True, reason="only x is asked to stand still, not Algorithm.settles: x = 0 counts as done")
 def test_an_estimate_that_waits_for_the_state_is_not_done() -> None:
     A = gaussian(8, 16)
     y = A(jnp.zeros(16).at[3].set(1.0).at[7].set(-1.0))
@@ -227,8 +251,8 @@ def test_recover_refines_on_demand(tmp_path: Any, capsys: pytest.CaptureFixture[
     [
         ({"cycle": 0}, r"cycle: expected a number of layers in \[1, 4\], got 0"),
         ({"cycle": 5}, r"cycle: expected a number of layers in \[1, 4\], got 5"),
-        ({"layers": 3}, "layers: expected at least one round of 4, got 3"),
-        ({"layers": 1, "cycle": 2}, "layers: expected at least one round of 2, got 1"),
+        ({"layers": 3}, "layers: expected an integer of at least one round of 4, got 3"),
+        ({"layers": 1, "cycle": 2}, "layers: expected an integer of at least one round of 2, got 1"),
         ({"tolerance": 0.0}, "tolerance: expected a relative change > 0, got 0.0"),
         ({"tolerance": -1e-3}, "tolerance: expected a relative change > 0, got -0.001"),
         ({"tolerance": float("nan")}, "tolerance: expected a relative change > 0, got nan"),

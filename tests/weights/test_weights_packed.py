@@ -149,7 +149,7 @@ def test_full_precision_and_fixed_round_trips(name: str) -> None:
     np.testing.assert_array_equal(back.dense(), weights.dense())
     assert (np.asarray(back.dense())[:, ~np.asarray(structure.dense_mask())] == 0).all()
     fixed = Fixed.for_map(linear_map, A)
-    assert fixed.pack() == PackedWeights({"kind": "Fixed"}, {})
+    assert fixed.pack() == PackedWeights({"kind": "Fixed", "coherent": False}, {})
     np.testing.assert_array_equal(Weights.unpack(fixed.pack(), linear_map, A).dense()[0], A.dense())
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from unrollbit.packed import PackedNetwork, load
 from unrollbit.packed.network import check_fingerprint
@@ -150,12 +151,12 @@ def _finite(value: Any) -> Any:
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], notes: Sequence[str] = ()) -> None:
     """A table on stdout; numbers right, text left."""
-    table = Table(title=title, title_justify="left", title_style="bold")
+    table = Table(title=Text(title, style="bold"), title_justify="left", title_style="bold")
     for index, name in enumerate(columns):
         numeric = all(not isinstance(row[index], str) for row in rows)
         table.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(_text(entry) for entry in row))
+        table.add_row(*(Text(_text(entry)) for entry in row))  # Text: brackets in paths are no markup
     console = Console(width=None if sys.stdout.isatty() else 140)
     console.print(table)
     for note in notes:

@@ -30,7 +30,8 @@ def in_parallel(
     if not tasks:
         return
     flags = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flags}".strip()
+    kept, others = os.environ.get("XLA_FLAGS"), set(multiprocessing.active_children())
+    os.environ["XLA_FLAGS"] = f"{kept or ''} {flags}".strip()  # spawned processes inherit it
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # several processes share a GPU
     context = multiprocessing.get_context("spawn")
     columns = (
@@ -48,11 +49,13 @@ def in_parallel(
         try:
             for future in as_completed(futures):
                 outcome = future.result()
-                bar.console.print(describe(outcome), highlight=False)
+                bar.console.print(describe(outcome), highlight=False, markup=False)
                 bar.update(shown, advance=1)
                 yield outcome
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
-            for process in multiprocessing.active_children():
+            for process in set(multiprocessing.active_children()) - others:
                 process.terminate()
             raise
+        finally:
+            os.environ.pop("XLA_FLAGS") if kept is None else os.environ.update(XLA_FLAGS=kept)

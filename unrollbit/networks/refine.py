@@ -30,9 +30,11 @@ def refine(
 ) -> Refined:
     """Run the network, then its last ``cycle`` layers again and again, for the signals that still move.
 
-    A signal is done when a round changes its estimate by at most ``tolerance`` of its norm; its estimate stays as it is
-    from then on. Signals that a network of K layers misses are mostly slow, not lost: those with many non-zeros.
-    Needs no training and stores nothing.
+    A signal is done when a round changes its estimate (and what else the algorithm iterates) by at most ``tolerance``
+    of its norm; its estimate stays as it is from then on. One that never settles gets the estimate of the last layer,
+    or the network's own if that fits the measurement better. Signals that a network of K layers misses are mostly
+    slow, not lost: those with many non-zeros. Needs no training and stores nothing. Drives compiled programs from the
+    host: call it outside ``jit``.
 
     Args:
         net: an unrolled network.
@@ -56,8 +58,8 @@ def refine(
         raise TypeError(f"refine: expected an Unrolled network, got {type(net).__name__}")
     if not 1 <= cycle <= net.depth:
         raise ValueError(f"cycle: expected a number of layers in [1, {net.depth}], got {cycle}")
-    if layers < cycle:
-        raise ValueError(f"layers: expected at least one round of {cycle}, got {layers}")
+    if isinstance(layers, bool) or not isinstance(layers, int) or layers < cycle:
+        raise ValueError(f"layers: expected an integer of at least one round of {cycle}, got {layers!r}")
     if not tolerance > 0:
         raise ValueError(f"tolerance: expected a relative change > 0, got {tolerance}")
     y = check_last_axis(y, net.operator.shape[0], "refine(y)", "m")
@@ -68,7 +70,8 @@ def _refine(net: Unrolled, y: Array, tolerance: float, rounds: int, cycle: int) 
     """Rounds for all signals at first, then for ever fewer: finished ones leave the batch."""
     batch, rows = y.shape[:-1], y.reshape(-1, y.shape[-1])
     state = _start(net, rows)
-    x, count = np.array(net.algorithm.read(state)), np.full(len(rows), net.depth)
+    own = net.algorithm.read(state)
+    x, count = np.array(own), np.full(len(rows), net.depth)
     done = np.zeros(len(rows), bool)
     left, turn = np.arange(len(rows)), 0
     while turn < rounds and left.size:
@@ -84,9 +87,17 @@ def _refine(net: Unrolled, y: Array, tolerance: float, rounds: int, cycle: int) 
         if stay.size:  # padded with repetitions: few sizes, few compilations
             kept = np.resize(stay, min(len(rows), 1 << int(stay.size - 1).bit_length()))
             state, rows = jax.tree.map(partial(_take, kept, len(rows)), (state, rows))
-    return Refined(
-        jnp.asarray(x).reshape(*batch, -1), jnp.asarray(count).reshape(batch), jnp.asarray(done).reshape(batch)
-    )
+    estimate = _safeguarded(net, y.reshape(-1, y.shape[-1]), jnp.asarray(x), own, jnp.asarray(done))
+    shape = (*batch, x.shape[-1])
+    return Refined(estimate.reshape(shape), jnp.asarray(count).reshape(batch), jnp.asarray(done).reshape(batch))
+
+
+@jax.jit
+def _safeguarded(net: Unrolled, y: Array, x: Array, own: Array, done: Array) -> Array:
+    """For signals that never settled: the network's own estimate where the last one fits the measurement worse."""
+    y, A = net.physical(y)
+    last, first = (jnp.sum((y - A(estimate)) ** 2, axis=-1, keepdims=True) for estimate in (x, own))
+    return jnp.where(done[:, None] | (last <= first), x, own)
 
 
 @jax.jit
@@ -119,8 +130,10 @@ def _again(
     def round_(carry: tuple[State, Array, Array], _: None) -> tuple[tuple[State, Array, Array], None]:
         state, done, count = carry
         following, _ = jax.lax.scan(layer, state, (last, jnp.arange(K - cycle, K)))
-        new, old = algorithm.read(following), algorithm.read(state)
-        still = jnp.sum((new - old) ** 2, axis=-1) <= tolerance**2 * jnp.sum(new**2, axis=-1)  # not true of NaN
+        still = jnp.ones(len(y), bool)
+        for name in algorithm.settles:
+            new, change = following[name], following[name] - state[name]
+            still &= jnp.sum(change**2, axis=-1) <= tolerance**2 * jnp.sum(new**2, axis=-1)  # not true of NaN
         state = jax.tree.map(partial(_frozen_where, done), state, following)
         return (state, done | still, count + ~done), None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -43,71 +43,68 @@ class PackedSigns(LinearOperator):
     def planes(self) -> int:
         return self.bits.shape[0]
 
-    def _tiles(self) -> tuple[Array, Array | None, int, int, int]:
-        """Bits as (tiles, planes, rows, bytes), the mask as (tiles, rows, bytes), and rows, columns, padded rows."""
-        if isinstance(self.structure, Blocks):
-            return jnp.moveaxis(self.bits, 1, 0), None, self.structure.block_m, self.structure.block_n, 0
-        m, n = self.structure.shape
-        rows = max(1, min(64, m // 8))
-        padding = -m % rows
-        bits = jnp.pad(self.bits, ((0, 0), (0, padding), (0, 0)))
-        bits = jnp.moveaxis(bits.reshape(self.planes, -1, rows, bits.shape[-1]), 1, 0)
-        exists = self.exists
-        if exists is not None:
-            exists = jnp.pad(exists, ((0, padding), (0, 0))).reshape(-1, rows, exists.shape[-1])
-        return bits, exists, rows, n, padding
+    def _tiles(self) -> tuple[tuple[Any, ...], int]:
+        """Per tile of a few rows: bits (planes, rows, bytes), mask, scales (planes, rows|1, columns|1); padding."""
+        structure, planes, (m, _) = self.structure, self.planes, self.shape
+        if isinstance(structure, Blocks):  # a tile is a block
+            rows, columns, padding = structure.block_m, structure.block_n, 0
+        else:
+            rows, columns = max(1, min(64, m // 8)), structure.shape[1]
+            padding = -m % rows
+        count = (m + padding) // rows
+        bits, exists = self.bits, self.exists
+        if not isinstance(structure, Blocks):
+            bits = jnp.pad(bits, ((0, 0), (0, padding), (0, 0))).reshape(planes, count, rows, -1)
+            if exists is not None:
+                exists = jnp.pad(exists, ((0, padding), (0, 0))).reshape(count, rows, -1)
+        if self.scale == "row":
+            scales = jnp.pad(self.scales, ((0, 0), (0, padding))).reshape(planes, count, rows, 1)
+        elif self.scale == "column":  # blocks have lines of their own
+            scales = jnp.broadcast_to(self.scales.reshape(planes, -1, 1, columns), (planes, count, 1, columns))
+        else:
+            scales = jnp.broadcast_to(self.scales[:, None, None, None], (planes, count, 1, 1))
+        return (jnp.moveaxis(bits, 1, 0), exists, jnp.moveaxis(scales, 1, 0)), padding
 
-    def _tile(self, bits: Array, exists: Array | None, n: int, dtype: jnp.dtype) -> list[Array]:
-        signs = [unpack_signs(bits[p], n, dtype) for p in range(self.planes)]
-        if exists is None:
-            return signs
-        there = (1 - unpack_signs(exists, n, dtype)) / 2
-        return [plane * there for plane in signs]
-
-    def _lines(self, which: Scale, plane: int) -> Array | float:
-        return self.scales[plane] if self.scale == which or (which == "row" and self.scale != "column") else 1.0
+    def _core(self, tile: tuple[Any, ...], dtype: Any) -> Float[Array, "rows columns"]:
+        """A few rows of the matrix, all planes together."""
+        bits, exists, scales = tile
+        columns = self.structure.core_shape[-1]
+        core = jnp.zeros((), dtype)
+        for plane in range(self.planes):
+            core = core + scales[plane].astype(dtype) * unpack_signs(bits[plane], columns, dtype)
+        return core if exists is None else core * ((1 - unpack_signs(exists, columns, dtype)) / 2)
 
     def _apply(self, x: Array) -> Array:
-        bits, exists, _, columns, _ = self._tiles()
+        tiles, _ = self._tiles()
         m, n = self.shape
         flat = x.reshape(-1, n)
-        inputs = [flat * self._lines("column", p) for p in range(self.planes)]
+        parts = flat.reshape(len(flat), self.structure.blocks, -1).swapaxes(0, 1)  # (blocks, batch, block_n)
         blocked = isinstance(self.structure, Blocks)
 
-        def body(_: None, tile: tuple[Array, Array | None, Array | None]) -> tuple[None, Array]:
-            signs = self._tile(tile[0], tile[1], columns, x.dtype)
-            return None, jnp.stack(
-                [(inputs[p] if tile[2] is None else tile[2][p]) @ signs[p].T for p in range(len(signs))]
-            )
+        def body(_: None, inputs: tuple[Any, Array | None]) -> tuple[None, Array]:
+            tile, part = inputs
+            return None, (parts[0] if part is None else part) @ self._core(tile, x.dtype).T
 
-        parts = None
-        if blocked:
-            parts = jnp.stack([v.reshape(-1, self.structure.blocks, columns).swapaxes(0, 1) for v in inputs], axis=1)
-        _, out = jax.lax.scan(body, None, (bits, exists, parts))  # (tiles, planes, batch, rows)
-        out = jnp.moveaxis(out, 0, 2).reshape(self.planes, flat.shape[0], -1)[..., :m]
-        return sum(out[p] * self._lines("row", p) for p in range(self.planes)).reshape(*x.shape[:-1], m)  # pyright: ignore
+        _, out = jax.lax.scan(body, None, (tiles, parts if blocked else None))  # (tiles, batch, rows)
+        return jnp.moveaxis(out, 0, 1).reshape(len(flat), -1)[:, :m].reshape(*x.shape[:-1], m)
 
     def _apply_adjoint(self, y: Array) -> Array:
-        bits, exists, rows, columns, padding = self._tiles()
+        tiles, padding = self._tiles()
         m, n = self.shape
-        flat = y.reshape(-1, m)
-        inputs = jnp.stack([flat * self._lines("row", p) for p in range(self.planes)])
-        inputs = jnp.pad(inputs, ((0, 0), (0, 0), (0, padding)))
-        inputs = jnp.moveaxis(
-            inputs.reshape(self.planes, flat.shape[0], -1, rows), 2, 0
-        )  # (tiles, planes, batch, rows)
+        flat = jnp.pad(y.reshape(-1, m), ((0, 0), (0, padding)))
+        parts = flat.reshape(len(flat), len(tiles[0]), -1).swapaxes(0, 1)  # (tiles, batch, rows)
 
-        def products(tile: tuple[Array, Array | None, Array]) -> Array:
-            signs = self._tile(tile[0], tile[1], columns, y.dtype)
-            return jnp.stack([tile[2][p] @ signs[p] for p in range(self.planes)])
+        def product(inputs: tuple[Any, Array]) -> Array:
+            tile, part = inputs
+            return part @ self._core(tile, y.dtype)
 
         if isinstance(self.structure, Blocks):
-            _, out = jax.lax.scan(lambda _, tile: (None, products(tile)), None, (bits, exists, inputs))
-            out = jnp.moveaxis(out, 0, 2).reshape(self.planes, flat.shape[0], n)
+            _, out = jax.lax.scan(lambda _, inputs: (None, product(inputs)), None, (tiles, parts))
+            out = jnp.moveaxis(out, 0, 1).reshape(len(flat), n)
         else:
-            start = jnp.zeros((self.planes, flat.shape[0], n), y.dtype)
-            out, _ = jax.lax.scan(lambda total, tile: (total + products(tile), None), start, (bits, exists, inputs))
-        return sum(out[p] * self._lines("column", p) for p in range(self.planes)).reshape(*y.shape[:-1], n)  # pyright: ignore
+            start = jnp.zeros((len(flat), n), y.dtype)
+            out, _ = jax.lax.scan(lambda total, inputs: (total + product(inputs), None), start, (tiles, parts))
+        return out.reshape(*y.shape[:-1], n)
 
     def dense(self) -> Array:
         return self.prepare().dense()
@@ -124,23 +121,16 @@ class PackedSigns(LinearOperator):
 
     def column_rms(self) -> Array:
         """From the bits, a few rows at a time."""
-        bits, exists, rows, columns, padding = self._tiles()
-        tiles, planes = bits.shape[0], self.planes
-        across = jnp.ones((tiles, planes, 1, 1), self.scales.dtype)
-        if self.scale == "column":
-            lines = self.scales.reshape(planes, -1, columns)  # one line per block; dense physics has one for all tiles
-            across = jnp.broadcast_to(jnp.moveaxis(lines, 1, 0)[:, :, None], (tiles, planes, 1, columns))
-        down = jnp.ones((planes, self.shape[0]), self.scales.dtype)
-        if self.scale != "column":
-            down = down * (self.scales if self.scale == "row" else self.scales[:, None])
-        down = jnp.moveaxis(jnp.pad(down, ((0, 0), (0, padding))).reshape(planes, tiles, rows, 1), 1, 0)
+        dtype, (m, n) = self.scales.dtype, self.shape
+        tiles, padding = self._tiles()
+        exists = (jnp.arange(m + padding) < m).astype(dtype).reshape(len(tiles[0]), -1, 1)
 
-        def energy(total: Array, tile: tuple[Array, Array | None, Array, Array]) -> tuple[Array, None]:
-            signs = jnp.stack(self._tile(tile[0], tile[1], columns, self.scales.dtype))
-            return total + jnp.sum(jnp.sum(signs * tile[2] * tile[3], axis=0) ** 2), None
+        def add(total: Array, inputs: tuple[Any, Array]) -> tuple[Array, None]:
+            tile, rows = inputs
+            return total + jnp.sum((self._core(tile, dtype) * rows) ** 2), None
 
-        total, _ = jax.lax.scan(energy, jnp.zeros((), self.scales.dtype), (bits, exists, across, down))
-        return jnp.sqrt(total / self.shape[1])
+        total, _ = jax.lax.scan(add, jnp.zeros((), dtype), (tiles, exists))
+        return jnp.sqrt(total / n)
 
     def mask(self) -> Structure:
         return self.structure

@@ -39,9 +39,9 @@ def variants() -> dict[str, dict[str, dict[str, Any]]]:
     """By ingredient: variant -> what it changes (weights, algorithm, rates, distinct, grown, first, loss)."""
     shrinkages = {"firm": {"kind": "Firm"}, "support selection": {"kind": "SupportSelection"}, "soft": {"kind": "Soft"}}
     surrogates = {
-        "clipped straight-through": {"kind": "clipped", "limit": 1.0},
-        "smooth sign": {"kind": "smooth_sign", "sharpness": 2.0, "relative": True},
-        "tanh sign": {"kind": "tanh_sign"},
+        "clipped straight-through": {"kind": "Clipped", "limit": 1.0},
+        "smooth sign": {"kind": "SmoothSign", "sharpness": 2.0, "relative": True},
+        "tanh sign": {"kind": "TanhSign"},
     }
     fixed = {"scalars": 1e-2}
     scaled = {name: {**_DESIGNED, "scale": name, "normalised": False} for name in ("global", "layer", "row", "column")}

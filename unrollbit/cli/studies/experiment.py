@@ -81,7 +81,7 @@ def _finished(task: _Task) -> Row | None:
     if not (path.exists() and (task.folder / NETWORK_FILE).exists()):
         return None
     row = json.loads(path.read_text(encoding="utf-8"))
-    same = row["config"] == _plain(task.experiment.config) and row["signals"] == task.signals
+    same = row["config"] == _plain(task.experiment.config) and row.get("requested") == task.signals
     return row | dict(task.experiment.labels) if same else None
 
 
@@ -102,7 +102,13 @@ def _run(task: _Task) -> tuple[Path, Row]:
     untrained = accuracy(described.network, described.problem, x[:_UNTRAINED], y[:_UNTRAINED])
     report, _ = train_into(folder, config, described, experiment.seed, command, True, progress=False)
     packed = load(folder / NETWORK_FILE)
-    row: Row = {"name": experiment.name, "seed": experiment.seed, "depth": packed.network.depth, "signals": len(x)}
+    row: Row = {
+        "name": experiment.name,
+        "seed": experiment.seed,
+        "depth": packed.network.depth,
+        "signals": len(x),
+        "requested": task.signals,
+    }
     row |= accuracy(packed.network, described.problem, x, y)
     row |= bit_figures(packed.bits())
     if described.samples is not None:

@@ -1,0 +1,32 @@
+"""The configs of the shelf: read, of known recipes, and networks that can be built."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from unrollbit.cli.config import RECIPES, build_run, read_config
+
+SHELF = Path(__file__).parents[2] / "examples" / "configs" / "shelf"
+
+
+@pytest.mark.parametrize("path", sorted(SHELF.glob("*.toml")), ids=lambda path: path.stem)
+def test_configs_of_the_shelf_are_read_and_build(path: Path) -> None:
+    assert path.read_text(encoding="utf-8").startswith("# ")  # says what it is
+    config = read_config(path)
+    assert config["seed"] == 0
+    assert config["recipe"]["name"] in RECIPES
+    config["problem"] |= {"m": 16, "n": 32}  # signs are designed in no time
+    config["recipe"]["depth"] = 4
+    run = build_run(config, path.parent)
+    assert run.network.operator.shape == (16, 32)
+    assert run.network.depth == 4
+    assert run.samples is None
+    spec = run.problem.to_spec()
+    assert spec == {**spec, **config["problem"]}
+
+
+def test_the_shelf_has_networks_of_every_setting() -> None:
+    names = {path.stem for path in SHELF.glob("*.toml")}
+    assert {f"open-l2o-{setting}-{planes}plane" for setting in "abcd" for planes in (1, 2)} <= names
