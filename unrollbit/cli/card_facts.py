@@ -73,7 +73,8 @@ def describe_physics(operator: LinearOperator) -> str:
     if isinstance(operator, PackedSigns):
         return f"held in {operator.planes} sign plane{'s' * (operator.planes > 1)}"
     m, n = operator.shape
-    return f"as measured ({type(operator).__name__}), held in {operator.resident_bits() / (m * n):.3g} bits per entry"
+    bits = operator.resident_bits() / (m * n)
+    return f"as measured ({type(operator).__name__}), held in {bits:.3g} bit{'s' * (bits != 1)} per entry"
 
 
 def read_problem(packed: PackedNetwork, problem: Problem) -> dict[str, Any]:

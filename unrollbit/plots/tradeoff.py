@@ -52,7 +52,7 @@ def accuracy_against_total_bits(
                 axes.axhline(level, color=GREY, linewidth=0.8, linestyle="--", zorder=1)
         for label, level in (references or {}).items():
             place = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "color": GREY}
-            right.annotate(label, (1, level), xytext=(-2, 2), ha="right", fontsize=7, **place)
+            right.annotate(label, (0, level), xytext=(3, 2), ha="left", fontsize=7, **place)
         for rate, label in _REFERENCES.items():
             left.axvline(rate, color=GREY, linewidth=0.8, linestyle=(0, (1, 1.5)), zorder=1)
             aligned = "right" if rate == 1 else "left"
