@@ -22,10 +22,10 @@ SUMMARY = "which signals trained networks miss, and what repeating the last laye
 _BATCH = 2000
 _DRAWN = 3  # networks in the figure: those with most signals left behind
 _NOTES = (
-    "Packed networks as they are, fresh signals. mean of dB: mean over signals of the NMSE of each; NMSE: ratio of",
-    "sums, ruled by the worst signals; failures: share of signals worse than -20 dB; worst: largest NMSE of a signal.",
-    "Repeated: the last four layers again and again for the signals that still move (unrollbit.refine), at most 256",
-    "more layers. layers: mean and largest number that signals went through. non-zeros: mean of all, of the worst 1 %.",
+    "As trained -> with the last four layers repeated for signals that still move (unrollbit.refine), at most 256",
+    "layers more; layers: mean and largest number. Packed networks, fresh signals. mean of dB: mean over signals of",
+    "the NMSE of each; NMSE: ratio of sums, ruled by the worst; failures: share of signals worse than -20 dB; worst:",
+    "largest NMSE of a signal. non-zeros: mean of all signals, mean of the worst 1 %.",
 )
 
 
@@ -53,14 +53,14 @@ def run(options: argparse.Namespace, out: Path) -> dict[str, Any]:
         rows.append(row)
     if not rows:
         raise ValueError("none of the networks is an unrolled one that carries its problem")
-    columns = ("network", "non-zeros", "mean of dB", "NMSE (dB)", "failures", "worst (dB)")
-    columns += ("repeated: layers", "mean of dB", "NMSE (dB)", "failures", "worst (dB)")
+    columns = ("network", "non-zeros", "layers", "mean of dB", "NMSE (dB)", "failures", "worst (dB)")
     figures = ("nmse_db_mean_of_db", "nmse_db", "failures", "worst_db")
     lines = []
     for row in rows:
-        before, after = ([row[when][key] for key in figures] for when in ("as_trained", "repeated"))
+        pairs = [f"{row['as_trained'][key]:.4g} -> {row['repeated'][key]:.4g}" for key in figures]
         counts = f"{row['non_zeros']:.0f}, {row['non_zeros_of_worst']:.0f}"
-        lines.append((row["network"], counts, *before, f"{row['layers_mean']:.0f}, {row['layers_max']}", *after))
+        layers = f"{row['depth']} -> {row['layers_mean']:.0f}, {row['layers_max']}"
+        lines.append((row["network"], counts, layers, *pairs))
     print_table("Hard signals", columns, lines, (*_NOTES, *(f"skipped: {name}" for name in skipped)))
     hardest = sorted(rows, key=lambda row: -row["as_trained"]["nmse_db"])[:_DRAWN]
     figure = errors_of_signals({row["network"]: clouds[row["network"]] for row in hardest})
