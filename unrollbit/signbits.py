@@ -23,5 +23,7 @@ def unpack_signs(
 ) -> Float[Array, "*lead n"]:
     """The +-1 values of packed signs, differentiable code's constant; inverse of ``pack_signs``."""
     bits = (packed[..., None] >> jnp.arange(8, dtype=jnp.uint8)) & 1
-    signs = 1 - 2 * bits.astype(jnp.int8)
-    return signs.reshape(*packed.shape[:-1], -1)[..., :n].astype(dtype)
+    # Arithmetic in the dtype of the result: XLA's CPU compiler (jaxlib 0.10) miscompiles int8 arithmetic that is fused
+    # into a reduction over several planes.
+    signs = 1 - 2 * bits.astype(dtype)
+    return signs.reshape(*packed.shape[:-1], -1)[..., :n]

@@ -9,7 +9,8 @@ from unrollbit import AMP, Unrolled, load, pack
 from unrollbit.cli import main
 from unrollbit.cli.common import problem_of
 from unrollbit.cli.evaluate import accuracy, draw_test
-from unrollbit.cli.studies.robustness import CONDITIONS, changes_of, network_files
+from unrollbit.cli.studies.robustness import CONDITIONS, changes_of
+from unrollbit.cli.studies.shelf import network_files
 from unrollbit.plots import accuracy_under_changes
 from unrollbit.problems import EEGCompressiveRecovery, SparseRecovery
 

@@ -12,12 +12,13 @@ import numpy as np
 from unrollbit.cli.common import print_table, problem_of
 from unrollbit.cli.evaluate import draw_test
 from unrollbit.cli.studies.experiment import TEST_SEED, Row
-from unrollbit.cli.studies.robustness import DEFAULT, network_files
+from unrollbit.cli.studies.shelf import add_arguments, network_files
 from unrollbit.metrics import failures, nmse_db
 from unrollbit.networks import Unrolled, refine
 from unrollbit.packed import PackedNetwork, load
 from unrollbit.plots import errors_of_signals, save
 
+__all__ = ["SUMMARY", "add_arguments", "run"]
 SUMMARY = "which signals trained networks miss, and what repeating the last layers makes of them"
 _BATCH = 2000
 _DRAWN = 3  # networks in the figure: those with most signals left behind
@@ -27,17 +28,6 @@ _NOTES = (
     "the NMSE of each; NMSE: ratio of sums, ruled by the worst; failures: share of signals worse than -20 dB; worst:",
     "largest NMSE of a signal. non-zeros: mean of all signals, mean of the worst 1 %.",
 )
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of this study."""
-    parser.add_argument(
-        "networks",
-        nargs="*",
-        type=Path,
-        metavar="FILE|FOLDER",
-        help=f"packed networks, or folders of them (default: those in {DEFAULT})",
-    )
 
 
 def run(options: argparse.Namespace, out: Path) -> dict[str, Any]:

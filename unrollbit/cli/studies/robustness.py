@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import argparse
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unrollbit.cli.common import NETWORK_FILE, print_table, problem_of
+from unrollbit.cli.common import print_table, problem_of
 from unrollbit.cli.evaluate import accuracy, draw_test
 from unrollbit.cli.parallel import in_parallel
 from unrollbit.cli.studies.experiment import TEST_SEED, Row
+from unrollbit.cli.studies.shelf import add_arguments, network_files
 from unrollbit.packed import load
 from unrollbit.plots import accuracy_under_changes, save
 
+__all__ = ["SUMMARY", "add_arguments", "run"]
 SUMMARY = "trained networks on other sparsity and more noise than they were trained for"
-DEFAULT = Path("examples/networks")
 AS_TRAINED, SPARSER, DENSER, NOISIER = "as trained", "0.5x sparsity", "1.5x sparsity", "noisier"
 CONDITIONS = (AS_TRAINED, SPARSER, DENSER, NOISIER)
 NOISE_STEP_DB, NOISELESS_SNR_DB = 5.0, 40.0
@@ -38,17 +38,6 @@ class _Task:
     seed: int
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of this study."""
-    parser.add_argument(
-        "networks",
-        nargs="*",
-        type=Path,
-        metavar="FILE|FOLDER",
-        help=f"packed networks, or folders of them (default: those in {DEFAULT})",
-    )
-
-
 def run(options: argparse.Namespace, out: Path) -> dict[str, Any]:
     """Measure, print the tables, draw the figure."""
     files = network_files(options.networks)
@@ -67,24 +56,6 @@ def run(options: argparse.Namespace, out: Path) -> dict[str, Any]:
     noise = {row["network"]: {NOISIER: f"SNR {row['changed']['snr_db']:g} dB"} for row in found if _is_noisier(row)}
     save(accuracy_under_changes(levels, noise, xlabel="NMSE, mean of dB"), out / "figures" / "robustness")
     return {"rows": found, "skipped": skipped, "signals": signals, "test_seed": seed}
-
-
-def network_files(given: Sequence[Path]) -> dict[str, Path]:
-    """Packed networks by a name of their own: their file's, or their folder's where the file has the default name.
-
-    Raises ``ValueError`` for a folder without packed networks.
-    """
-    found: list[Path] = []
-    for path in given or (DEFAULT,):
-        inside = sorted(path.glob("*.safetensors")) if path.is_dir() else [path] if given else []
-        if not inside:
-            hint = "" if given else "; name files or folders: unrollbit reproduce robustness FILE|FOLDER ..."
-            raise ValueError(f"{path}: no packed networks (.safetensors) here{hint}")
-        found += inside
-    files = list({path.resolve(): path for path in found}.values())  # each once
-    names = [path.resolve().parent.name if path.name == NETWORK_FILE else path.stem for path in files]
-    counts = Counter(names)
-    return {name if counts[name] == 1 else path.as_posix(): path for name, path in zip(names, files, strict=True)}
 
 
 def reason_to_skip(path: Path) -> str | None:
