@@ -83,6 +83,8 @@ class ArrayProblem(DrawsFromSamples, Problem):
                 "save them with numpy.save and pass the files: matrix = 'A.npy', signals = 'x.npy' (and measurements)"
             )
         operator = matrix if isinstance(matrix, LinearOperator) else Dense.of(_matrix("matrix", matrix, folder))
+        if operator.preconditioned:
+            raise ValueError("matrix: expected the physics that measures; give the preconditioned form to the network")
         m, n = operator.shape
         x = _matrix("signals", signals, folder)
         if x.shape[1] != n:

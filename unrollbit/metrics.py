@@ -21,6 +21,7 @@ def nmse_db(
     *,
     reduction: Reduction = "ratio",
     floor: float = 1e-14,
+    added: float = 0.0,
 ) -> Float[Array, ""]:
     """Normalised mean squared error in dB.
 
@@ -28,8 +29,10 @@ def nmse_db(
     - ``mean_of_db``: the mean over signals of ``10 log10(||x_hat - x||^2 / ||x||^2)``, as Open-L2O prints it. Signals
       that are zero have no relative error and are left out.
 
-    Relative errors are floored at ``floor`` (1e-14 is -140 dB). Where every signal is zero, the result is the floor
-    if every estimate is zero too, else 0 dB. Raises ``ValueError`` for unequal shapes or an unknown reduction.
+    ``added`` is added to the squared error of every signal: Open-L2O adds 1e-10, so that its scale ends near -117 dB
+    for signals of energy 50. Relative errors are floored at ``floor`` (1e-14 is -140 dB). Where every signal is zero,
+    the result is the floor if every estimate is zero too, else 0 dB. Raises ``ValueError`` for unequal shapes or an
+    unknown reduction.
 
     Example:
         >>> import jax.numpy as jnp
@@ -41,6 +44,7 @@ def nmse_db(
     if reduction not in ("ratio", "mean_of_db"):
         raise ValueError(f"nmse_db: reduction is 'ratio' or 'mean_of_db', got {reduction!r}")
     error, energy = _energies(x_hat, x, "nmse_db")
+    error = error + added
     if reduction == "ratio":
         return _relative_db(jnp.sum(error), jnp.sum(energy), floor)
     counted = energy > 0

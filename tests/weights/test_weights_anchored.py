@@ -198,7 +198,7 @@ def test_anchored_in_the_signal_domain_is_anchored_at_the_measurement() -> None:
     A = Composition.of(phi, psi)
     linear_map = AMP().maps(A)["W"]
     weights = in_signal_domain(anchored(OneBit.for_map))(linear_map, A, 1)
-    expected = 2.0 * np.asarray(phi.dense()) @ np.asarray(psi.dense())  # V starts at Phi itself: its signs are exact
+    expected = np.asarray(phi.dense()) @ np.asarray(psi.dense())  # V starts at nothing
     np.testing.assert_allclose(weights.dense()[0], expected, atol=1e-5)
     for frozen in (False, True):
         back = Weights.unpack(through_a_file(weights.pack()), linear_map, A, frozen=frozen)

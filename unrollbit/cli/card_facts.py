@@ -88,14 +88,17 @@ def read_training(packed: PackedNetwork) -> dict[str, Any]:
 
     ``steps`` are those of the record or of its config (None where a recipe chose them).
     """
-    kept = without_folders(packed.training or {})
+    training = packed.training
+    kept = without_folders(training if isinstance(training, Mapping) else {})
     if isinstance(kept.get("command"), str):
         kept["command"] = _command_without_folders(kept["command"])
-    steps, config = kept.get("steps"), kept.get("config") or {}
-    if steps is None and config.get("stages"):
-        steps = sum(stage.get("steps", 0) for stage in config["stages"])
-    elif steps is None:
-        steps = config.get("recipe", {}).get("steps")
+    steps, config = kept.get("steps"), kept.get("config")
+    config = config if isinstance(config, Mapping) else {}
+    stages, recipe = config.get("stages"), config.get("recipe")
+    if steps is None and isinstance(stages, list):
+        steps = sum(stage.get("steps", 0) for stage in stages if isinstance(stage, Mapping))
+    elif steps is None and isinstance(recipe, Mapping):
+        steps = recipe.get("steps")
     return {name: kept.get(name) for name in ("command", "seed", "seconds", "samples", "config")} | {"steps": steps}
 
 

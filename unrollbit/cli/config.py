@@ -34,6 +34,7 @@ RECIPES: dict[str, Callable[..., recipes.Recipe]] = {
     "scalars_only": recipes.scalars_only,
     "full_precision": recipes.full_precision,
 }
+_SWITCHES = ("normalised", "signal_domain", "anchored")
 _TABLES = ("seed", "samples", "problem", "recipe", "network", "stages")
 
 
@@ -117,7 +118,10 @@ def build_weights(spec: Any) -> WeightsFactory:
         raise ValueError(f"weights: expected a format or a table, got {spec!r}")
     options = dict(spec)
     name, start = options.pop("format", "OneBit"), options.pop("start", "physics")
-    wrap, domain, anchor = (options.pop(key, False) for key in ("normalised", "signal_domain", "anchored"))
+    wrap, domain, anchor = (options.pop(key, False) for key in _SWITCHES)
+    for key, value in zip(_SWITCHES, (wrap, domain, anchor), strict=True):
+        if not isinstance(value, bool):
+            raise ValueError(f"weights: expected {key} = true or false, got {value!r}")
     if "surrogate" in options:
         options["surrogate"] = Surrogate.from_spec(options["surrogate"])
     makers: dict[tuple[str, str], Callable[..., Any]] = {
@@ -131,10 +135,8 @@ def build_weights(spec: Any) -> WeightsFactory:
         known = ", ".join(f"{known_name}/{known_start}" for known_name, known_start in makers)
         raise ValueError(f"weights: unknown format and start {name}/{start}; expected one of {known}")
     maker = makers[name, start]
-    if anchor and start == "designed":
-        options["around_physics"] = True
     allowed = {
-        "OneBit": {"scale", "planes", "surrogate", "steps", "seed", "noise", "around_physics"},
+        "OneBit": {"scale", "planes", "surrogate", "steps", "seed", "noise"},
         "FullPrecision": set(),
         "Fixed": set(),
     }[name]
@@ -143,6 +145,8 @@ def build_weights(spec: Any) -> WeightsFactory:
         raise ValueError(
             f"weights: {name} does not take {', '.join(unknown)}; it takes {', '.join(sorted(allowed)) or 'nothing'}"
         )
+    if anchor and start == "designed":
+        options["around_physics"] = True
     factory: WeightsFactory = partial(maker, **options)
     if anchor:
         factory = anchored(factory)
@@ -169,6 +173,8 @@ def _build_recipe(spec: dict[str, Any], problem: Problem) -> recipes.Recipe:
 def _call(what: str, function: Callable[..., Any], options: Mapping[str, Any], problem: Any) -> Any:
     """Call with options from a table; an unknown or missing key is a ``ValueError`` that lists the known ones."""
     signature = inspect.signature(function.__init__ if isinstance(function, type) else function)
+    if isinstance(function, type):  # a class of Flax hides its constructor's arguments
+        signature = signature.replace(parameters=list(signature.parameters.values())[1:])
     try:
         bound = signature.bind(problem, **options)
     except TypeError as error:

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 from rich.console import Console
@@ -52,6 +53,8 @@ def in_parallel(
                 bar.console.print(describe(outcome), highlight=False, markup=False)
                 bar.update(shown, advance=1)
                 yield outcome
+        except BrokenProcessPool as error:
+            raise OSError("a worker process was killed (out of memory?); finished work is kept: run again") from error
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             for process in set(multiprocessing.active_children()) - others:

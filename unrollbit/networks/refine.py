@@ -26,9 +26,9 @@ class Refined(NamedTuple):
 
 
 def refine(
-    net: Unrolled, y: Float[Array, "*batch m"], *, tolerance: float = 1e-5, layers: int = 256, cycle: int = 4
+    net: Unrolled, y: Float[Array, "*batch m"], *, tolerance: float = 1e-5, layers: int = 256, cycle: int | None = None
 ) -> Refined:
-    """Run the network, then its last ``cycle`` layers again and again, for the signals that still move.
+    """Run the network, then its last layers again and again, for the signals that still move.
 
     A signal is done when a round changes its estimate (and what else the algorithm iterates) by at most ``tolerance``
     of its norm; its estimate stays as it is from then on. One that never settles gets the estimate of the last layer,
@@ -41,7 +41,7 @@ def refine(
         y: measurements, last axis m; leading axes are batch axes.
         tolerance: largest relative change of an estimate that counts as standing still.
         layers: largest number of layers beyond those of the network.
-        cycle: how many of the last layers are repeated.
+        cycle: how many of the last layers are repeated; None: 4, or all of a shallower network.
 
     Raises:
         ValueError: a tolerance that is not positive, fewer layers than one round, or a cycle longer than the network.
@@ -56,7 +56,8 @@ def refine(
     """
     if not isinstance(net, Unrolled):
         raise TypeError(f"refine: expected an Unrolled network, got {type(net).__name__}")
-    if not 1 <= cycle <= net.depth:
+    cycle = min(4, net.depth) if cycle is None else cycle
+    if isinstance(cycle, bool) or not isinstance(cycle, int) or not 1 <= cycle <= net.depth:
         raise ValueError(f"cycle: expected a number of layers in [1, {net.depth}], got {cycle}")
     if isinstance(layers, bool) or not isinstance(layers, int) or layers < cycle:
         raise ValueError(f"layers: expected an integer of at least one round of {cycle}, got {layers!r}")

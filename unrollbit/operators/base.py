@@ -108,6 +108,11 @@ class LinearOperator(abc.ABC):
         """
         return y
 
+    @property
+    def preconditioned(self) -> bool:
+        """Whether ``accept`` changes measurements: they are of another operator than this one."""
+        return False
+
     def prepare(self) -> LinearOperator:
         """The form to run many times: packed or symbolic operators may expand once, outside the loop."""
         return self

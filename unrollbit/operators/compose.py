@@ -10,7 +10,6 @@ import numpy as np
 from jaxtyping import Array
 
 from unrollbit.operators.base import LinearOperator, Norm, Spec
-from unrollbit.operators.preconditioned import Preconditioned
 from unrollbit.operators.structure import Full, Structure
 
 
@@ -92,6 +91,10 @@ class Scaled(LinearOperator):
     def accept(self, y: Array) -> Array:
         return self.operator.accept(y)
 
+    @property
+    def preconditioned(self) -> bool:
+        return self.operator.preconditioned
+
     def norm(self) -> Norm:
         inner = self.operator.norm()
         return Norm(abs(self.factor) * inner, exact=inner.exact)
@@ -137,6 +140,8 @@ class Composition(LinearOperator):
         """Check that the sizes meet."""
         if outer.shape[1] != inner.shape[0]:
             raise ValueError(f"cannot compose operators of shapes {outer.shape} and {inner.shape}: inner sizes differ")
+        if inner.preconditioned:
+            raise ValueError("cannot compose with a preconditioned inner operator: precondition the composition")
         return cls(outer, inner)
 
     @property
@@ -151,6 +156,10 @@ class Composition(LinearOperator):
 
     def accept(self, y: Array) -> Array:
         return self.outer.accept(y)
+
+    @property
+    def preconditioned(self) -> bool:
+        return self.outer.preconditioned
 
     def norm(self) -> Norm:
         inner, outer = self.inner.frame_constant, self.outer.T.frame_constant
@@ -198,7 +207,7 @@ class Sum(LinearOperator):
     @classmethod
     def of(cls, first: LinearOperator, second: LinearOperator) -> Sum:
         """Check the shapes. Raises ``ValueError`` unless they are equal, and for preconditioned operators."""
-        if isinstance(first, Preconditioned) or isinstance(second, Preconditioned):
+        if first.preconditioned or second.preconditioned:
             raise ValueError("cannot add preconditioned operators: precondition their sum")
         if first.shape != second.shape:
             raise ValueError(f"cannot add operators of shapes {first.shape} and {second.shape}")

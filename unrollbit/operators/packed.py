@@ -75,10 +75,11 @@ class PackedSigns(LinearOperator):
         return core if exists is None else core * ((1 - unpack_signs(exists, columns, dtype)) / 2)
 
     def _apply(self, x: Array) -> Array:
-        tiles, _ = self._tiles()
+        tiles, padding = self._tiles()
         m, n = self.shape
         flat = x.reshape(-1, n)
-        parts = flat.reshape(len(flat), self.structure.blocks, -1).swapaxes(0, 1)  # (blocks, batch, block_n)
+        blocks = self.structure.blocks
+        parts = flat.reshape(len(flat), blocks, n // blocks).swapaxes(0, 1)  # (blocks, batch, block_n)
         blocked = isinstance(self.structure, Blocks)
 
         def body(_: None, inputs: tuple[Any, Array | None]) -> tuple[None, Array]:
@@ -86,13 +87,14 @@ class PackedSigns(LinearOperator):
             return None, (parts[0] if part is None else part) @ self._core(tile, x.dtype).T
 
         _, out = jax.lax.scan(body, None, (tiles, parts if blocked else None))  # (tiles, batch, rows)
-        return jnp.moveaxis(out, 0, 1).reshape(len(flat), -1)[:, :m].reshape(*x.shape[:-1], m)
+        return jnp.moveaxis(out, 0, 1).reshape(len(flat), m + padding)[:, :m].reshape(*x.shape[:-1], m)
 
     def _apply_adjoint(self, y: Array) -> Array:
         tiles, padding = self._tiles()
         m, n = self.shape
         flat = jnp.pad(y.reshape(-1, m), ((0, 0), (0, padding)))
-        parts = flat.reshape(len(flat), len(tiles[0]), -1).swapaxes(0, 1)  # (tiles, batch, rows)
+        count = len(tiles[0])
+        parts = flat.reshape(len(flat), count, (m + padding) // count).swapaxes(0, 1)  # (tiles, batch, rows)
 
         def product(inputs: tuple[Any, Array]) -> Array:
             tile, part = inputs

@@ -37,11 +37,11 @@ class Preconditioned(LinearOperator):
     """``P A`` with ``P = c (A A^T + delta ||A||^2 I)^{-1/2}``: singular values of ``A`` made (nearly) equal.
 
     An algorithm or network for this physics takes measurements ``y`` of ``A`` itself and works on ``P y = P A x + P
-    noise`` (see ``accept``). With ``delta = 0``, for measurements without noise, ``P A`` is a tight frame: its matrix
-    of least coherence is a multiple of itself. ``delta`` keeps noise from being amplified in weak directions;
-    about (noise power) / (power of the strongest measurement) is sensible. The scale c gives ``P A`` columns of unit
-    root mean square norm. P and P A are computed from A in float64 (block by block for block-diagonal physics), so a
-    file stores nothing for them, but both are held in memory while a network runs.
+    noise`` (see ``accept``). With ``delta = 0``, for measurements without noise, ``P A`` is a tight frame where A has
+    full row rank: its matrix of least coherence is a multiple of itself. ``delta`` keeps noise from being amplified in
+    weak directions; about (noise power) / (power of the strongest measurement) is sensible. The scale c gives ``P A``
+    columns of unit root mean square norm. P and P A are computed from A in float64 (block by block for block-diagonal
+    physics), so a file stores nothing for them, but both are held in memory while a network runs.
 
     Use ``Preconditioned.of(A, delta)``. Sources: Jia, Rohe, "Preconditioning the lasso for sign consistency", 2015
     (the Puffer transformation, delta = 0); Ma, Ping, "Orthogonal AMP", 2017 (its de-correlated linear step).
@@ -69,7 +69,7 @@ class Preconditioned(LinearOperator):
         """
         if isinstance(delta, bool) or not isinstance(delta, int | float) or not 0 <= delta < np.inf:
             raise ValueError(f"delta: expected a number >= 0, got {delta!r}")
-        if isinstance(operator, Preconditioned):
+        if operator.preconditioned:
             raise ValueError("Preconditioned: the operator is preconditioned already; give the physics itself")
         m, n = operator.shape
         structure = operator.mask()
@@ -105,6 +105,10 @@ class Preconditioned(LinearOperator):
         blocks, m = self.structure.blocks, self.shape[0]
         square = Full(m, m) if isinstance(self.structure, Full) else Blocks(blocks, m // blocks, m // blocks)
         return square.matvec(self.preconditioner, y)
+
+    @property
+    def preconditioned(self) -> bool:
+        return True
 
     def dense(self) -> Array:
         return self.structure.scatter(self.core)

@@ -88,6 +88,8 @@ def designed_signs(
     worth about two without. ``noise`` is the noise variance over the squared error per unknown that the signs are
     designed for (0: none). Source: ``design_signs``.
     """
+    if not isinstance(anchored, bool):
+        raise ValueError(f"anchored: expected true or false, got {anchored!r}")
     scale = "none" if planes == 1 and not anchored else "global"
     signs = partial(designed, planes=planes, scale=scale, around_physics=anchored, noise=noise, seed=seed)
     factory = normalised(added_to_physics(signs) if anchored else signs)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from jaxtyping import Array
 
 from unrollbit.algorithms.base import LinearMap
-from unrollbit.operators import LinearOperator, Sum
+from unrollbit.operators import LinearOperator, Scaled, Sum
 from unrollbit.operators.structured import Structured
 from unrollbit.variables import Physics
 from unrollbit.weights.base import Arrays, PackedWeights, Weights, WeightsFactory
@@ -38,7 +39,10 @@ class Anchored(Wrapper):
     def for_map(
         cls, linear_map: LinearMap, physics: LinearOperator, copies: int = 1, *, inner: WeightsFactory, **options: Any
     ) -> Anchored:
-        return cls.around(inner(linear_map, physics, copies, **options), linear_map.initial)
+        if linear_map.initial is not physics:
+            raise ValueError("Anchored: only for maps that start at the physics itself, which is held in memory anyway")
+        correction = replace(linear_map, initial=Scaled(physics, 0.0))  # formats start at their map's value: W = A
+        return cls.around(inner(correction, physics, copies, **options), physics)
 
     def prepare(self) -> Any:
         return self.inner.prepare()

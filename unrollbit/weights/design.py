@@ -195,8 +195,12 @@ def designed(
             for block, own in zip(blocks, seeds, strict=True)
         ]
         latents.append(jnp.stack([design[0] for design in designs], axis=1).reshape(planes, *structure.core_shape))
-        scales.append(np.mean([design[1] for design in designs], axis=0))
-    mean = jnp.asarray(np.mean(scales, axis=0))
-    return OneBit(
-        jnp.stack(latents), mean[:, None] if scale in ("row", "column") else mean, structure, scale, surrogate
-    )
+        units = np.mean([design[1] for design in designs], axis=0)
+        if not around_physics:  # the energy is scale-free: w_j^T a_j = 1 in the mean, as algorithms expect
+            signs = np.where(np.asarray(latents[-1]) >= 0, 1.0, -1.0)
+            products = structure.column_sum(jnp.asarray(np.tensordot(units, signs, 1) * core))
+            units = units / float(jnp.mean(products))
+        scales.append(units)
+    stacked = jnp.asarray(np.stack(scales))  # (copies, planes)
+    lines = stacked.mean(0) if scale == "global" else stacked[..., None] if scale in ("row", "column") else stacked
+    return OneBit(jnp.stack(latents), lines, structure, scale, surrogate)

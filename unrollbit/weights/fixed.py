@@ -64,7 +64,8 @@ class Fixed(Weights):
     def _unpack(
         cls, spec: dict[str, Any], arrays: Arrays, linear_map: LinearMap, physics: LinearOperator, frozen: bool
     ) -> Weights:
-        return cls.coherent_with(linear_map, physics) if spec["coherent"] else cls.for_map(linear_map, physics)
+        make = cls.coherent_with if spec.get("coherent", False) else cls.for_map
+        return make(linear_map, physics)
 
     def rebuild(self, matrices: Array) -> Weights:
         return self

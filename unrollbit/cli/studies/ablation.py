@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from unrollbit.cli.common import print_table
+from unrollbit.cli.common import positive, print_table
 from unrollbit.cli.studies.experiment import Experiment, Row, run_all, slug
 from unrollbit.plots import differences, save
 from unrollbit.training import grown
@@ -30,8 +30,6 @@ _NOTES = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of this study."""
-    from unrollbit.cli.common import positive
-
     parser.add_argument("--seeds", type=positive, default=None, metavar="N", help="seeds per row (3; quick: 1)")
 
 
@@ -44,6 +42,7 @@ def variants() -> dict[str, dict[str, dict[str, Any]]]:
         "tanh sign": {"kind": "TanhSign"},
     }
     fixed = {"scalars": 1e-2}
+    # without the normalisation by A, which is a scale per column that stores nothing
     scaled = {name: {**_DESIGNED, "scale": name, "normalised": False} for name in ("global", "layer", "row", "column")}
     two = {**_DESIGNED, "scale": "global", "planes": 2}
     return {
@@ -60,7 +59,7 @@ def variants() -> dict[str, dict[str, dict[str, Any]]]:
                 "rates": {**fixed, "matrices": 1e-3},
             },
         },
-        "scale": {f"learned scale per {name}": {"weights": weights} for name, weights in scaled.items()},
+        "scale": {f"learned scale, {name}": {"weights": weights} for name, weights in scaled.items()},
         "signs": {
             "designed, not learned": {"rates": fixed},
             "learned from sign(A)": {"weights": _LEARNED},

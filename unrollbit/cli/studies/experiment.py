@@ -11,13 +11,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
+from jaxtyping import Array
+
 from unrollbit.bits import BitReport
 from unrollbit.cli.common import NETWORK_FILE, write_json
 from unrollbit.cli.config import build_run
 from unrollbit.cli.evaluate import accuracy, draw_test
 from unrollbit.cli.parallel import in_parallel
 from unrollbit.cli.train import train_into
-from unrollbit.packed import load
+from unrollbit.metrics import nmse_db
+from unrollbit.packed import PackedNetwork, load
 from unrollbit.training import training_set
 
 Row = dict[str, Any]
@@ -110,15 +114,23 @@ def _run(task: _Task) -> tuple[Path, Row]:
         "requested": task.signals,
     }
     row |= accuracy(packed.network, described.problem, x, y)
+    row["open_l2o_db"] = open_l2o_db(packed, x, y)
     row |= bit_figures(packed.bits())
     if described.samples is not None:
         x, y = dataclasses.astuple(training_set(described.problem, experiment.seed, described.samples))
         row["training"] = accuracy(packed.network, described.problem, x[: task.signals], y[: task.signals])
-    row["resident_per_entry"] = row["resident_bits"] / (row["links"] / row["depth"])  # of A, for maps of its shape
+    m, n = packed.network.operator.shape
+    row["resident_per_entry"] = row["resident_bits"] / (m * n)
     row |= {"untrained": untrained["nmse_db_mean_of_db"], "validation_nmse_db": report.nmse_db}
     row |= {"seconds": report.seconds, "config": config}
     write_json(folder / _ROW_FILE, row)
     return folder, row | dict(experiment.labels)
+
+
+def open_l2o_db(packed: PackedNetwork, x: Array, y: Array) -> float:
+    """Mean of dB as Open-L2O computes it: 1e-10 added to the squared error of each signal."""
+    parts = [packed(y[i : i + 1000]) for i in range(0, len(y), 1000)]
+    return float(nmse_db(jnp.concatenate(parts), x, reduction="mean_of_db", added=1e-10))
 
 
 def bit_figures(bits: BitReport) -> dict[str, Any]:
