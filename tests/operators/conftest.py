@@ -89,7 +89,7 @@ OPERATORS: dict[str, Callable[[], LinearOperator]] = {
     "preconditioned with delta": lambda: Preconditioned.of(Dense.of(numbers(5, 7)), 0.05),
     "preconditioned blocks": lambda: Preconditioned.of(BlockDiagonal.of(numbers(3, 2, 4)), 0.1),
     "preconditioned tall": lambda: Preconditioned.of(Dense.of(numbers(7, 4))),
-    "preconditioned sum, adjoint": lambda: Sum.of(Preconditioned.of(gaussian(5, 8)), gaussian(5, 8, seed=1)).T,
+    "preconditioned sum, adjoint": lambda: Preconditioned.of(Sum.of(gaussian(5, 8), gaussian(5, 8, seed=1))).T,
     "sign plane": lambda: sign_planes(gaussian(9, 13, seed=2), 1),
     "sign plane of blocks": lambda: sign_planes(BlockDiagonal.of(numbers(3, 2, 4)), 1),
 }
