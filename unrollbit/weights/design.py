@@ -63,6 +63,14 @@ def design_signs(
         >>> bool(coherence_energy(S, A).mean() < coherence_energy(jnp.sign(A), A).mean())
         True
     """
+    arrays = _start(A, planes, around, noise, steps)
+    return _design(*arrays, jax.random.key(seed), steps, temperature, noise), np.asarray(arrays[-1])
+
+
+def _start(
+    A: Array | np.ndarray, planes: int, around: Array | np.ndarray | None, noise: float, steps: int
+) -> tuple[Array, Array, Array, Array]:
+    """What every seed starts from: A, B, the signs of the uniform quantiser and the scales. Checks the arguments."""
     if planes < 1 or steps < 0 or not 0 <= noise < np.inf:
         raise ValueError(
             f"design_signs: expected planes >= 1, steps >= 0 and noise >= 0, got {planes}, {steps} and {noise}"
@@ -74,11 +82,9 @@ def design_signs(
     if base.shape != A.shape:
         raise ValueError(f"design_signs: expected around of the shape {A.shape} of A, got {base.shape}")
     lacking = _lacking(np.asarray(A, np.float64), None if around is None else np.asarray(base, np.float64), noise)
-    start, unit = uniform_signs(lacking, planes)
+    signs, unit = uniform_signs(lacking, planes)
     scales = np.asarray(plane_scales(planes)) * (1.0 if around is None else unit.item())
-    arrays = A, base, jnp.asarray(start), jnp.asarray(scales)
-    latents = _design(*arrays, jax.random.key(seed), steps, temperature, noise)
-    return latents, scales
+    return A, base, jnp.asarray(signs), jnp.asarray(scales)
 
 
 def _lacking(A: np.ndarray, base: np.ndarray | None, noise: float) -> np.ndarray:
@@ -181,21 +187,15 @@ def designed(
         raise ValueError("designed: signs are designed for maps of the shape of A, dense or in blocks; use OneBit here")
     core = np.asarray(structure.gather(physics.dense()))
     blocks = core.reshape(-1, *core.shape[-2:])
-    options: dict[str, Any] = {
-        "planes": planes,
-        "noise": noise,
-        "steps": steps,
-        "temperature": 0.1 if core.shape[-1] < 1024 else 0.05,
-    }
+    temperature = 0.1 if core.shape[-1] < 1024 else 0.05
+    starts = [_start(block, planes, block if around_physics else None, noise, steps) for block in blocks]
+    mean_scales = np.mean([np.asarray(start[-1], np.float64) for start in starts], axis=0)
     latents, scales = [], []
     for copy in range(copies):
-        seeds = [seed + 7919 * copy + b for b in range(len(blocks))]
-        designs = [
-            design_signs(block, around=block if around_physics else None, seed=own, **options)
-            for block, own in zip(blocks, seeds, strict=True)
-        ]
-        latents.append(jnp.stack([design[0] for design in designs], axis=1).reshape(planes, *structure.core_shape))
-        units = np.mean([design[1] for design in designs], axis=0)
+        keys = [jax.random.key(seed + 7919 * copy + b) for b in range(len(blocks))]
+        designs = [_design(*start, key, steps, temperature, noise) for start, key in zip(starts, keys, strict=True)]
+        latents.append(jnp.stack(designs, axis=1).reshape(planes, *structure.core_shape))
+        units = mean_scales
         if not around_physics:  # the energy is scale-free: w_j^T a_j = 1 in the mean, as algorithms expect
             signs = np.where(np.asarray(latents[-1]) >= 0, 1.0, -1.0)
             products = structure.column_sum(jnp.asarray(np.tensordot(units, signs, 1) * core))
