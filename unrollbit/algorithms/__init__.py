@@ -3,7 +3,7 @@
 from unrollbit.algorithms.admm import ADMM
 from unrollbit.algorithms.amp import AMP
 from unrollbit.algorithms.analytic import coherence_matrix, regularised_inverse
-from unrollbit.algorithms.base import Algorithm, LinearMap
+from unrollbit.algorithms.base import Algorithm, Form, LinearMap, OutsideNormalForm
 from unrollbit.algorithms.fista import FISTA
 from unrollbit.algorithms.gradient_descent import GradientDescent
 from unrollbit.algorithms.ista import ISTA
@@ -15,8 +15,10 @@ __all__ = [
     "FISTA",
     "ISTA",
     "Algorithm",
+    "Form",
     "GradientDescent",
     "LinearMap",
+    "OutsideNormalForm",
     "Solution",
     "coherence_matrix",
     "regularised_inverse",

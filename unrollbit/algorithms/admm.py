@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from jaxtyping import Array
 
 from unrollbit.algorithms.analytic import regularised_inverse
-from unrollbit.algorithms.base import LinearMap, Maps, Scalars, State, zeros
+from unrollbit.algorithms.base import Form, LinearMap, Maps, Scalars, State, zeros
 from unrollbit.algorithms.ista import Proximal
 from unrollbit.operators import LinearOperator
 from unrollbit.scalars import ScalarSpec
@@ -43,6 +43,10 @@ class ADMM(Proximal):
 
     def scalars(self, A: LinearOperator) -> dict[str, ScalarSpec]:
         return {"step": ScalarSpec(1.0, "positive"), **self.shrinkage.scalars(self.regularisation / self.rho)}
+
+    @property
+    def form(self) -> Form:
+        return "admm"
 
     def init(self, y: Array, A: LinearOperator) -> State:
         return {"x": zeros(y, A.shape[1]), "v": zeros(y, A.shape[1])}

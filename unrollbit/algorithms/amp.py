@@ -8,7 +8,17 @@ from typing import Literal
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from unrollbit.algorithms.base import Algorithm, LinearMap, Maps, Scalars, State, noise_level, zeros
+from unrollbit.algorithms.base import (
+    Algorithm,
+    Form,
+    LinearMap,
+    Maps,
+    OutsideNormalForm,
+    Scalars,
+    State,
+    noise_level,
+    zeros,
+)
 from unrollbit.operators import LinearOperator
 from unrollbit.scalars import ScalarSpec
 from unrollbit.shrinkage import BernoulliGaussian, Shrinkage
@@ -52,6 +62,11 @@ class AMP(Algorithm):
         memory = {"memory": ScalarSpec(0.2)} if self.onsager == "learned" else {}
         momentum = {"momentum": ScalarSpec(0.0)} if self.momentum else {}
         return {"step": ScalarSpec(1.0, "positive"), **momentum, **memory, **self.shrinkage.scalars(1.0)}
+
+    @property
+    def form(self) -> Form:
+        memory = "" if self.onsager == "none" else ", its memory on all residuals before"
+        raise OutsideNormalForm(f"AMP: the noise level of the shrinkage depends on the residual{memory}")
 
     def init(self, y: Array, A: LinearOperator) -> State:
         x = zeros(y, A.shape[1])

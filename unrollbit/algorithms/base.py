@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,7 @@ from unrollbit.specs import Specified
 State = dict[str, Array]
 Maps = Mapping[str, Callable[[Array], Array]]
 Scalars = Mapping[str, Array]
+Form = Literal["ista", "gd", "lista", "admm"]
 
 _SMALLEST_SQUARE = 1e-20  # sqrt is not differentiable at 0
 
@@ -45,6 +46,10 @@ class LinearMap:
     def of(self, matrix: LinearOperator) -> Callable[[Array], Array]:
         """The function that the step receives when the map is held by ``matrix``."""
         return matrix.T if self.transposed else matrix
+
+
+class OutsideNormalForm(ValueError):
+    """A step that is not ``shrink(H x + G y)``, nor that of ADMM; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,25 @@ class Algorithm(Specified, abc.ABC):
     @abc.abstractmethod
     def step(self, state: State, y: Float[Array, "*batch m"], A: LinearOperator, maps: Maps, s: Scalars) -> State:
         """One iteration; the state keeps its shapes and dtypes."""
+
+    @property
+    def form(self) -> Form:
+        """Normal form of the step, what theorems and contraction penalties work on: ``x' = shrink(H x + G y)``
+        (``ista``; ``gd`` where nothing shrinks; both with H = I - G A; ``lista`` with any H), or ``admm``.
+
+        Raises ``OutsideNormalForm`` (a ``ValueError``) with the reason.
+        """
+        raise OutsideNormalForm(f"{type(self).__name__}: a step depends on more than the last estimate")
+
+    def linear_part(
+        self, A: Float[Array, "m n"], maps: Mapping[str, Float[Array, "*layers _ _"]], s: Scalars
+    ) -> tuple[Float[Array, "*layers n n"], Float[Array, "*layers n m"]]:
+        """``(H, G)`` of the normal form from dense matrices and their scalars; layers on a leading axis, or none.
+
+        Raises ``OutsideNormalForm`` for an algorithm without one.
+        """
+        del A, maps, s
+        raise OutsideNormalForm(f"{type(self).__name__} has no normal form")
 
     def read(self, state: State) -> Float[Array, "*batch n"]:
         """The estimate in a state."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from jaxtyping import Array
 
-from unrollbit.algorithms.base import LinearMap, Maps, Scalars, State, zeros
+from unrollbit.algorithms.base import Form, LinearMap, Maps, Scalars, State, zeros
 from unrollbit.algorithms.ista import Proximal, step_size
 from unrollbit.operators import LinearOperator
 from unrollbit.scalars import ScalarSpec
@@ -30,6 +30,10 @@ class GradientDescent(Proximal):
     def scalars(self, A: LinearOperator) -> dict[str, ScalarSpec]:
         step = step_size(A)
         return {"step": ScalarSpec(step, "positive"), **self.shrinkage.scalars(step * self.regularisation)}
+
+    @property
+    def form(self) -> Form:
+        return "gd" if isinstance(self.shrinkage, Identity) else "ista"
 
     def init(self, y: Array, A: LinearOperator) -> State:
         return {"x": zeros(y, A.shape[1])}

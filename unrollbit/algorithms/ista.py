@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -10,7 +11,17 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from unrollbit.algorithms.analytic import coherence_matrix
-from unrollbit.algorithms.base import Algorithm, LinearMap, Maps, Scalars, State, noise_level, zeros
+from unrollbit.algorithms.base import (
+    Algorithm,
+    Form,
+    LinearMap,
+    Maps,
+    OutsideNormalForm,
+    Scalars,
+    State,
+    noise_level,
+    zeros,
+)
 from unrollbit.operators import Composition, LinearOperator, Scaled
 from unrollbit.scalars import ScalarSpec
 from unrollbit.shrinkage import Shrinkage, Soft
@@ -36,6 +47,12 @@ class Proximal(Algorithm):
             return None
         residual = y - A(x)
         return 0.5 * jnp.sum(residual * residual, axis=-1) + self.regularisation * penalty
+
+    def linear_part(self, A: Array, maps: Mapping[str, Array], s: Scalars) -> tuple[Array, Array]:
+        """Of steps along ``step W^T (y - A x)``: G = step W^T, H = I - G A."""
+        del self
+        G = jnp.swapaxes(s["step"][..., None, None] * maps["W"], -1, -2)
+        return jnp.eye(A.shape[1], dtype=A.dtype) - G @ A, G
 
 
 @dataclass(frozen=True)
@@ -85,6 +102,17 @@ class ISTA(Proximal):
 
     def init(self, y: Array, A: LinearOperator) -> State:
         return {"x": zeros(y, A.shape[1])}
+
+    @property
+    def form(self) -> Form:
+        if self.adaptive:
+            raise OutsideNormalForm("ISTA: adaptive thresholds depend on the residual")
+        return "lista" if self.parametrisation == "classic" else "ista"
+
+    def linear_part(self, A: Array, maps: Mapping[str, Array], s: Scalars) -> tuple[Array, Array]:
+        if self.parametrisation != "classic":
+            return super().linear_part(A, maps, s)
+        return s["beta"][..., None, None] * jnp.eye(A.shape[1], dtype=A.dtype) + maps["W2"], maps["W1"]
 
     def step(self, state: State, y: Array, A: LinearOperator, maps: Maps, s: Scalars) -> State:
         x = state["x"]

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
@@ -136,6 +137,18 @@ class Unrolled(Network):
         if not self.packed:
             A = in_dtype(A.prepare(), y.dtype)
         return A.accept(y), A
+
+    def linear_parts(self, dtype: Any = jnp.float32) -> tuple[Float[Array, "K n n"], Float[Array, "K n m"]]:
+        """Dense ``(H, G)`` of all layers in the algorithm's normal form (``Algorithm.form``), differentiable.
+
+        For what checks or penalises a network: it forms K dense n x n matrices. Raises ``OutsideNormalForm`` (a
+        ``ValueError``) for an algorithm without a normal form.
+        """
+        layers, maps = np.arange(self.depth), {}
+        for name, weights in self.maps.items():
+            maps[name] = jnp.asarray(weights.dense(), dtype)[layers % weights.copies]
+        scalars = {name: jnp.asarray(values, dtype) for name, values in self.values().items()}
+        return self.algorithm.linear_part(jnp.asarray(self.operator.dense(), dtype), maps, scalars)
 
     def layers(self, K: int, dtype: Any) -> tuple[dict[str, Any], Callable[[dict[str, Any], Array], dict[str, Any]]]:
         """What the scan slices per layer, and the function from a slice to the maps of the step."""

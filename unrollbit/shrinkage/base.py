@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Mapping
 
+import numpy as np
 from jaxtyping import Array, Float
 
 from unrollbit.scalars import ScalarSpec
@@ -27,6 +28,9 @@ class Shrinkage(Specified, abc.ABC):
     separable: bool = True
     """The Jacobian with respect to ``u`` is diagonal almost everywhere (what ``divergence`` needs)."""
 
+    convex: bool = False
+    """The proximal map of a convex penalty at every fixed ``tau``: it and ``2 shrink - 1`` are nonexpansive."""
+
     @abc.abstractmethod
     def scalars(self, weight: float) -> dict[str, ScalarSpec]:
         """Declare the learned scalars; ``weight`` multiplies the penalty in the proximal step (step size x lambda)."""
@@ -38,3 +42,8 @@ class Shrinkage(Specified, abc.ABC):
     def penalty(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch"] | None:
         """``g(x)`` if this is the proximal map of ``weight * g``, else None (the objective is then undefined)."""
         return None
+
+    def lipschitz(self, scalars: Mapping[str, np.ndarray]) -> float | None:
+        """A Lipschitz constant in ``u`` at every fixed ``tau`` for all these scalars; None where none is known."""
+        del scalars
+        return 1.0 if self.convex else None

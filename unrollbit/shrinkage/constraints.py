@@ -27,6 +27,8 @@ class NonNegative(Shrinkage):
         Array([0., 0., 1.], dtype=float32)
     """
 
+    convex = True
+
     def scalars(self, weight: float) -> dict[str, ScalarSpec]:
         return {"threshold": ScalarSpec(weight, "nonnegative")}
 
@@ -49,6 +51,8 @@ class Box(Shrinkage):
         >>> Box(0.0, 1.0)(jnp.array([-3.0, 0.5, 2.0]), {}, 1.0)
         Array([0. , 0.5, 1. ], dtype=float32)
     """
+
+    convex = True
 
     lower: float = 0.0
     upper: float = 1.0
@@ -78,6 +82,8 @@ class Identity(Shrinkage):
         >>> Identity()(jnp.array([-3.0, 0.5]), {}, 1.0)
         Array([-3. ,  0.5], dtype=float32)
     """
+
+    convex = True
 
     def scalars(self, weight: float) -> dict[str, ScalarSpec]:
         return {}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from unrollbit.scalars import ScalarSpec
@@ -50,3 +52,8 @@ class Firm(Shrinkage):
         magnitude = jnp.abs(u)
         risen = slope * jnp.maximum(magnitude - tau * scalars["threshold"], 0)
         return (jnp.sign(u) * jnp.minimum(risen, magnitude)).astype(u.dtype)
+
+    def lipschitz(self, scalars: Mapping[str, np.ndarray]) -> float:
+        """``1 + theta / omega``, the slope between the thresholds (the largest one of these scalars)."""
+        width = np.maximum(scalars["width"], _SMALLEST_WIDTH)
+        return float(np.max(1 + np.asarray(scalars["threshold"]) / width))

@@ -32,6 +32,7 @@ class GroupSoft(Shrinkage):
         Array([1.5, 2. , 0. , 0. ], dtype=float32)
     """
 
+    convex = True
     separable = False
 
     group_size: int

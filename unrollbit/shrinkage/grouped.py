@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -63,6 +64,13 @@ class Grouped(Shrinkage):
     @property
     def separable(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.shrinkage.separable
+
+    @property
+    def convex(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.shrinkage.convex
+
+    def lipschitz(self, scalars: Mapping[str, np.ndarray]) -> float | None:
+        return self.shrinkage.lipschitz(scalars)
 
     @property
     def size(self) -> int:

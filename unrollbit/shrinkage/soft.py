@@ -31,6 +31,8 @@ class Soft(Shrinkage):
         Array([-2.,  0.,  1.], dtype=float32)
     """
 
+    convex = True
+
     def scalars(self, weight: float) -> dict[str, ScalarSpec]:
         return {"threshold": ScalarSpec(weight, "nonnegative")}
 

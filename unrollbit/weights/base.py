@@ -128,8 +128,8 @@ class Weights(nnx.Module):
         return self.layer(layer).T(r)
 
     def dense(self) -> Float[Array, "copies m n"]:
-        """All matrices, dense."""
-        return jnp.stack([self.layer(k).dense() for k in range(self.copies)])
+        """All matrices, dense; differentiable."""
+        return jax.vmap(lambda parameters: self.matrix(parameters).dense())(self.prepare())
 
     def bits(self) -> int:
         """Weight and scale bits by formula."""
