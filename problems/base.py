@@ -82,6 +82,11 @@ class Problem(abc.ABC):
         """Every pair of this subset, or None where signals are drawn from a distribution."""
         return None
 
+    @property
+    def energy(self) -> float | None:
+        """``E ||x||^2`` of the distribution of signals, known before any data; None where only data would tell."""
+        return None
+
     def prior(self) -> Shrinkage:
         """A shrinkage that fits the signals, with its scalars at sensible starts: the default of the recipes."""
         return BernoulliGaussian()

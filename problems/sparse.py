@@ -88,6 +88,11 @@ class SparseRecovery(Problem):
     def split(self, name: Subset) -> Self:
         return self._with(subset=checked_subset(name))
 
+    @property
+    def energy(self) -> float:
+        """``n x sparsity``: every non-zero entry has variance 1."""
+        return self.operator.shape[1] * self.sparsity
+
     def prior(self) -> BernoulliGaussian:
         return BernoulliGaussian(sparsity=min(self.sparsity, 0.99))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -87,6 +87,21 @@ def lower_bound(
     found = None if measured is None else float(measured)
     status: Status = "violated" if violated else "holds"
     return Report(theorem, status, float(bound), found, tightness, assumptions, not bound > trivial)
+
+
+def equality(
+    theorem: str,
+    expected: float,
+    measured: float,
+    assumptions: Mapping[str, bool] | None = None,
+    *,
+    bounds: Sequence[float] | Float[np.ndarray, " K"] | None = None,
+    measurements: Sequence[float] | Float[np.ndarray, " K"] | None = None,
+) -> Report:
+    """Report of the statement ``measured == expected``, of ``measurements == bounds`` at every layer; never vacuous."""
+    over = upper_bound(theorem, expected, measured, np.inf, assumptions, bounds=bounds, measurements=measurements)
+    under = upper_bound(theorem, measured, expected, np.inf, assumptions, bounds=measurements, measurements=bounds)
+    return replace(over, status="violated") if under.status == "violated" else over
 
 
 def not_applicable(theorem: str, assumptions: Mapping[str, bool], measured: float | None = None) -> Report:

@@ -51,6 +51,14 @@ def noisy():
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_the_energy_is_known_where_signals_are_generated(problems, kind):
+    """And is never estimated from data: certificates need it fixed before."""
+    for subset in SUBSETS:
+        energy = problems[kind].split(subset).energy
+        assert energy is None if kind in DATA else energy == pytest.approx(0.1 * problems[kind].operator.shape[1])
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_samples_are_float32_pairs_reproducible_from_the_key(noisy, kind):
     problem = noisy[kind]
     m, n = problem.operator.shape

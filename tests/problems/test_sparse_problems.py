@@ -1,3 +1,5 @@
+from functools import partial
+
 import jax
 import numpy as np
 import pytest
@@ -18,6 +20,17 @@ def test_bernoulli_gaussian_statistics():
     assert (nonzero**4).mean() == pytest.approx(3, abs=4 * np.sqrt(96 / nonzero.size))
     per_column = (x != 0).mean(0)
     assert per_column.std() == pytest.approx(np.sqrt(0.09 / 400), rel=0.15)  # independent entries
+
+
+@pytest.mark.parametrize("make", [SparseRecovery, partial(BlockSparseRecovery, 4)])
+@pytest.mark.parametrize("sparsity", [0.1, 1.0])
+def test_the_energy_of_the_signals(make, sparsity):
+    problem = make(8, 16, sparsity=sparsity, snr_db=10.0)
+    n = problem.operator.shape[1]
+    assert problem.energy == pytest.approx(n * sparsity)
+    x, _ = problem.split("test").sample(jax.random.key(1), 4000)
+    energy = np.asarray(x**2).sum(1)  # of variance n (3 sparsity - sparsity^2)
+    assert energy.mean() == pytest.approx(problem.energy, abs=4 * np.sqrt(3 * n * sparsity / 4000))
 
 
 @pytest.mark.parametrize("matrix", [*MATRICES, "ill-conditioned"])

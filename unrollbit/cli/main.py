@@ -14,6 +14,7 @@ COMMANDS = {
     "train": "train the network of a TOML file into a run folder",
     "evaluate": "accuracy per layer on fresh test signals, beside classic solvers",
     "bits": "bits per link of a network, and what its file holds",
+    "theory": "every theorem on a network: bound beside measurement, what applies and what is vacuous; figures",
     "card": "the model card of a packed network: accuracy on fresh signals of several seeds, bits, how to use",
     "reproduce": "train and compare the networks of a published table or figure, or of one of our own",
     "recover": "apply a packed network to your own measurements",

@@ -1,5 +1,6 @@
 """Figures fit for a paper; every function returns a matplotlib ``Figure`` and touches no global state."""
 
+from unrollbit.plots.certificates import bounds_per_layer, tightness_of_theorems
 from unrollbit.plots.clouds import errors_of_signals
 from unrollbit.plots.depth import curves_of_depth
 from unrollbit.plots.differences import differences
@@ -16,6 +17,7 @@ __all__ = [
     "accuracy_against_bits",
     "accuracy_against_total_bits",
     "accuracy_under_changes",
+    "bounds_per_layer",
     "curves_of_depth",
     "differences",
     "errors_of_signals",
@@ -26,5 +28,6 @@ __all__ = [
     "paper_style",
     "recovered_signal",
     "save",
+    "tightness_of_theorems",
     "training_curves",
 ]

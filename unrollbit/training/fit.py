@@ -72,7 +72,8 @@ def fit(
 
     Raises:
         ValueError: no stages, a stage deeper than the network, a batch that the devices do not divide, a loss that
-            lacks a teacher or estimates per layer, or ``resume`` of a run that was started otherwise.
+            lacks a teacher or estimates per layer, a penalty that is not defined for the network, or ``resume`` of a
+            run that was started otherwise.
         TrainingDiverged: the loss is not finite; the message names the step and what to try.
     """
     stages = tuple(stages)
@@ -166,6 +167,10 @@ def _check(
             raise ValueError(f"fit: batch {stage.batch} is no multiple of the {devices} devices")
         if stage.loss.per_layer and isinstance(net, FullyConnected):
             raise ValueError("fit: a fully connected network has no estimate per layer; use Stage(loss=LogNMSE())")
+        if stage.penalties:
+            trained = net if stage.quantised else _unquantised(net)
+            for penalty in stage.penalties:
+                penalty.check(trained)
         if stage.loss.needs_teacher and teacher is None:
             raise ValueError(f"fit: the loss {type(stage.loss).__name__} needs fit(..., teacher=network)")
         if stage.loss.needs_teacher and teacher is not None and teacher.depth < (stage.depth or net.depth):
@@ -182,6 +187,10 @@ def _stage_network(net: Network, work: Network, stage: Stage) -> Network:
         return net
     if work is not net:
         return work
+    return _unquantised(net)
+
+
+def _unquantised(net: Network) -> Network:
     return net.with_maps({name: weights.unquantised() for name, weights in net.maps.items()})
 
 

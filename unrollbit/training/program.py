@@ -83,12 +83,14 @@ def _chunk_function(graph: Any, stage: Stage, optimiser: optax.GradientTransform
         x, y = source.sample(key, stage.batch)
         if sharding is not None:
             x, y = jax.lax.with_sharding_constraint((x, y), sharding)
-        estimates = _estimates(net, y, stage)
+        estimates = _estimates(net, y, stage.depth, stage.per_layer)
         followed = None
         if stage.loss.needs_teacher and teacher is not None:
-            followed = jax.lax.stop_gradient(_estimates(teacher, y, stage, net.depth))
+            depth = net.depth if stage.depth is None else stage.depth
+            followed = jax.lax.stop_gradient(_estimates(teacher, y, depth, stage.loss.per_layer))
         error = jnp.sum((estimates[-1] - x) ** 2) / jnp.maximum(jnp.sum(x**2), 1e-20)
-        return stage.loss(estimates, x, followed), error
+        loss = stage.loss(estimates if stage.loss.per_layer else estimates[-1:], x, followed)
+        return loss + sum(penalty(net, estimates, x) for penalty in stage.penalties), error
 
     gradient = jax.value_and_grad(objective, has_aux=True)
 
@@ -112,9 +114,9 @@ def _chunk_function(graph: Any, stage: Stage, optimiser: optax.GradientTransform
     return chunk
 
 
-def _estimates(net: Network, y: Array, stage: Stage, depth: int | None = None) -> Array:
-    depth = depth if stage.depth is None else stage.depth
-    if stage.loss.per_layer:
+def _estimates(net: Network, y: Array, depth: int | None, per_layer: bool) -> Array:
+    """Estimates of the first ``depth`` layers, or of the last of them alone with a leading axis of 1."""
+    if per_layer:
         return net(y, iterates=True, depth=depth)
     return net(y, depth=depth)[None]
 

@@ -12,6 +12,7 @@ import optax
 from flax import nnx
 
 from unrollbit.training.losses import LayerwiseLogNMSE, Loss
+from unrollbit.training.penalties import Penalty
 from unrollbit.variables import BinaryParam, MatrixParam, ScalarParam, ScaleParam
 
 TRAINABLE: dict[str, type[nnx.Param]] = {
@@ -35,6 +36,7 @@ class Stage:
         quantised: False trains full-precision matrices; the next quantised stage takes their best signs and scales.
         batch: signals per step.
         loss: a ``Loss``.
+        penalties: ``Penalty`` objects, added to the loss.
         clip: largest global norm of the gradient, by kind.
         warmup: share of the steps with a linearly rising rate.
         betas: moments' decay of Adam.
@@ -54,6 +56,7 @@ class Stage:
     warmup: float = 0.02
     betas: tuple[float, float] = (0.9, 0.99)
     name: str = ""
+    penalties: tuple[Penalty, ...] = ()
 
     def __post_init__(self) -> None:
         for name, value in (("steps", self.steps), ("batch", self.batch), ("depth", self.depth)):
@@ -72,6 +75,13 @@ class Stage:
             raise ValueError(f"Stage: expected quantised = true or false, got {self.quantised!r}")
         if not 0 <= self.warmup < 1 or not self.clip > 0:
             raise ValueError(f"Stage: expected 0 <= warmup < 1 and clip > 0, got {self.warmup} and {self.clip}")
+        if not isinstance(self.penalties, tuple) or not all(isinstance(entry, Penalty) for entry in self.penalties):
+            raise ValueError(f"Stage: expected penalties as a tuple of Penalty objects, got {self.penalties!r}")
+
+    @property
+    def per_layer(self) -> bool:
+        """Whether the objective needs the estimates of all layers."""
+        return self.loss.per_layer or any(penalty.per_layer for penalty in self.penalties)
 
     def types(self) -> Any:
         """NNX filter of what this stage trains."""
@@ -95,7 +105,10 @@ class Stage:
         """JSON-able form; the TOML of ``unrollbit train`` mirrors it."""
         plain = ("steps", "depth", "quantised", "batch", "clip", "warmup", "name")
         spec = {name: getattr(self, name) for name in plain}
-        return {**spec, "rates": dict(self.rates), "betas": list(self.betas), "loss": self.loss.to_spec()}
+        spec |= {"rates": dict(self.rates), "betas": list(self.betas), "loss": self.loss.to_spec()}
+        if self.penalties:  # left out otherwise: runs of stages without any keep their fingerprint
+            spec["penalties"] = [penalty.to_spec() for penalty in self.penalties]
+        return spec
 
     @staticmethod
     def from_spec(spec: Mapping[str, Any]) -> Stage:
@@ -103,6 +116,10 @@ class Stage:
         fields = dict(spec)
         if "loss" in fields:
             fields["loss"] = Loss.from_spec(fields["loss"])
+        if "penalties" in fields:
+            if not isinstance(fields["penalties"], list | tuple):
+                raise ValueError(f"Stage: expected a list of penalties, got {fields['penalties']!r}")
+            fields["penalties"] = tuple(Penalty.from_spec(entry) for entry in fields["penalties"])
         if "betas" in fields:
             fields["betas"] = tuple(fields["betas"])
         try:

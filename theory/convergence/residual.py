@@ -1,0 +1,56 @@
+"""The error of an estimate read off its residual: theorem C7."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+
+from unrollbit.theory.convergence.instance import measurement, signal
+from unrollbit.theory.normal_form import NormalForm
+from unrollbit.theory.numerics import norms, top_sum
+from unrollbit.theory.report import Report, not_applicable, upper_bound
+from unrollbit.theory.trajectory import recover
+
+
+def C7(form: NormalForm, x: Float[np.ndarray, " n"], y: Float[np.ndarray, " m"], sigma: float) -> Report:
+    """``||x_hat - x|| <= (||y - A x_hat|| + sigma) / sqrt(kappa)`` for every network; ``sigma >= ||y - A x||``.
+
+    ``kappa`` is the larger of ``sigma_min(A)^2`` (m >= n) and, with t the size of ``supp(x_hat) u supp(x)``, of
+    Gershgorin's ``min_i ((A^T A)_ii - the t - 1 largest |(A^T A)_ij|, j != i)``; it must be above 1e-12. Nothing is
+    asked of weights, thresholds or training. Vacuous against ``||x||``. Raises ``ValueError`` for wrong shapes and
+    ``sigma < 0``.
+
+    Source: C7. Gershgorin discs and coherence: D. Donoho and M. Elad, 2003.
+
+    Example:
+        >>> A = np.eye(2)
+        >>> form = NormalForm.from_arrays("gd", A, A[None], np.array([0.5]))
+        >>> report = C7(form, np.array([2.0, 0.0]), np.array([2.0, 0.0]), 0.0)
+        >>> report.bound, report.measured
+        (1.0, 1.0)
+    """
+    x, y = signal("C7", form, x), measurement("C7", form, y)
+    if not sigma >= 0:
+        raise ValueError(f"C7 sigma: expected >= 0, got {sigma}")
+    estimate = recover(form, y)
+    measured = float(norms(estimate - x))
+    kappa = curvature(form.A, int(((x != 0) | (estimate != 0)).sum()))
+    assumptions = {
+        "sigma >= ||y - A x||": bool(norms(y - form.A @ x) <= sigma),
+        "A is injective enough on the supports: kappa > 1e-12": kappa > 1e-12,
+    }
+    if not all(assumptions.values()):
+        return not_applicable("C7", assumptions, measured)
+    bound = (float(norms(y - form.A @ estimate)) + sigma) / np.sqrt(kappa)
+    return upper_bound("C7", bound, measured, float(norms(x)), assumptions)
+
+
+def curvature(A: Float[np.ndarray, "m n"], t: int) -> float:
+    """A lower bound of ``||A d||^2 / ||d||^2`` over all d of at most ``t`` non-zeros; may be negative, and then says
+    nothing.
+    """
+    m, n = A.shape
+    gram = A.T @ A
+    discs = np.diagonal(gram) - top_sum(np.abs(gram) * (1 - np.eye(n)), min(t, n) - 1)
+    smallest = float(np.linalg.svd(A, compute_uv=False)[-1]) ** 2 if m >= n else -np.inf
+    return max(smallest, float(discs.min()))

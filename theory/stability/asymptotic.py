@@ -1,0 +1,76 @@
+"""A lower bound of the global Lipschitz constant: thresholds are negligible for large inputs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Float
+
+from unrollbit.theory.normal_form import NormalForm
+from unrollbit.theory.numerics import norms, spectral_norm
+from unrollbit.theory.report import Report, exceeds, lower_bound, not_applicable
+from unrollbit.theory.stability.differences import SOFT, checked_points, quotients
+from unrollbit.theory.stability.lipschitz import half_linearised_constants
+
+_SLACK = 1e-3  # share of J_lin that thresholds may still take away at the far point
+
+
+def S2(form: NormalForm, y: Float[np.ndarray, " m"], others: Float[np.ndarray, "P m"]) -> Report:
+    """Asymptotic-linear lower bound: ``Lip(f) >= J_lin = ||J||``, J the Jacobian of the network without thresholds.
+
+    ``J_0 = 0``, ``J_{k+1} = H_k J_k + G_k`` for all forms. Proof: ``|S_t(u) - u| <= t``, so by the argument of S1
+    ``||f(y) - J y|| <= b_K`` for every y, where ``b_0 = 0`` and ``b_{k+1} = ||H_k|| b_k + sqrt(n) theta_k``; for ADMM
+    the last term is ``||2 H_k - I|| sqrt(n) theta_k``, and the output adds ``sqrt(n) theta_K``. Hence for every pair::
+
+        ||f(y) - f(y')|| / ||y - y'|| >= (||J (y - y')|| - 2 b_K) / ||y - y'||
+
+    and the right-hand side tends to ``J_lin`` for far pairs along the top right singular vector of J.
+
+    No experiment measures ``Lip(f)``. ``measured`` is the certified upper bound S1h, so that the report is the sandwich
+    ``J_lin <= Lip(f) <= S1h`` (``gd``: equalities). ``bounds`` and ``measurements`` have the inequality above for
+    every pair (y, y') with y' in ``others`` and, as the last one, a y' so far along the singular vector that the bound
+    is 0.999 J_lin. Either one failing makes the theorem violated. Vacuous only if ``J_lin = 0``.
+
+    Raises:
+        ValueError: wrong shapes, entries that are not finite, or no other point than y.
+    """
+    y, others = checked_points(form, y, others)
+    upper = float(half_linearised_constants(form)[-1])
+    if not form.soft:
+        return not_applicable("S2", {SOFT: False}, upper)
+    J = asymptotic_jacobian(form)
+    J_lin, b = float(spectral_norm(J)), threshold_effect(form)
+    far = max(2 * b / (_SLACK * J_lin) if J_lin > 0 else 0.0, float(norms(y)), 1.0)
+    points = np.concatenate([others, [y + far * np.linalg.svd(J)[2][0]]])
+    distance = norms(points - y)
+    kept = distance > 0
+    floors = (norms((points - y) @ J.T) - 2 * b)[kept] / distance[kept]
+    found = quotients(form, y, points)[-1][kept]
+    report = lower_bound("S2", J_lin, upper, 0.0, {SOFT: True})
+    failed = any(exceeds(float(floor), float(value)) for floor, value in zip(floors, found, strict=True))
+    return replace(
+        report,
+        status="violated" if failed else report.status,
+        bounds=tuple(map(float, floors)),
+        measurements=tuple(map(float, found)),
+    )
+
+
+def asymptotic_jacobian(form: NormalForm) -> Float[np.ndarray, "n m"]:
+    """The Jacobian of the network with all thresholds 0."""
+    J = np.zeros(form.A.shape[::-1])
+    for H, G in zip(form.H, form.G, strict=True):
+        J = H @ J + G
+    return J
+
+
+def threshold_effect(form: NormalForm) -> float:
+    """``b_K``: how far thresholds move the output of any input at most."""
+    root, b = np.sqrt(form.A.shape[1]), 0.0
+    if form.form == "gd":
+        return b
+    for k in range(form.depth):
+        inner = form.reflected_norms[k] if form.form == "admm" else 1.0
+        b = form.H_norms[k] * b + inner * root * form.theta[k]
+    return float(b + (root * form.theta[-1] if form.form == "admm" else 0.0))

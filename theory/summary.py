@@ -1,0 +1,104 @@
+"""Many instances of a theorem in one row."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from unrollbit.theory.report import Report, Status
+from unrollbit.theory.statements import STATEMENTS
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One theorem over ``instances`` reports.
+
+    ``violated`` if any instance is, ``not applicable`` if all are. ``bound``, ``measured`` and ``tightness`` are
+    medians over the applicable instances, ``vacuous`` says whether more than half of them are; ``bounds`` and
+    ``measurements`` are medians per layer. An assumption counts as met if it is in every instance; ``unmet`` gives the
+    others in words.
+    """
+
+    theorem: str
+    status: Status
+    bound: float | None
+    measured: float | None
+    tightness: float | None
+    vacuous: bool
+    assumptions: dict[str, bool]
+    instances: int
+    applicable: int
+    vacuous_instances: int
+    violated_instances: int
+    largest_tightness: float | None
+    unmet: str
+    bounds: tuple[float, ...] | None = None
+    measurements: tuple[float, ...] | None = None
+
+    @property
+    def family(self) -> str:
+        """Stability, sensitivity, convergence or generalization."""
+        return STATEMENTS[self.theorem].family
+
+    def row(self) -> dict[str, Any]:
+        """JSON-able form."""
+        statement = STATEMENTS[self.theorem]
+        known = {"family": statement.family, "statement": statement.summary, "quantity": statement.quantity}
+        return {"theorem": self.theorem, **known, **{k: v for k, v in vars(self).items() if k != "theorem"}}
+
+
+def summarise(reports: Iterable[Report]) -> list[Summary]:
+    """One summary per theorem, in the order of ``STATEMENTS``. Raises ``ValueError`` for an unknown theorem."""
+    grouped: dict[str, list[Report]] = {}
+    for report in reports:
+        if report.theorem not in STATEMENTS:
+            raise ValueError(f"summarise: unknown theorem {report.theorem!r}; expected one of {', '.join(STATEMENTS)}")
+        grouped.setdefault(report.theorem, []).append(report)
+    return [_one(name, grouped[name]) for name in STATEMENTS if name in grouped]
+
+
+def _one(theorem: str, reports: Sequence[Report]) -> Summary:
+    used = [report for report in reports if report.status != "not applicable"]
+    violated = sum(report.status == "violated" for report in used)
+    vacuous = sum(report.vacuous for report in used)
+    ratios = [report.tightness for report in used if report.tightness is not None]
+    words = dict.fromkeys(word for report in reports for word in report.assumptions)
+    failures = Counter(word for report in reports for word, met in report.assumptions.items() if not met)
+    many = len(reports) > 1
+    unmet = "; ".join(
+        word + (f" ({count} of {len(reports)})" if many and count < len(reports) else "")
+        for word, count in failures.items()
+    )
+    return Summary(
+        theorem,
+        "violated" if violated else "holds" if used else "not applicable",
+        _median([report.bound for report in used]),
+        _median([report.measured for report in used]),
+        _median(ratios),
+        vacuous > len(used) / 2,
+        {word: word not in failures for word in words},
+        len(reports),
+        len(used),
+        vacuous,
+        violated,
+        max(ratios, default=None),
+        unmet,
+        _per_layer([report.bounds for report in used]),
+        _per_layer([report.measurements for report in used]),
+    )
+
+
+def _median(values: Sequence[float | None]) -> float | None:
+    present = [value for value in values if value is not None]
+    return float(np.median(present)) if present else None
+
+
+def _per_layer(rows: Sequence[tuple[float, ...] | None]) -> tuple[float, ...] | None:
+    present = [row for row in rows if row is not None]
+    if not present or len({len(row) for row in present}) > 1:
+        return None
+    return tuple(float(value) for value in np.median(np.array(present), axis=0))
