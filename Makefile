@@ -11,16 +11,17 @@ WORKERS ?= 2
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
 	XLA_FLAGS="$(XLA_FLAGS) --xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 
-.PHONY: help demo shelf test slow lint format clean
+.PHONY: help demo shelf notebooks test slow lint format clean
 
 help:
-	@echo "make demo    train and measure one-bit networks on synthetic and real signals -> runs/demo (minutes)"
-	@echo "make shelf   train the networks of examples/networks again and write their cards (about half an hour)"
-	@echo "make test    the test suite, without the tests marked slow"
-	@echo "make slow    the tests marked slow"
-	@echo "make lint    ruff and pyright"
-	@echo "make format  let ruff fix and format the sources"
-	@echo "make clean   remove .venv, builds and caches (runs/ stays)"
+	@echo "make demo       train and measure one-bit networks on synthetic and real signals -> runs/demo (minutes)"
+	@echo "make shelf      train the networks of examples/networks again and write their cards (about half an hour)"
+	@echo "make notebooks  run the notebooks of examples in full and store them with their outputs (minutes)"
+	@echo "make test       the test suite, without the tests marked slow"
+	@echo "make slow       the tests marked slow"
+	@echo "make lint       ruff and pyright"
+	@echo "make format     let ruff fix and format the sources"
+	@echo "make clean      remove .venv, builds and caches (runs/ stays)"
 
 demo: $(VENV)/.demo
 	$(BIN)/unrollbit demo --out runs/demo
@@ -34,6 +35,9 @@ shelf: $(VENV)/.demo
 		cp runs/shelf/$$name/network.safetensors examples/networks/$$name.safetensors && \
 			$(BIN)/unrollbit card examples/networks/$$name.safetensors || exit 1; \
 	done
+
+notebooks: $(VENV)/.notebooks
+	$(BIN)/python examples/run_notebooks.py
 
 test: $(VENV)/.test
 	$(ONE_THREAD) $(BIN)/pytest -n $(WORKERS) $(PYTEST_ARGS)
@@ -62,9 +66,10 @@ $(VENV)/.made:
 	@touch $@
 
 $(VENV)/.demo: EXTRAS := data
-$(VENV)/.test: EXTRAS := data,test
+$(VENV)/.notebooks: EXTRAS := data,notebooks
+$(VENV)/.test: EXTRAS := data,notebooks,test
 $(VENV)/.lint: EXTRAS := data,test,dev
 
-$(VENV)/.demo $(VENV)/.test $(VENV)/.lint: pyproject.toml $(VENV)/.made
+$(VENV)/.demo $(VENV)/.notebooks $(VENV)/.test $(VENV)/.lint: pyproject.toml $(VENV)/.made
 	$(PIP) install --quiet --editable ".[$(EXTRAS)]"
 	@touch $@

@@ -46,8 +46,8 @@ def execute(
     """The notebook ``path``, every cell run in a fresh kernel of this interpreter; the file stays as it is.
 
     The kernel works in ``folder`` (default: that of the notebook) and imports the package of this checkout. ``quick``
-    sets ``UNROLLBIT_QUICK``, which the notebooks read, and compiles without optimising. Raises ``NotebookFailed`` for a cell that fails or takes longer
-    than ``seconds``.
+    sets ``UNROLLBIT_QUICK``, which the notebooks read, and compiles without optimising. Raises ``NotebookFailed`` for a
+    cell that fails or takes longer than ``seconds``.
     """
     notebook = nbformat.read(path, as_version=4)
     code = [index for index, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
@@ -74,7 +74,7 @@ def execute(
             on_cell_start=lambda cell, cell_index: started.append(cell_index),
         )
         try:
-            client.execute(env=variables)
+            client.execute(env=variables, cleanup_kc=True)  # a kernel of a given manager is kept otherwise
         except CellExecutionError as error:
             raise NotebookFailed(_message(path, code, started, f"{error.ename}: {error.evalue}")) from error
         except CellTimeoutError as error:

@@ -9,7 +9,8 @@ ROWS = [
     {"theorem": "C2", "family": "convergence", "status": "holds", "tightness": 1e-9, "vacuous": True},
     {"theorem": "G1", "family": "generalization", "status": "not applicable", "tightness": None, "vacuous": False},
 ]
-LAYERS = {"theorem": "C2", "statement": "contraction", "bounds": (1.0, 0.5), "measurements": (1.0, 0.2)}
+LAYERS = {"theorem": "C2", "family": "convergence", "statement": "contraction"}
+LAYERS |= {"bounds": (1.0, 0.5), "measurements": (1.0, 0.2)}
 
 
 def test_dots_are_filled_where_a_bound_says_something():
@@ -30,7 +31,11 @@ def test_bound_and_measurement_stand_in_one_panel():
     figure = bounds_per_layer([LAYERS, {**LAYERS, "theorem": "C9", "bounds": None}])
     (axes,) = figure.axes
     assert [list(line.get_ydata()) for line in axes.lines] == [[1.0, 0.5], [1.0, 0.2]]
+    assert list(axes.lines[0].get_xdata()) == [0, 1]
     assert axes.get_yscale() == "log"
+    (axes,) = bounds_per_layer([{**LAYERS, "family": "stability", "bounds": (0.0, 0.0)}]).axes
+    assert list(axes.lines[0].get_xdata()) == [1, 2]
+    assert axes.get_yscale() == "linear"
 
 
 @pytest.mark.parametrize("draw", [tightness_of_theorems, bounds_per_layer])

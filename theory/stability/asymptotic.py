@@ -28,9 +28,8 @@ def S2(form: NormalForm, y: Float[np.ndarray, " m"], others: Float[np.ndarray, "
     and the right-hand side tends to ``J_lin`` for far pairs along the top right singular vector of J.
 
     No experiment measures ``Lip(f)``. ``measured`` is the certified upper bound S1h, so that the report is the sandwich
-    ``J_lin <= Lip(f) <= S1h`` (``gd``: equalities). ``bounds`` and ``measurements`` have the inequality above for
-    every pair (y, y') with y' in ``others`` and, as the last one, a y' so far along the singular vector that the bound
-    is 0.999 J_lin. Either one failing makes the theorem violated. Vacuous only if ``J_lin = 0``.
+    ``J_lin <= Lip(f) <= S1h`` (``gd``: equalities). The inequality above is checked too, for every
+    pair of ``pair_floors``; either one failing makes the theorem violated. Vacuous only if ``J_lin = 0``.
 
     Raises:
         ValueError: wrong shapes, entries that are not finite, or no other point than y.
@@ -39,6 +38,20 @@ def S2(form: NormalForm, y: Float[np.ndarray, " m"], others: Float[np.ndarray, "
     upper = float(half_linearised_constants(form)[-1])
     if not form.soft:
         return not_applicable("S2", {SOFT: False}, upper)
+    floors, found = pair_floors(form, y, others)
+    report = lower_bound("S2", float(spectral_norm(asymptotic_jacobian(form))), upper, 0.0, {SOFT: True})
+    failed = any(exceeds(float(floor), float(value)) for floor, value in zip(floors, found, strict=True))
+    return replace(report, status="violated") if failed else report
+
+
+def pair_floors(
+    form: NormalForm, y: Float[np.ndarray, " m"], others: Float[np.ndarray, "P m"]
+) -> tuple[Float[np.ndarray, " pairs"], Float[np.ndarray, " pairs"]]:
+    """Lower bounds ``(||J (y - y')|| - 2 b_K) / ||y - y'||`` and measured quotients of the pairs (y, y').
+
+    y' are ``others`` without y itself and, as the last one, a point so far along the top right singular vector of J
+    that the bound is 0.999 J_lin.
+    """
     J = asymptotic_jacobian(form)
     J_lin, b = float(spectral_norm(J)), threshold_effect(form)
     far = max(2 * b / (_SLACK * J_lin) if J_lin > 0 else 0.0, float(norms(y)), 1.0)
@@ -46,15 +59,7 @@ def S2(form: NormalForm, y: Float[np.ndarray, " m"], others: Float[np.ndarray, "
     distance = norms(points - y)
     kept = distance > 0
     floors = (norms((points - y) @ J.T) - 2 * b)[kept] / distance[kept]
-    found = quotients(form, y, points)[-1][kept]
-    report = lower_bound("S2", J_lin, upper, 0.0, {SOFT: True})
-    failed = any(exceeds(float(floor), float(value)) for floor, value in zip(floors, found, strict=True))
-    return replace(
-        report,
-        status="violated" if failed else report.status,
-        bounds=tuple(map(float, floors)),
-        measurements=tuple(map(float, found)),
-    )
+    return floors, quotients(form, y, points)[-1][kept]
 
 
 def asymptotic_jacobian(form: NormalForm) -> Float[np.ndarray, "n m"]:

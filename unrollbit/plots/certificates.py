@@ -51,11 +51,11 @@ def tightness_of_theorems(rows: Sequence[Mapping[str, Any]]) -> Figure:
 def bounds_per_layer(rows: Sequence[Mapping[str, Any]], *, ylabel: str = "bound, measured") -> Figure:
     """One panel per theorem with values at every layer: the bound (line) above what was measured (dashes).
 
-    Each row has ``theorem``, ``statement``, ``bounds`` and ``measurements`` (values per layer, or None: then it is left
-    out). Raises ``ValueError`` if no row has them.
+    Each row has ``theorem``, ``family``, ``statement``, ``bounds`` and ``measurements`` (per layer, or None: then
+    it is left out). Raises ``ValueError`` if no row has them.
     """
     shown = [row for row in rows if row.get("bounds") is not None and row.get("measurements") is not None]
-    _check("bounds_per_layer", shown, ("theorem", "statement", "bounds", "measurements"))
+    _check("bounds_per_layer", shown, ("theorem", "family", "statement", "bounds", "measurements"))
     columns = min(3, len(shown))
     lines = -(-len(shown) // columns)
     with paper_style():
@@ -63,7 +63,7 @@ def bounds_per_layer(rows: Sequence[Mapping[str, Any]], *, ylabel: str = "bound,
         grid = figure.subplots(lines, columns, squeeze=False)
         first, second = (style for style, _ in zip(line_styles(), range(2), strict=False))
         for axes, row in zip(grid.flat, shown, strict=False):
-            layers = np.arange(len(row["bounds"]))
+            layers = np.arange(len(row["bounds"])) + (row["family"] != "convergence")  # whose errors begin with x_0
             axes.plot(layers, row["bounds"], label="bound", **first)
             axes.plot(layers, row["measurements"], label="measured", **second)
             positive = max(row["bounds"]) > 0
