@@ -26,7 +26,7 @@ from unrollbit.training import training_set
 NAMES = ("G0", "G1", "G2", "G3a", "G3b", "G3c", "G4", "G5", "G6")
 _NO_RISK = ("G0", "G4")  # their bounds are no risks
 _BATCH, _MINIBATCH = 2500, 100
-_GENEROUS = 10.0  # the class of G2 is this much wider than the physics' own steps and thresholds
+_GENEROUS = 30.0  # the class of G2 is this much wider than the physics' own steps and thresholds
 
 
 def generalization(
