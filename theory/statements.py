@@ -32,7 +32,7 @@ STATEMENTS: dict[str, Statement] = {
     "C2": Statement("convergence", "contraction along the supports", "error"),
     "C2u": Statement("convergence", "the same for all supports of a size", "error"),
     "C3": Statement("convergence", "gradient descent, recursion", "error"),
-    "C3a": Statement("convergence", "gradient descent, alignment of W with A", "contraction factor"),
+    "C3a": Statement("convergence", "gradient descent, alignment of W with A", "error"),
     "C3b": Statement("convergence", "gradient descent, product of layers", "error"),
     "C4": Statement("convergence", "ball around the Lasso solution", "distance to the solution"),
     "C5": Statement("convergence", "one-bit ADMM, ball around the Lasso solution", "distance to the solution"),
