@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
+from numpy.typing import ArrayLike
 
 from unrollbit.algorithms import Form, OutsideNormalForm
 from unrollbit.networks import Network, Unrolled
@@ -32,9 +34,10 @@ class NormalForm:
                H_k = I - G_k A, output z_K: theta has K + 1 entries, the first immaterial
 
     Make one with ``normal_form(network)`` or ``from_arrays``. ``mask`` (m, n) says which entries of W (G_k = step_k
-    W_k^T) the physics allows; ``tied`` whether one matrix serves all layers. ``shrink`` replaces the soft threshold:
-    theorems about the soft threshold are then not applicable; those that need a Lipschitz constant use ``lipschitz``,
-    and those about ADMM that it is a proximal map (``convex``).
+    W_k^T) the network may hold; ``tied`` whether one matrix serves all layers, ``distinct`` how many do in turn
+    (layer k uses number k mod ``distinct``; None: 1 if tied, else K). ``shrink`` replaces the soft threshold: theorems
+    about the soft threshold are then not applicable; those that need a Lipschitz constant use ``lipschitz``, and those
+    about ADMM that it is a proximal map (``convex``).
     """
 
     form: Form
@@ -47,10 +50,20 @@ class NormalForm:
     shrink: Shrink | None = None
     lipschitz: float = 1.0
     convex: bool = True
+    distinct: int | None = None
 
     def __post_init__(self) -> None:
+        for name in ("A", "H", "G", "theta", "mask"):
+            if not isinstance(getattr(self, name), np.ndarray):
+                raise TypeError(f"NormalForm {name}: expected a NumPy array, got {type(getattr(self, name)).__name__}")
+        if self.form not in get_args(Form):
+            raise ValueError(f"NormalForm form: expected one of {', '.join(get_args(Form))}, got {self.form!r}")
+        if self.A.ndim != 2 or not self.A.size:
+            raise ValueError(f"NormalForm A: expected shape (m, n) with m, n >= 1, got {self.A.shape}")
+        if not 0 <= self.lipschitz < np.inf:
+            raise ValueError(f"NormalForm lipschitz: expected a finite constant >= 0, got {self.lipschitz}")
         m, n = self.A.shape
-        K = len(self.G)
+        K = len(self.G) if self.G.ndim else 0
         wanted = {
             "G": (K, n, m),
             "H": (K, n, n),
@@ -63,10 +76,16 @@ class NormalForm:
                 raise ValueError(f"NormalForm {name}: expected shape {shape} with K >= 1, got {found.shape}")
         for name in ("A", "G", "H", "theta"):
             found = getattr(self, name)
-            if found.dtype != np.float64 or not np.isfinite(found).all():
-                raise ValueError(f"NormalForm {name}: expected finite float64 entries, got {found.dtype}")
+            if found.dtype != np.float64:
+                raise ValueError(f"NormalForm {name}: expected float64 entries, got {found.dtype}")
+            if not np.isfinite(found).all():
+                raise ValueError(f"NormalForm {name}: expected finite float64 entries, got NaN or infinity")
+        if self.mask.dtype != np.bool_:
+            raise ValueError(f"NormalForm mask: expected bool entries, got {self.mask.dtype}")
         if (self.theta < 0).any():
             raise ValueError(f"NormalForm theta: expected thresholds >= 0, got {self.theta.min()}")
+        if self.distinct is not None and (not 1 <= self.distinct <= K or self.tied > (self.distinct == 1)):
+            raise ValueError(f"NormalForm distinct: expected 1 to {K} matrices, 1 if tied, got {self.distinct}")
 
     @classmethod
     def from_arrays(
@@ -85,7 +104,11 @@ class NormalForm:
         ``G_k = step_k W_k^T`` and, but for ``lista``, ``H_k = I - G_k A``. Raises ``ValueError`` for wrong shapes,
         negative thresholds, entries outside the mask, or an H that the form does not take.
         """
-        A, W, step = (np.asarray(a, np.float64) for a in (A, W, step))
+        A, W, step = (real(name, a) for name, a in (("A", A), ("W", W), ("step", step)))
+        if A.ndim != 2 or not A.size or step.ndim != 1 or not len(step):
+            raise ValueError(
+                f"from_arrays: expected A (m, n) and step (K,) with m, n, K >= 1, got {A.shape} and {step.shape}"
+            )
         K, n = len(step), A.shape[1]
         if (form == "lista") != (H is not None):
             raise ValueError(f"from_arrays: H is for the form lista and needed there, got form {form!r}")
@@ -95,14 +118,19 @@ class NormalForm:
         if mask.shape == A.shape and (W[:, ~mask] != 0).any():
             raise ValueError("W: has non-zero entries outside the mask")
         G = step[:, None, None] * np.broadcast_to(W, (K, *A.shape)).swapaxes(1, 2)
-        theta = np.zeros(K + (form == "admm")) if theta is None or form == "gd" else np.asarray(theta, np.float64)
-        H = np.eye(n) - G @ A if H is None else np.asarray(H, np.float64)
+        theta = np.zeros(K + (form == "admm")) if theta is None or form == "gd" else real("theta", theta)
+        H = np.eye(n) - G @ A if H is None else real("H", H)
         return cls(form, A, H, G, theta, mask, tied=len(W) == 1 < K)
 
     @property
     def depth(self) -> int:
         """K."""
         return len(self.G)
+
+    @property
+    def copies(self) -> int:
+        """Stored matrices: layer k uses number ``k mod copies``."""
+        return self.distinct or (1 if self.tied else self.depth)
 
     @property
     def soft(self) -> bool:
@@ -156,6 +184,8 @@ def normal_form(net: Network) -> NormalForm:
     Raises:
         OutsideNormalForm: (a ``ValueError``) another algorithm or kind of network, a shrinkage without a Lipschitz
             constant, or physics too large for exact norms; the message says why.
+        TypeError: no network of the library.
+        ValueError: entries that are not finite.
 
     Example:
         >>> from unrollbit import ISTA, Unrolled
@@ -164,6 +194,7 @@ def normal_form(net: Network) -> NormalForm:
         >>> form.form, form.H.shape, form.tied
         ('ista', (4, 16, 16), False)
     """
+    check_network("normal_form", net)
     if not isinstance(net, Unrolled):
         raise OutsideNormalForm(f"{type(net).__name__}: not an unrolled iterative algorithm")
     form, shrinkage = net.algorithm.form, net.algorithm.shrinkage
@@ -185,18 +216,41 @@ def normal_form(net: Network) -> NormalForm:
         theta = np.zeros(net.depth)
     if form == "admm":
         theta = np.concatenate([theta[:1], theta])
-    linear_map = net.algorithm.maps(net.operator)["W1" if form == "lista" else "W"]
-    mask = np.asarray(linear_map.structure.dense_mask())
+    weights = net.maps["W1" if form == "lista" else "W"]
+    mask = np.asarray(weights.structure.dense_mask())
+    mask = (mask.T if form == "lista" else mask) | (G != 0).any(axis=0).T  # weights need not keep to the physics' mask
     tied = all(weights.copies == 1 for weights in net.maps.values()) and net.depth > 1
+    copies = min(weights.copies, net.depth)
     shrink = None if plain else _shrink_of(net, form == "admm")
-    mask = mask.T if form == "lista" else mask
-    return NormalForm(form, A, H, G, theta, mask, tied, shrink, float(constant), shrinkage.convex)
+    return NormalForm(form, A, H, G, theta, mask, tied, shrink, float(constant), shrinkage.convex, copies)
 
 
-def measurements(net: Unrolled, y: Float[np.ndarray, "*batch m"]) -> Float[np.ndarray, "*batch m"]:
-    """What the layers see of measurements, float64: ``y``, or ``P y`` where the physics is held preconditioned."""
+def measurements(net: Network, y: Float[ArrayLike, "*batch m"]) -> Float[np.ndarray, "*batch m"]:
+    """What the layers see of measurements, float64: ``y``, or ``P y`` where the physics is held preconditioned.
+
+    Raises ``ValueError`` for a wrong number of measurements, ``TypeError`` for what is no network of the library.
+    """
+    check_network("measurements", net)
+    y, m = real("y", y), net.operator.shape[0]
+    if y.shape[-1:] != (m,):
+        raise ValueError(f"measurements: expected y (..., {m}), got shape {y.shape}")
     with jax.enable_x64(True):
-        return np.asarray(net.operator.accept(jnp.asarray(np.asarray(y, np.float64))), np.float64)
+        return np.asarray(net.operator.accept(jnp.asarray(y)), np.float64)
+
+
+def check_network(name: str, net: object) -> None:
+    """Raise ``TypeError`` unless ``net`` is a network of the library."""
+    if not isinstance(net, Network):
+        packed = "; take its .network or .trainable()" if hasattr(net, "trainable") else ""
+        raise TypeError(f"{name}: expected a network of the library, got {type(net).__name__}{packed}")
+
+
+def real(name: str, values: ArrayLike) -> Float[np.ndarray, "*shape"]:
+    """An array in float64. Raises ``ValueError`` for complex numbers, which a cast would cut, and for no numbers."""
+    found = np.asarray(values)
+    if found.dtype.kind not in "biuf" and found.dtype.name != "bfloat16":
+        raise ValueError(f"{name}: expected real numbers, got {type(values).__name__} of {found.dtype}")
+    return found.astype(np.float64)
 
 
 def _shrink_of(net: Unrolled, admm: bool) -> Shrink:

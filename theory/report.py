@@ -22,6 +22,7 @@ class Report:
     nothing was measured. ``vacuous`` says that the bound is true and no better than the trivial one. ``assumptions``
     gives each assumption in words and whether it is met; one that is not makes the theorem not applicable, which is
     never a pass. ``bounds`` and ``measurements`` hold both for every layer where the theorem speaks of layers.
+    ``trivial`` is the bound that costs nothing: the size of the signal, of the output, the risk of the zero estimate.
     """
 
     theorem: str
@@ -33,6 +34,13 @@ class Report:
     vacuous: bool
     bounds: tuple[float, ...] | None = None
     measurements: tuple[float, ...] | None = None
+    trivial: float | None = None
+
+    @property
+    def relative(self) -> float | None:
+        """bound / ``trivial``: of an upper bound, below 1 where it says something; None where nothing is trivial."""
+        known = self.bound is not None and self.trivial is not None and 0 < self.trivial < float("inf")
+        return self.bound / self.trivial if known else None
 
 
 def exceeds(measured: float, bound: float) -> bool:
@@ -72,6 +80,7 @@ def upper_bound(
         not bound < trivial,
         None if bounds is None else tuple(map(float, bounds)),
         None if measurements is None else tuple(map(float, measurements)),
+        float(trivial),
     )
 
 

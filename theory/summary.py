@@ -17,10 +17,10 @@ from unrollbit.theory.statements import STATEMENTS
 class Summary:
     """One theorem over ``instances`` reports.
 
-    ``violated`` if any instance is, ``not applicable`` if all are. ``bound``, ``measured`` and ``tightness`` are
-    medians over the applicable instances, ``vacuous`` says whether more than half of them are; ``bounds`` and
-    ``measurements`` are medians per layer. An assumption counts as met if it is in every instance; ``unmet`` gives the
-    others in words.
+    ``violated`` if any instance is, ``not applicable`` if all are. ``bound``, ``relative`` (bound / trivial bound),
+    ``measured`` and ``tightness`` are medians over the applicable instances, ``vacuous`` says whether more than half of
+    them are; ``bounds`` and ``measurements`` are medians per layer. An assumption counts as met if it is in every
+    instance; ``unmet`` gives the others in words.
     """
 
     theorem: str
@@ -36,6 +36,7 @@ class Summary:
     violated_instances: int
     largest_tightness: float | None
     unmet: str
+    relative: float | None = None
     bounds: tuple[float, ...] | None = None
     measurements: tuple[float, ...] | None = None
 
@@ -87,6 +88,7 @@ def _one(theorem: str, reports: Sequence[Report]) -> Summary:
         violated,
         max(ratios, default=None),
         unmet,
+        _median([report.relative for report in used]),
         _per_layer([report.bounds for report in used]),
         _per_layer([report.measurements for report in used]),
     )

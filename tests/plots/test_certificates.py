@@ -33,9 +33,10 @@ def test_bound_and_measurement_stand_in_one_panel():
     assert [list(line.get_ydata()) for line in axes.lines] == [[1.0, 0.5], [1.0, 0.2]]
     assert list(axes.lines[0].get_xdata()) == [0, 1]
     assert axes.get_yscale() == "log"
-    (axes,) = bounds_per_layer([{**LAYERS, "family": "stability", "bounds": (0.0, 0.0)}]).axes
+    zero = {**LAYERS, "theorem": "C1", "bounds": (0.0, 0.0)}
+    (axes,) = bounds_per_layer([{**LAYERS, "family": "stability", "measurements": (1e-17, 0.2)}, zero]).axes
     assert list(axes.lines[0].get_xdata()) == [1, 2]
-    assert axes.get_yscale() == "linear"
+    assert axes.get_ylim()[0] == pytest.approx(2e-7)
 
 
 @pytest.mark.parametrize("draw", [tightness_of_theorems, bounds_per_layer])

@@ -241,3 +241,23 @@ def test_a_broken_c5_is_caught(mutate, monkeypatch, old, new, steps, theta, y, p
     assert C5(form, y, [pair]).status == "holds"
     monkeypatch.setattr(ball, "_around", mutate(ball._around, old, new))
     assert C5(form, y, [pair]).status == "violated"
+
+
+@pytest.mark.parametrize("size", [1e-7, 1e-4, 1e4])
+def test_small_and_large_physics(size):
+    """The Lasso solution is found relative to the data: an absolute accuracy would take 0 for a solution."""
+    for seed in range(10):
+        random = np.random.RandomState(seed)
+        A = size * random.randn(4, 6)
+        step = np.full(3, 1 / spectral_norm(A) ** 2)
+        y = A @ (random.randn(6) * (random.rand(6) < 0.5)) + 0.01 * size * random.randn(4)
+        tau = 0.1 * np.abs(A.T @ y).max()
+        assert C4(NormalForm.from_arrays("ista", A, A[None], step, step * tau), y).status == "holds"
+        form = NormalForm.from_arrays("admm", A, A[None], step, np.append(step, step[:1]) * tau)
+        assert C5(form, y).status == "holds"
+
+
+def test_zero_physics_has_no_reference_to_choose():
+    form = NormalForm.from_arrays("admm", np.zeros((2, 3)), np.ones((1, 2, 3)), np.ones(2), np.ones(3))
+    assert admm_grid(form) == ()
+    assert C5(form, np.ones(2)).status == "not applicable"

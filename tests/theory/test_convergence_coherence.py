@@ -226,3 +226,22 @@ def test_a_broken_coherence_lets_false_support_in(monkeypatch, battery):
     assert sum(report.status == "violated" for report in reports) > 0.8 * len(reports)
     few = [C1(replace(form, theta=0 * form.theta), x, form.A @ x) for form, _, x, _, _ in battery if form.depth == 1]
     assert any(report.status == "violated" and report.measured <= report.bound for report in few)  # support alone
+
+
+@pytest.mark.parametrize("size", [1e-12, 1.0, 1e6])
+def test_the_predicate_and_false_supports_are_judged_in_the_units_of_the_thresholds(size):
+    for seed in range(20):
+        A = np.random.RandomState(seed).randn(4, 6)
+        form = NormalForm.from_arrays("ista", A / np.linalg.norm(A, axis=0), A[None], np.ones(1))
+        x = size * np.eye(6)[seed % 6]
+        y = form.A @ x
+        assert C1(form, x, y).status == "not applicable"
+        tight = replace(form, theta=c1_schedule(form, 1, size, support=x != 0))  # some |u_i| equal their threshold
+        assert C1(tight, x, y, support=True).status == "holds"
+
+
+def test_a_false_support_within_rounding_of_one_is_no_rounding_of_zero():
+    H = np.zeros((2, 2, 2))
+    H[0, 1, 0], H[1, 0, 1] = 1e-12, 1e6
+    form = NormalForm("ista", np.eye(2), H, np.eye(2) - H, np.zeros(2), np.ones((2, 2), bool))
+    assert C1(form, np.array([1.0, 0.0]), np.array([1.0, 0.0])).status == "not applicable"

@@ -155,3 +155,14 @@ def test_gershgorin_with_too_few_entries_is_caught(mutate, monkeypatch):
     x = np.array([1.0, -1.0, 0.0])
     monkeypatch.setattr(residual, "curvature", mutate(residual.curvature, "min(t, n) - 1", "min(t, n) - 2"))
     assert C7(form, x, wide @ x, 0.0).status == "violated"
+
+
+def test_residual_certificate_of_ill_conditioned_physics():
+    for seed, smallest in itertools.product(range(10), (1e-7, 1e-3, 1e-1)):
+        random = np.random.RandomState(seed)
+        U, V = (np.linalg.qr(random.randn(3, 3))[0] for _ in range(2))
+        A = U @ np.diag([1e2, 1.0, smallest]) @ V.T
+        x = V[:, 2]  # the bound is an equality
+        form = NormalForm.from_arrays("gd", A, A[None], np.zeros(1))
+        report = C7(form, x, A @ x, 0.0)
+        assert report.status == ("holds" if smallest > 1e-6 * 1e2 else "not applicable")

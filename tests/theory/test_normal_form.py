@@ -1,5 +1,6 @@
 """The normal form is the network: same outputs in float64, closed-form Jacobians against finite differences."""
 
+from dataclasses import replace
 from functools import partial
 
 import jax
@@ -11,8 +12,18 @@ from unrollbit import ADMM, AMP, FISTA, ISTA, FullPrecision, FullyConnected, Gra
 from unrollbit.algorithms import OutsideNormalForm
 from unrollbit.operators import BlockDiagonal, Preconditioned, gaussian
 from unrollbit.shrinkage import Box, Firm, Grouped, GroupSoft, NonNegative, Soft, SupportSelection
+from unrollbit.theory.generalization import equal_parts, part_bits
 from unrollbit.theory.normal_form import NormalForm, measurements, normal_form
 from unrollbit.theory.random_forms import random_form
+from unrollbit.theory.sensitivity import (
+    N3,
+    N2u,
+    flipped,
+    flips_between,
+    greedy_flips,
+    random_bit_errors,
+    squared_deviations,
+)
 from unrollbit.theory.trajectory import jacobians, recover, run
 
 CASES = {
@@ -125,3 +136,31 @@ def test_malformed_arrays_are_refused():
         NormalForm.from_arrays("gd", A, W, np.full(2, np.nan))
     with pytest.raises(ValueError, match="expected measurements"):
         run(NormalForm.from_arrays("gd", A, W, np.ones(2)), np.ones(4))
+
+
+def test_cycled_matrices_flip_in_every_layer_that_uses_them():
+    net = Unrolled(ISTA(), gaussian(6, 8), 5, distinct=2)
+    form, y = normal_form(net), np.random.RandomState(0).randn(6)
+    assert (form.copies, form.tied, normal_form(Unrolled(ISTA(), gaussian(6, 8), 5)).copies) == (2, False, 5)
+    flips = random_bit_errors(form, 0.2, 200, 0)
+    assert flips.shape == (200, 2, 6, 8)
+    other = flipped(form, flips[3])
+    np.testing.assert_array_equal(flips_between(form, other), flips[3][[0, 1, 0, 1, 0]])
+    squared = squared_deviations(form, y, flips)
+    np.testing.assert_allclose(squared[3], np.square(recover(other, y) - recover(form, y)).sum())
+    report = N3(form, y, 0.2, squared)
+    assert report.status == "not applicable"
+    assert not report.assumptions["every layer has signs of its own (untied)"]
+    assert N2u(form, y, 2, [flipped(form, each) for each in greedy_flips(form, y, 2)]).status == "holds"
+    with pytest.raises(ValueError, match="distinct: expected 1 to 5 matrices, 1 if tied, got 6"):
+        replace(form, distinct=6)
+    with pytest.raises(ValueError, match="distinct"):
+        replace(form, tied=True)
+
+
+def test_the_mask_is_that_of_the_weights():
+    A = BlockDiagonal(jnp.asarray(np.random.RandomState(0).randn(3, 4, 5)))
+    W = OneBit.from_matrix(np.random.RandomState(1).randn(12, 15), copies=2)
+    form = normal_form(Unrolled(ISTA(), A, 2, {"W": W}))
+    assert form.mask.all()  # although the physics has blocks
+    assert part_bits(form, equal_parts(15, 3), 0) == (5 * 12 + 15 * 12,) * 3

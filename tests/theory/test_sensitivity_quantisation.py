@@ -131,3 +131,10 @@ def test_a_broken_output_bound_is_reported(mutate, monkeypatch):
     form = NormalForm.from_arrays("gd", [[1.0, 0.0]], [[[0.5, 0.1]]], [1.0])
     monkeypatch.setattr(quantisation, "N1path", mutate(N1path, "float(norms(source[now]))", "0.9 * norms(source)"))
     assert N6(form, [1.0]).output.status == "violated"
+
+
+def test_a_network_of_zeros_loses_nothing():
+    form = NormalForm.from_arrays("gd", np.eye(2), np.zeros((2, 2, 2)), np.ones(2))
+    identity, output = N6(form, np.ones(2))
+    assert identity.status == output.status == "holds"
+    assert identity.measured == 0

@@ -11,7 +11,7 @@ from unrollbit.theory import convergence as C
 from unrollbit.theory import sensitivity as N
 from unrollbit.theory import stability as S
 from unrollbit.theory.audit.settings import Settings
-from unrollbit.theory.normal_form import NormalForm
+from unrollbit.theory.normal_form import NormalForm, real
 from unrollbit.theory.numerics import norms
 from unrollbit.theory.report import Report, not_applicable
 from unrollbit.theory.statements import STATEMENTS
@@ -26,19 +26,31 @@ Signals = Float[np.ndarray, "S n"]
 Measurements = Float[np.ndarray, "S m"]
 
 
-def deterministic(form: NormalForm, x: Signals, y: Measurements, settings: Settings) -> list[Report]:
-    """Reports of every theorem of the three families, one per signal (or perturbation) and theorem.
+def deterministic(form: NormalForm, x: Signals, y: Measurements, settings: Settings) -> Iterator[Report]:
+    """Reports of every theorem of the three families as they are found, one per signal (or perturbation) and theorem.
 
-    ``y`` are the measurements that the layers see. Raises ``ValueError`` for shapes that do not fit.
+    ``y`` are the measurements that the layers see. Raises ``ValueError`` for shapes that do not fit, numbers that are
+    not real and finite and (when it comes to it) a radius that rounding loses beside y; ``TypeError`` where ``form`` or
+    ``settings`` are something else.
     """
+    if not isinstance(form, NormalForm):
+        raise TypeError(f"expected the normal form of a network (normal_form(net)), got {type(form).__name__}")
+    if not isinstance(settings, Settings):
+        raise TypeError(f"expected Settings, got {type(settings).__name__}")
     m, n = form.A.shape
+    x, y = real("signals", x), real("measurements", y)
     if x.ndim != 2 or x.shape[1] != n or y.shape != (len(x), m) or not len(x):
         raise ValueError(f"expected signals (S, {n}) and measurements (S, {m}), got {x.shape} and {y.shape}")
-    reports = list(convergence(form, x, y, settings))
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        raise ValueError("expected finite signals and measurements, got NaN or infinity")
+    return _deterministic(form, x, y, settings)
+
+
+def _deterministic(form: NormalForm, x: Signals, y: Measurements, settings: Settings) -> Iterator[Report]:
+    yield from convergence(form, x, y, settings)
     for index, measured in enumerate(y[: settings.attacked]):
-        reports += stability(form, measured, settings, index)
-        reports += sensitivity(form, measured, settings, index)
-    return reports
+        yield from stability(form, measured, settings, index)
+        yield from sensitivity(form, measured, settings, index)
 
 
 def outside(reason: str, names: Sequence[str] | None = None) -> list[Report]:
@@ -50,23 +62,32 @@ def outside(reason: str, names: Sequence[str] | None = None) -> list[Report]:
 
 def stability(form: NormalForm, y: Float[np.ndarray, " m"], settings: Settings, index: int = 0) -> Iterator[Report]:
     """S1 to S5 at perturbations that ascent finds."""
-    seed = settings.seed + index
-    others = y + S.adversarial(form, y, settings.radius, seed=seed)
+    seed = settings.seeded(index)
+    with np.errstate(invalid="ignore", divide="ignore"):  # squares of a tiny radius underflow: refused below
+        others = y + S.adversarial(form, y, settings.radius, seed=seed)
+    if not (others[0] != y).any():
+        raise ValueError(
+            f"radius: {settings.radius:g} is lost to rounding beside measurements of norm {float(norms(y)):.3g}; "
+            "expected a larger one"
+        )
     yield S.S1(form, y, others)
     yield S.S1h(form, y, others)
     yield S.S2(form, y, others)
     yield S.S3(form, y, others, settings.radius)
     rho = S.linear_region_radius(form, y) if form.soft else settings.radius
     inner = min(_INSIDE * rho, settings.radius)
-    yield S.S4(form, y, y + S.adversarial(form, y, inner, seed=seed) if inner > 0 else others)
+    near = y + S.adversarial(form, y, inner, seed=seed) if inner > 0 else others
+    yield S.S4(form, y, near if (near != y).any() else others)
     yield S.S5(form, y, others[0])
 
 
 def sensitivity(form: NormalForm, y: Float[np.ndarray, " m"], settings: Settings, index: int = 0) -> Iterator[Report]:
     """N1 to N6: the worst of greedy and random flips, an error of the scale, bit errors, quantisation."""
-    seed = settings.seed + index
     count = min(settings.flips, int(form.mask.sum()))
-    flips = [*N.greedy_flips(form, y, count), *(N.random_flips(form, count, seed + i) for i in range(5))]
+    flips = [
+        *N.greedy_flips(form, y, count),
+        *(N.random_flips(form, count, settings.seeded(index + i)) for i in range(5)),
+    ]
     perturbed = [N.flipped(form, each) for each in flips]
     clean = recover(form, y)
     worst = max(perturbed, key=lambda other: float(norms(recover(other, y) - clean)))
@@ -77,11 +98,12 @@ def sensitivity(form: NormalForm, y: Float[np.ndarray, " m"], settings: Settings
         yield N.N1free(form, other, y)
     yield N.N2(form, worst)
     yield N.N2u(form, y, count, perturbed)
-    if form.tied or form.magnitudes is None or form.form == "lista":
+    if form.copies < form.depth or form.magnitudes is None or form.form == "lista":
         squared = np.zeros(settings.draws)  # not applicable: nothing to measure
     else:
         chunks = range(0, settings.draws, _CHUNK)
-        errors_of = (N.random_bit_errors(form, settings.rate, _CHUNK, seed + 1000 * (i + 1)) for i in chunks)
+        seeds = (settings.seeded(index + 1000 * (i + 1)) for i in chunks)
+        errors_of = (N.random_bit_errors(form, settings.rate, _CHUNK, seed) for seed in seeds)
         squared = np.concatenate([N.squared_deviations(form, y, each) for each in errors_of])
     yield N.N3(form, y, settings.rate, squared)
     if form.magnitudes is not None:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral, Real
+
+_LARGEST_RADIUS = 1e100  # squares of larger numbers overflow float64
+_SEEDS = 2**32
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,7 @@ class Settings:
 
     Raises:
         ValueError: a value out of range.
+        TypeError: a value that is no number, or no integer where one is expected.
     """
 
     attacked: int = 10
@@ -39,18 +44,26 @@ class Settings:
     def __post_init__(self) -> None:
         limits = {
             "attacked": (1, None),
-            "radius": (0, None),
+            "radius": (0, _LARGEST_RADIUS),
             "flips": (1, None),
             "rate": (0, 1),
-            "scale_error": (0, None),
+            "scale_error": (0, _LARGEST_RADIUS),
             "draws": (200, None),
             "delta": (0, 1),
             "sample": (2, None),
             "test": (2, None),
+            "seed": (0, _SEEDS),
         }
         for name, (low, high) in limits.items():
             value, whole = getattr(self, name), isinstance(getattr(Settings, name), int)
+            if isinstance(value, bool) or not isinstance(value, Integral if whole else Real):
+                kind = "an integer" if whole else "a number"
+                raise TypeError(f"{name}: expected {kind}, got {value!r}")
             above = value >= low if whole else value > low
-            if not above or (high is not None and not value < high) or value == float("inf"):
-                below = "" if high is None else f" and < {high}"
+            if not above or (high is not None and not value < high):
+                below = "" if high is None else f" and < {high:.10g}"
                 raise ValueError(f"{name}: expected {'>=' if whole else '>'} {low}{below}, got {value}")
+
+    def seeded(self, offset: int) -> int:
+        """Seed number ``offset`` of those drawn from ``seed``; wraps round at the largest that NumPy takes."""
+        return (self.seed + offset) % _SEEDS

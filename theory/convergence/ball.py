@@ -63,10 +63,11 @@ def inexact_ball(form: NormalForm, y: Float[np.ndarray, " m"], tau: float | None
 def admm_grid(form: NormalForm) -> tuple[tuple[float, float], ...]:
     """Pairs ``(rho, tau)`` that C5 tries: rho around ``||A||^2``, ``tau / rho`` the median threshold of the network.
 
-    Empty where that threshold is 0.
+    Empty where that threshold or A is 0.
     """
     size, threshold = float(spectral_norm(form.A)) ** 2, float(np.median(form.theta))
-    return tuple((share * size, share * size * threshold) for share in _RHOS) if threshold > 0 else ()
+    pairs = ((share * size, share * size * threshold) for share in _RHOS)
+    return tuple(pair for pair in pairs if min(pair) > 0)
 
 
 def C5(form: NormalForm, y: Float[np.ndarray, " m"], grid: Sequence[tuple[float, float]] | None = None) -> Report:

@@ -13,7 +13,7 @@ from unrollbit.theory.numerics import top_sum
 from unrollbit.theory.report import Report, exceeds, not_applicable, upper_bound
 from unrollbit.theory.trajectory import run
 
-_ROUNDING = 1e-12  # of the predicate on the thresholds: a schedule meets it with equality
+_ROUNDING = 1e-12  # of the predicate on the thresholds, relative to them: a schedule meets it with equality
 
 
 def babel(
@@ -200,14 +200,16 @@ def _decide(
     order: float,
 ) -> Report:
     """Predicate on the thresholds, measurement at every layer, and the other half of the claim: no false support."""
-    met = form.theta >= least - _ROUNDING * np.maximum(1.0, least)
+    met = form.theta >= least * (1 - _ROUNDING)  # an absolute slack would let small signals pass whatever theta is
     assumptions["theta_k >= mu_k E_k + nu_k for every k"] = bool(met.all())
-    estimates = run(form, y).x
+    path = run(form, y)
+    estimates = path.x
     errors = np.linalg.norm(estimates - x, order, axis=1)
     trivial = float(np.linalg.norm(x, order))
     report = upper_bound(name, E[-1], errors[-1], trivial, assumptions, bounds=E, measurements=errors)
-    false_support = float(np.abs(estimates[:, x == 0]).max(initial=0.0))
-    if report.status == "holds" and exceeds(false_support, 0.0):
+    outside = np.abs(path.u[:, x == 0]).max(axis=1, initial=0.0)  # within theta_k: thresholded to 0
+    false_support = any(exceeds(float(u), float(theta)) for u, theta in zip(outside, form.theta, strict=True))
+    if report.status == "holds" and false_support:
         return replace(report, status="violated")
     return report
 

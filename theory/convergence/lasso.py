@@ -9,14 +9,14 @@ from jaxtyping import Float
 
 from unrollbit.theory.numerics import soft, spectral_norm
 
-_WANTED = 1e-12  # relative to max(1, ||A^T y||_inf)
+_WANTED = 1e-12  # relative to ||A^T y||_inf: small physics or signals are to be solved as well as large ones
 _ROUNDS, _STEPS = 60, 100
 
 
 @dataclass(frozen=True)
 class Lasso:
     """A minimiser ``x`` of ``0.5 ||y - A x||^2 + tau ||x||_1``, its ``residual = y - A x``, and the largest violation
-    of the optimality conditions, relative to ``max(1, ||A^T y||_inf)``; ``solved`` says that it is at most 1e-12.
+    of the optimality conditions, relative to ``||A^T y||_inf``; ``solved`` says that it is at most 1e-12.
     """
 
     x: Float[np.ndarray, " n"]
@@ -82,7 +82,7 @@ def _judged(A: np.ndarray, y: np.ndarray, tau: float, x: np.ndarray) -> Lasso:
     residual = y - A @ x
     slope = A.T @ residual
     violation = np.where(x != 0, np.abs(slope - tau * np.sign(x)), np.maximum(np.abs(slope) - tau, 0.0))
-    scale = max(1.0, float(np.abs(A.T @ y).max(initial=0.0)))
+    scale = max(float(np.abs(A.T @ y).max(initial=0.0)), np.finfo(float).tiny)
     return Lasso(x, residual, float(violation.max(initial=0.0)) / scale)
 
 

@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from unrollbit.theory.convergence.instance import measurement, signal
 from unrollbit.theory.normal_form import NormalForm
-from unrollbit.theory.numerics import norms, top_sum
+from unrollbit.theory.numerics import norms, spectral_norm, top_sum
 from unrollbit.theory.report import Report, not_applicable, upper_bound
 from unrollbit.theory.trajectory import recover
 
@@ -16,9 +16,9 @@ def C7(form: NormalForm, x: Float[np.ndarray, " n"], y: Float[np.ndarray, " m"],
     """``||x_hat - x|| <= (||y - A x_hat|| + sigma) / sqrt(kappa)`` for every network; ``sigma >= ||y - A x||``.
 
     ``kappa`` is the larger of ``sigma_min(A)^2`` (m >= n) and, with t the size of ``supp(x_hat) u supp(x)``, of
-    Gershgorin's ``min_i ((A^T A)_ii - the t - 1 largest |(A^T A)_ij|, j != i)``; it must be above 1e-12. Nothing is
-    asked of weights, thresholds or training. Vacuous against ``||x||``. Raises ``ValueError`` for wrong shapes and
-    ``sigma < 0``.
+    Gershgorin's ``min_i ((A^T A)_ii - the t - 1 largest |(A^T A)_ij|, j != i)``; it must be above 1e-12, and above
+    1e-12 ||A||^2 for float64 to tell it from 0. Nothing is asked of weights, thresholds or training. Vacuous against
+    ``||x||``. Raises ``ValueError`` for wrong shapes and ``sigma < 0``.
 
     Source: C7. Gershgorin discs and coherence: D. Donoho and M. Elad, 2003.
 
@@ -38,6 +38,7 @@ def C7(form: NormalForm, x: Float[np.ndarray, " n"], y: Float[np.ndarray, " m"],
     assumptions = {
         "sigma >= ||y - A x||": bool(norms(y - form.A @ x) <= sigma),
         "A is injective enough on the supports: kappa > 1e-12": kappa > 1e-12,
+        "kappa > 1e-12 ||A||^2": kappa > 1e-12 * float(spectral_norm(form.A)) ** 2,
     }
     if not all(assumptions.values()):
         return not_applicable("C7", assumptions, measured)
@@ -52,5 +53,7 @@ def curvature(A: Float[np.ndarray, "m n"], t: int) -> float:
     m, n = A.shape
     gram = A.T @ A
     discs = np.diagonal(gram) - top_sum(np.abs(gram) * (1 - np.eye(n)), min(t, n) - 1)
+    if t > 1:  # sums that cancel: what is left may be rounding
+        discs = discs - 4 * m * min(t, n) * np.finfo(float).eps * np.diagonal(gram).max(initial=0.0)
     smallest = float(np.linalg.svd(A, compute_uv=False)[-1]) ** 2 if m >= n else -np.inf
     return max(smallest, float(discs.min()))

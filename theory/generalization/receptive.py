@@ -47,12 +47,15 @@ def receptive_columns(form: NormalForm, part: Sequence[int]) -> Bool[np.ndarray,
 
 
 def part_bits(form: NormalForm, parts: Parts, scalars: int, *, width: int = 32) -> tuple[int, ...]:
-    """``b_p`` of every part: the signs in its receptive columns (tied: in their union) and all scalars."""
+    """``b_p`` of every part: the signs in its receptive columns (layers that share a matrix: in their union) and all
+    scalars.
+    """
     per_column = form.mask.sum(axis=0)
     bits = []
     for part in parts:
         columns = receptive_columns(form, part)
-        signs = per_column[columns.any(axis=0)].sum() if form.tied else (columns * per_column).sum()
+        stored = [columns[first :: form.copies].any(axis=0) for first in range(form.copies)]
+        signs = sum(per_column[used].sum() for used in stored)
         bits.append(int(signs) + width * scalars)
     return tuple(bits)
 

@@ -12,13 +12,13 @@ from unrollbit.theory.trajectory import recover, run
 
 
 def copies(form: NormalForm) -> int:
-    """Stored matrices: 1 if the network is tied, K otherwise."""
-    return 1 if form.tied else form.depth
+    """Stored matrices: K, 1 if the network is tied, or as many as its layers use in turn."""
+    return form.copies
 
 
 def flipped(form: NormalForm, flips: Bool[np.ndarray, "copies m n"]) -> NormalForm:
     """The network with the signs of these entries of W flipped: (1, m, n) of the shared matrix of a tied network,
-    (K, m, n) otherwise; in ``lista`` of the matrix that acts on y.
+    (K, m, n) of an untied one; in ``lista`` of the matrix that acts on y.
 
     Raises ``ValueError`` for another shape and for an entry outside the mask, which is not stored and cannot flip.
     """
@@ -28,7 +28,7 @@ def flipped(form: NormalForm, flips: Bool[np.ndarray, "copies m n"]) -> NormalFo
         raise ValueError(f"flips: expected booleans of shape {wanted}, got {flips.dtype} of shape {flips.shape}")
     if flips[:, ~form.mask].any():
         raise ValueError("flips: expected stored entries only, got some outside the mask")
-    G = form.G * np.where(flips, -1.0, 1.0).swapaxes(1, 2)
+    G = form.G * np.where(flips, -1.0, 1.0).swapaxes(1, 2)[np.arange(form.depth) % copies(form)]
     H = form.H if form.form == "lista" else np.eye(form.A.shape[1]) - G @ form.A
     return replace(form, G=G, H=H)
 
@@ -83,10 +83,9 @@ def squared_deviations(
         wanted = ("draws", copies(form), *form.A.shape)
         raise ValueError(f"flips: expected shape {wanted}, got {flips.shape}")
     y = np.asarray(y, np.float64)
-    signs = 1.0 - 2.0 * flips.swapaxes(2, 3) if form.tied else None
     x = v = np.zeros((len(flips), form.A.shape[1]))
     for k in range(form.depth):
-        G = form.G[k] * (1.0 - 2.0 * flips[:, k].swapaxes(1, 2) if signs is None else signs[:, 0])
+        G = form.G[k] * (1.0 - 2.0 * flips[:, k % copies(form)].swapaxes(1, 2))
         if form.form == "admm":
             q = 2 * x - v
             v = v - x + q + _each(G, y - q @ form.A.T)
@@ -114,7 +113,7 @@ def greedy_flips(
     path, clean = run(form, y), recover(form, y)
     driven = np.broadcast_to(y, path.r.shape) if form.form == "lista" else path.r
     effects = form.G.swapaxes(1, 2) * driven[:, :, None]  # (K, m, n): G_ji r_i
-    seen = effects.sum(0, keepdims=True) if form.tied else effects
+    seen = _per_copy(form, effects)
     large = np.stack([np.where(form.mask, np.abs(effect), -1.0) for effect in seen])
     found = [_one_column(form, large, count)]
     found += [_one_column(form, np.where(form.mask, sign * seen, -1.0), count) for sign in (1, -1)]
@@ -125,13 +124,18 @@ def greedy_flips(
             size = np.linalg.norm(moved)
             direction = moved / size if size else np.ones_like(moved) / np.sqrt(len(moved))
             gains = -2 * effects * _carried_back(form, path.u, direction)[:, None, :]
-            flips = _largest(form, gains.sum(0, keepdims=True) if form.tied else gains, count)
+            flips = _largest(form, _per_copy(form, gains), count)
             found.append(flips)
     return found
 
 
 def _each(G: Float[np.ndarray, "draws n m"], r: Float[np.ndarray, "draws m"]) -> Float[np.ndarray, "draws n"]:
     return np.matmul(G, r[..., None])[..., 0]
+
+
+def _per_copy(form: NormalForm, effects: Float[np.ndarray, "K m n"]) -> Float[np.ndarray, "copies m n"]:
+    """Sums over the layers that share a stored matrix."""
+    return np.stack([effects[first :: copies(form)].sum(0) for first in range(copies(form))])
 
 
 def _check_count(count: int, stored: int) -> None:

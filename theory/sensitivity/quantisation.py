@@ -37,10 +37,11 @@ def N6(reference: NormalForm, y: Float[np.ndarray, " m"], steps: Float[np.ndarra
         return Quantisation(not_applicable("N6", assumptions), not_applicable("N6", assumptions))
     other = quantised(reference, steps)
     V = _matrices(reference, steps)
-    size = float(np.square(V).sum()) or 1.0
+    energy = float(np.square(V).sum())
+    size = energy or 1.0
     scale = _scale(reference, V)
     error = float(np.square(V - scale * _signs(reference, V)).sum()) / size
-    expected = 1 - len(V) * int(reference.mask.sum()) * scale**2 / size
+    expected = 1 - len(V) * int(reference.mask.sum()) * scale**2 / size if energy else 0.0  # V = 0: nothing is lost
     bound = N1path if reference.soft and reference.form != "admm" else N1
     output = bound(reference, other, y)
     return Quantisation(

@@ -114,7 +114,7 @@ def N3(form: NormalForm, y: Float[np.ndarray, " m"], rate: float, squared: Float
         )
     mean = float(squared.mean())
     gamma = form.magnitudes
-    assumptions = {"every layer has signs of its own (untied)": not form.tied} | _assumptions(form)
+    assumptions = {"every layer has signs of its own (untied)": form.copies == form.depth} | _assumptions(form)
     if gamma is None or not all(assumptions.values()):
         return not_applicable("N3", assumptions, math.sqrt(mean))
     n, gain = form.A.shape[1], _gain(form)

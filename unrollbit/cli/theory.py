@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 from jaxtyping import Float
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from unrollbit.algorithms import OutsideNormalForm
 from unrollbit.cli.common import add_common, open_network, positive, print_table, problem_of, write_json
@@ -25,9 +29,11 @@ from unrollbit.theory.report import Report
 from unrollbit.theory.statements import STATEMENTS
 from unrollbit.theory.summary import Summary, summarise
 
+_LARGEST = 2**30  # numbers in the signals drawn: 4 GB in float32
 _NOTES = (
     "bound, measured, tightness: medians over the instances (signals, perturbations) to which a theorem applies.",
-    "vacuous: true and no better than the trivial bound in most instances. not applicable: never a pass.",
+    "/ trivial: bound over what holds without a network (size of the signal or output, risk of the zero estimate);",
+    "vacuous: from 1, in most instances. not applicable: an assumption is not met, never a pass.",
 )
 
 
@@ -49,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Check, print the table, draw the figures."""
     begun = time.perf_counter()
+    _check_outputs(options)
     settings = audit.Settings(
         attacked=options.attacked,
         radius=options.radius,
@@ -60,12 +67,12 @@ def run(options: argparse.Namespace) -> None:
     )
     packed = open_network(options.network)
     problem = problem_of(packed)
-    x, y = problem.split("test").sample(jax.random.key(options.seed), options.signals)
+    _check_size("--signals", options.signals, problem)
+    _check_size("--sample", options.sample, problem)
+    x, y = _draw_signals(problem, options.seed, options.signals)
     net = packed.trainable()
-    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
-    reports, form = _layer_theorems(net, x, y, settings)
-    reports += _generalization(packed, net, problem, settings)
-    summaries = summarise(reports)
+    found, form = _layer_theorems(net, x, y, settings)
+    summaries = summarise(_shown(chain(found, _generalization(packed, net, problem, settings))))
     _print(options.network, form, summaries)
     rows = [summary.row() for summary in summaries]
     figures = _draw(rows, _folder(options))
@@ -86,9 +93,22 @@ def run(options: argparse.Namespace) -> None:
         raise ValueError(f"violated: {', '.join(broken)}. A proven bound cannot be: please report this network")
 
 
+def _draw_signals(problem: Problem, seed: int, count: int) -> tuple[Float[np.ndarray, "S n"], Float[np.ndarray, "S m"]]:
+    """Test signals other than zero: no error is smaller than the signal where there is none."""
+    test = problem.split("test")
+    held = test.all()  # a small test set is taken once and whole
+    few = held is not None and len(held[0]) <= count
+    pairs = held if held is not None and few else test.sample(jax.random.key(seed), 2 * count)
+    x, y = (np.asarray(part, np.float64) for part in pairs)
+    kept = np.flatnonzero(np.any(x != 0, axis=1))[:count]
+    if not kept.size:
+        raise ValueError(f"all {len(x)} test signals are zero: nothing to check; try more --signals")
+    return x[kept], y[kept]
+
+
 def _layer_theorems(
     net: Network, x: Float[np.ndarray, "S n"], y: Float[np.ndarray, "S m"], settings: audit.Settings
-) -> tuple[list[Report], str]:
+) -> tuple[Iterable[Report], str]:
     """Reports of stability, sensitivity and convergence, and the normal form or why there is none."""
     try:
         form = normal_form(net)
@@ -98,19 +118,70 @@ def _layer_theorems(
     return audit.deterministic(form, x, measurements(net, y), settings), form.form + words
 
 
-def _generalization(packed: PackedNetwork, net: Network, problem: Problem, settings: audit.Settings) -> list[Report]:
+def _shown(reports: Iterable[Report]) -> Iterator[Report]:
+    """The same reports, with a line on stderr about how far they have come."""
+    columns = SpinnerColumn(), TextColumn("{task.completed} checks, now after {task.description}"), TimeElapsedColumn()
+    console = Console(stderr=True)
+    # in a file the bar would leave an empty line
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("the start", total=None)
+        for report in reports:
+            bar.update(task, advance=1, description=f"{report.theorem} ({STATEMENTS[report.theorem].family})")
+            yield report
+
+
+def _generalization(
+    packed: PackedNetwork, net: Network, problem: Problem, settings: audit.Settings
+) -> Iterator[Report]:
     training = packed.training or {}
-    return audit.generalization(net, problem, training.get("samples"), training.get("seed"), settings)
+    samples, seed = training.get("samples"), training.get("seed")
+    try:
+        return audit.generalization(net, problem, samples, seed, settings)
+    except TypeError as error:
+        raise ValueError(f"this file's training record is not usable: {error}") from error
+
+
+def _check_size(option: str, count: int, problem: Problem) -> None:
+    """Refuse what no memory holds."""
+    drawn = problem.energy is not None or (option == "--signals" and problem.all() is None)
+    largest = _LARGEST // max(problem.operator.shape)
+    if drawn and count > largest:
+        raise ValueError(f"{option}: {count:,} signals do not fit into memory; expected at most {largest:,}")
+
+
+def _check_outputs(options: argparse.Namespace) -> None:
+    """Refuse folders and files that cannot be written before the work rather than after it."""
+    folder, file = _folder(options), options.json
+    if file is not None and file.is_dir():
+        raise ValueError(f"--json: expected a file to write, got the folder {file}")
+    for option, path in (("--out", folder), ("--json", None if file is None else file.parent)):
+        if path is None:
+            continue
+        existing = next(part for part in (path, *path.parents) if part.exists())
+        if not existing.is_dir():
+            raise ValueError(f"{option}: {existing} is a file, so no folder {path} can be made; choose another")
+        if not os.access(existing, os.W_OK):
+            raise ValueError(f"{option}: the folder {existing} is not writable; choose another")
 
 
 def _print(path: Path, form: str, summaries: Sequence[Summary]) -> None:
     lines = []
     for row in summaries:
         status = row.status + (" (vacuous)" if row.vacuous and row.applicable else "")
-        numbers = ("-" if value is None else f"{value:.3g}" for value in (row.bound, row.measured, row.tightness))
+        values = (row.bound, row.relative, row.measured, row.tightness)
+        numbers = ("-" if value is None or not np.isfinite(value) else f"{value:.3g}" for value in values)
         unmet = "no normal form" if row.unmet.startswith(audit.IN_NORMAL_FORM) else row.unmet  # the title says why
         lines.append((row.theorem, STATEMENTS[row.theorem].summary, status, *numbers, unmet))
-    columns = ("theorem", "statement", "status", "bound", "measured", "tightness", "assumption that is not met")
+    columns = (
+        "theorem",
+        "statement",
+        "status",
+        "bound",
+        "/ trivial",
+        "measured",
+        "tightness",
+        "assumption that is not met",
+    )
     print_table(f"{path}: normal form {form}", columns, lines, _NOTES)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from unrollbit.plots.style import COLUMN, GREY, TEXT, line_styles, paper_style
 
@@ -36,7 +38,7 @@ def tightness_of_theorems(rows: Sequence[Mapping[str, Any]]) -> Figure:
                 continue
             marker = "X" if row["status"] == "violated" else style["marker"]
             face = "none" if row["vacuous"] else style["color"]
-            axes.plot(max(ratio, _SMALLEST), line, marker, color=style["color"], markerfacecolor=face, markersize=4.5)
+            axes.plot(max(ratio, _SMALLEST), line, marker, color=style["color"], mfc=face, ms=4.5, zorder=3)
         axes.axvline(1.0, color=GREY, linewidth=0.8)
         axes.set(xscale="log", xlim=(_SMALLEST, 2), xlabel="tightness (1: the bound is exact)")
         axes.set(ylim=(len(rows) - 0.4, -0.6), yticks=range(len(rows)))
@@ -51,24 +53,32 @@ def tightness_of_theorems(rows: Sequence[Mapping[str, Any]]) -> Figure:
 def bounds_per_layer(rows: Sequence[Mapping[str, Any]], *, ylabel: str = "bound, measured") -> Figure:
     """One panel per theorem with values at every layer: the bound (line) above what was measured (dashes).
 
-    Each row has ``theorem``, ``family``, ``statement``, ``bounds`` and ``measurements`` (per layer, or None: then
-    it is left out). Raises ``ValueError`` if no row has them.
+    Each row has ``theorem``, ``family``, ``statement``, ``bounds`` and ``measurements`` (per layer; without
+    them, or with bounds that are all 0, it is left out). Raises ``ValueError`` if no row has them.
     """
-    shown = [row for row in rows if row.get("bounds") is not None and row.get("measurements") is not None]
+    shown = [row for row in rows if row.get("measurements") is not None and max(row.get("bounds") or (0,)) > 0]
     _check("bounds_per_layer", shown, ("theorem", "family", "statement", "bounds", "measurements"))
+    for row in shown:
+        if len(row["bounds"]) != len(row["measurements"]):
+            counts = f"{len(row['bounds'])} bounds and {len(row['measurements'])} measurements"
+            raise ValueError(f"bounds_per_layer: expected as many of both, {row['theorem']} has {counts}")
     columns = min(3, len(shown))
     lines = -(-len(shown) // columns)
     with paper_style():
-        figure = Figure(figsize=(TEXT * columns / 3, 2.0 * lines + 0.3), layout="constrained")
+        figure = Figure(figsize=(TEXT * columns / 3, 2.1 * lines + 0.3), layout="constrained")
         grid = figure.subplots(lines, columns, squeeze=False)
         first, second = (style for style, _ in zip(line_styles(), range(2), strict=False))
         for axes, row in zip(grid.flat, shown, strict=False):
-            layers = np.arange(len(row["bounds"])) + (row["family"] != "convergence")  # whose errors begin with x_0
-            axes.plot(layers, row["bounds"], label="bound", **first)
-            axes.plot(layers, row["measurements"], label="measured", **second)
-            positive = max(row["bounds"]) > 0
-            axes.set(yscale="log" if positive else "linear", xlabel="layer")
-            axes.set_title(f"{row['theorem']}: {row['statement']}")
+            bounds, measured = np.asarray(row["bounds"]), np.asarray(row["measurements"])
+            layers = np.arange(len(bounds)) + (row["family"] != "convergence")  # whose errors begin with x_0
+            axes.plot(layers, bounds, label="bound", **first)
+            axes.plot(layers, measured, label="measured", **second)
+            lowest = _SMALLEST * min(bounds[bounds > 0].min(), measured.max() or 1.0)
+            axes.set(yscale="log", xlabel="layer")
+            if measured.min() < lowest:  # an exact zero, but for rounding: below the axis
+                axes.set_ylim(bottom=lowest)
+            axes.set_title("\n".join([row["theorem"], *wrap(row["statement"], 32)]), fontsize=7)
+            axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         for axes in list(grid.flat)[len(shown) :]:
             axes.set_axis_off()
         for line in grid:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import abc
-import math
 from dataclasses import dataclass
+from numbers import Real
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,7 @@ from unrollbit.specs import Specified
 from unrollbit.weights import Normalised, OneBit
 
 _SMALLEST_SQUARE = 1e-30  # sqrt is not differentiable at 0
+_LARGEST = 1e15  # of a weight or limit: far above any use, far below where squares overflow float32
 
 
 class Penalty(Specified, abc.ABC):
@@ -116,7 +117,8 @@ class SupportContraction(Penalty):
 
     def __post_init__(self) -> None:
         _check_positive(self, weight=self.weight, limit=self.limit)
-        if not (self.outside >= 0 and math.isfinite(self.outside)):
+        _check_number(self, "outside", self.outside)
+        if not 0 <= self.outside <= _LARGEST:
             raise ValueError(f"SupportContraction: expected outside >= 0, got {self.outside}")
         if isinstance(self.signals, bool) or not isinstance(self.signals, int) or self.signals < 1:
             raise ValueError(f"SupportContraction: expected an integer signals >= 1, got {self.signals!r}")
@@ -152,7 +154,7 @@ class FlipPenalty(Penalty):
             (``Normalised`` ones included; corrections of A and signs in the signal's domain stand for other matrices).
     """
 
-    weight: float = 1.0
+    weight: float = 100.0
 
     def __post_init__(self) -> None:
         _check_positive(self, weight=self.weight)
@@ -169,6 +171,8 @@ class FlipPenalty(Penalty):
         return self.weight * total / entries
 
     def check(self, net: Network) -> None:
+        if not isinstance(net, Network):
+            raise ValueError(f"FlipPenalty: expected a network, got {type(net).__name__}")
         if not _sign_maps(net):
             held = ", ".join(f"{name}: {type(weights).__name__}" for name, weights in net.maps.items())
             raise ValueError(
@@ -198,5 +202,11 @@ def _form(penalty: Penalty, net: Network) -> Form:
 
 def _check_positive(penalty: Penalty, **numbers: float) -> None:
     for name, value in numbers.items():
-        if not (value > 0 and math.isfinite(value)):
-            raise ValueError(f"{type(penalty).__name__}: expected {name} > 0, got {value}")
+        _check_number(penalty, name, value)
+        if not 0 < value <= _LARGEST:
+            raise ValueError(f"{type(penalty).__name__}: expected {name} > 0 (and at most {_LARGEST:g}), got {value}")
+
+
+def _check_number(penalty: Penalty, name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{type(penalty).__name__}: expected a number {name}, got {value!r}")

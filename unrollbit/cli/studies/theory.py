@@ -113,8 +113,9 @@ def _check(task: _Random | _Trained) -> tuple[str, list[Report]]:
     net, problem, training = packed.trainable(), problem_of(packed), packed.training or {}
     x, y = problem.split("test").sample(jax.random.key(task.seed), task.signals)
     settings = audit.Settings(seed=task.seed)
-    reports = audit.deterministic(normal_form(net), np.asarray(x, np.float64), measurements(net, y), settings)
-    return "trained", reports + audit.generalization(net, problem, training["samples"], training["seed"], settings)
+    found = audit.deterministic(normal_form(net), np.asarray(x, np.float64), measurements(net, y), settings)
+    certificates = audit.generalization(net, problem, training["samples"], training["seed"], settings)
+    return "trained", [*found, *certificates]
 
 
 def _random(index: int, task: _Random) -> list[Report]:
@@ -139,8 +140,8 @@ def _random(index: int, task: _Random) -> list[Report]:
     x, y, e = sparse_signals(form, index, 2, sparsity=int(random.randint(1, max(2, n // 4))), noise=0.02 * (index % 3))
     if index % 8 == 0:
         form = _scheduled(form, x, e, classical=index % 16 == 0)
-    own = [C6(random.randn(m, n) / np.sqrt(m), gaussian=True)]
-    return own + audit.deterministic(form, x, y, audit.Settings(seed=index, rate=0.02))
+    own = C6(random.randn(m, n) / np.sqrt(m), gaussian=True)
+    return [own, *audit.deterministic(form, x, y, audit.Settings(seed=index, rate=0.02))]
 
 
 def _scheduled(form: NormalForm, x: np.ndarray, e: np.ndarray, *, classical: bool) -> NormalForm:
