@@ -39,8 +39,9 @@ class Report:
     @property
     def relative(self) -> float | None:
         """bound / ``trivial``: of an upper bound, below 1 where it says something; None where nothing is trivial."""
-        known = self.bound is not None and self.trivial is not None and 0 < self.trivial < float("inf")
-        return self.bound / self.trivial if known else None
+        if self.bound is None or self.trivial is None or not 0 < self.trivial < np.inf:
+            return None
+        return self.bound / self.trivial
 
 
 def exceeds(measured: float, bound: float) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,9 @@ from unrollbit.problems import BlockSparseRecovery, EEGCompressiveRecovery, Spar
 from unrollbit.theory import audit
 from unrollbit.theory.normal_form import NormalForm, measurements, normal_form
 from unrollbit.theory.random_forms import random_form, sparse_signals
+from unrollbit.theory.report import not_applicable, upper_bound
 from unrollbit.theory.statements import STATEMENTS
+from unrollbit.theory.summary import summarise
 
 KEYS = {"theorem", "status", "bound", "measured", "tightness", "vacuous", "assumptions"}
 SMALL = ("--signals", 6, "--attacked", 2, "--sample", 500)
@@ -159,9 +162,10 @@ def test_outputs_that_cannot_be_written_are_refused_before_the_work(option, tmp_
     assert f"{option}: {file} is a file" in capsys.readouterr().err
     assert invoke("theory", file, "--json", tmp_path) == 2
     assert f"--json: expected a file to write, got the folder {tmp_path}" in capsys.readouterr().err
-    monkeypatch.setattr("os.access", lambda path, mode: False)
-    assert invoke("theory", file, option, tmp_path / "a" / "b") == 2
-    assert f"{option}: the folder {tmp_path} is not writable" in capsys.readouterr().err
+    (tmp_path / "locked").mkdir()
+    monkeypatch.setattr("os.access", lambda path, mode: path.name != "locked")
+    assert invoke("theory", file, option, tmp_path / "locked" / "a" / "b") == 2
+    assert f"{option}: the folder {tmp_path / 'locked'} is not writable" in capsys.readouterr().err
 
 
 def test_the_largest_seed_and_more_flips_than_entries_work(tmp_path):
@@ -254,3 +258,18 @@ WRONG = [
 def test_wrong_arguments_are_named(call, kind, message):
     with pytest.raises(kind, match=message):
         call()
+
+
+def test_a_narrow_terminal_keeps_words_whole(monkeypatch, capsys):
+    unmet = {"the network is gradient descent": False}
+    rows = summarise([not_applicable("C3", unmet), upper_bound("S1", 2.0, 1.0, 1.0, {})])
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    theory._print(Path("net.safetensors"), "ista", rows)
+    shown = capsys.readouterr().out
+    for word in ("gradient", "descent", "applicable", "(vacuous)", "tightness"):
+        assert word in shown
+    assert "recursion" not in shown
+    monkeypatch.setenv("COLUMNS", "140")
+    theory._print(Path("net.safetensors"), "ista", rows)
+    assert "recursion" in capsys.readouterr().out

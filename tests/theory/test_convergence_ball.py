@@ -176,7 +176,7 @@ def test_what_does_not_apply_says_why(monkeypatch):
     admm = _scalar("admm", [0.5], [0.5, 0.5])
     assert not C5(replace(admm, theta=np.zeros(2)), y).assumptions["some pair rho, tau > 0 to refer to"]
     assert not C5(replace(admm, shrink=lambda u, k: u), y).assumptions["the shrinkage is the soft threshold"]
-    monkeypatch.setattr("unrollbit.theory.convergence.lasso._ROUNDS", 0)
+    monkeypatch.setattr("unrollbit.theory.convergence.lasso._STEPS", 0)
     for report in (C4(form, y), C5(admm, y, [(1.0, 0.5)])):
         assert report.status == "not applicable"
         assert not report.assumptions[FOUND]

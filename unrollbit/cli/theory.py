@@ -30,6 +30,7 @@ from unrollbit.theory.statements import STATEMENTS
 from unrollbit.theory.summary import Summary, summarise
 
 _LARGEST = 2**30  # numbers in the signals drawn: 4 GB in float32
+_WIDE = 110  # columns of a terminal from which statements fit beside the numbers
 _NOTES = (
     "bound, measured, tightness: medians over the instances (signals, perturbations) to which a theorem applies.",
     "/ trivial: bound over what holds without a network (size of the signal or output, risk of the zero estimate);",
@@ -165,23 +166,22 @@ def _check_outputs(options: argparse.Namespace) -> None:
 
 
 def _print(path: Path, form: str, summaries: Sequence[Summary]) -> None:
+    narrow = sys.stdout.isatty() and Console().width < _WIDE
     lines = []
     for row in summaries:
         status = row.status + (" (vacuous)" if row.vacuous and row.applicable else "")
         values = (row.bound, row.relative, row.measured, row.tightness)
         numbers = ("-" if value is None or not np.isfinite(value) else f"{value:.3g}" for value in values)
         unmet = "no normal form" if row.unmet.startswith(audit.IN_NORMAL_FORM) else row.unmet  # the title says why
-        lines.append((row.theorem, STATEMENTS[row.theorem].summary, status, *numbers, unmet))
-    columns = (
-        "theorem",
-        "statement",
-        "status",
-        "bound",
-        "/ trivial",
-        "measured",
-        "tightness",
-        "assumption that is not met",
-    )
+        if narrow:
+            lines.append((row.theorem, f"{status}: {unmet}" if unmet else status, *numbers))
+        else:
+            lines.append((row.theorem, STATEMENTS[row.theorem].summary, status, *numbers, unmet))
+    values = ("bound", "/ trivial", "measured", "tightness")
+    if narrow:
+        columns = ("theorem", "status, what is not met", *values)
+    else:
+        columns = ("theorem", "statement", "status", *values, "assumption that is not met")
     print_table(f"{path}: normal form {form}", columns, lines, _NOTES)
 
 
