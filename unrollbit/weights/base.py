@@ -129,7 +129,10 @@ class Weights(nnx.Module):
 
     def dense(self) -> Float[Array, "copies m n"]:
         """All matrices, dense; differentiable."""
-        return jax.vmap(lambda parameters: self.matrix(parameters).dense())(self.prepare())
+        parameters = self.prepare()
+        if not jax.tree.leaves(parameters):  # nothing is stored: every copy is the same
+            return jnp.repeat(self.matrix(parameters).dense()[None], self.copies, axis=0)
+        return jax.vmap(lambda own: self.matrix(own).dense())(parameters)
 
     def bits(self) -> int:
         """Weight and scale bits by formula."""
