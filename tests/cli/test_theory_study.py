@@ -81,3 +81,20 @@ def test_the_study_runs_from_nothing(quick, tmp_path):
         for row in result[group]:
             allowed = row["applicable"] if row["theorem"] in theory.PROBABILISTIC else 0
             assert row["violated_instances"] <= allowed
+
+
+def test_a_study_refuses_outputs_that_cannot_be_written_before_it_begins(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert main(["reproduce", "theory", "--out", str(tmp_path / "file")]) == 2
+    assert "is a file, so no folder" in capsys.readouterr().err
+
+
+def test_a_config_that_training_refuses_leaves_no_run_folder(tmp_path, capsys):
+    config = tmp_path / "wide.toml"
+    config.write_text(
+        '[problem]\nkind = "SparseRecovery"\nm = 8\nn = 16\n[network]\nalgorithm = {kind = "ISTA"}\ndepth = 2\n'
+        '[[stages]]\nsteps = 1\npenalties = [{kind = "Contraction"}]\n'
+    )
+    assert main(["train", str(config), "--out", str(tmp_path / "run")]) == 2
+    assert "SupportContraction" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -123,6 +124,20 @@ def _toml_value(name: str, text: str) -> Any:
 def changes_text(changes: Mapping[str, Any]) -> str:
     """``sparsity = 0.15, snr_db = none``: changed fields for people."""
     return ", ".join(f"{name} = {'none' if value is None else value}" for name, value in changes.items())
+
+
+def check_outputs(folder: Path, file: Path | None) -> None:
+    """Refuse an ``--out`` folder and a ``--json`` file that cannot be written, before the work rather than after it."""
+    if file is not None and file.is_dir():
+        raise ValueError(f"--json: expected a file to write, got the folder {file}")
+    for option, path in (("--out", folder), ("--json", None if file is None else file.parent)):
+        if path is None:
+            continue
+        existing = next(part for part in (path, *path.parents) if part.exists())
+        if not existing.is_dir():
+            raise ValueError(f"{option}: {existing} is a file, so no folder {path} can be made; choose another")
+        if not os.access(existing, os.W_OK):
+            raise ValueError(f"{option}: the folder {existing} is not writable; choose another")
 
 
 def write_json(path: Path | None, result: Mapping[str, Any]) -> None:

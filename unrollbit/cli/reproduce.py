@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from unrollbit.cli.common import add_common, positive, write_json
+from unrollbit.cli.common import add_common, check_outputs, positive, write_json
 from unrollbit.cli.parallel import DEFAULT_WORKERS
 
 STUDIES = ("open-l2o", "all-signs", "depth", "ablation", "robustness", "hard-signals", "theory")
@@ -36,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Run a study; what its folder holds already is kept."""
     out: Path = options.out or Path("runs") / (options.study + "-quick" * options.quick)
+    check_outputs(out, options.json)
     begun = time.perf_counter()
     result = _module(options.study).run(options, out)
     result = {"study": options.study, "seed": options.seed, "quick": options.quick, **result}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,7 +17,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from unrollbit.algorithms import OutsideNormalForm
-from unrollbit.cli.common import add_common, open_network, positive, print_table, problem_of, write_json
+from unrollbit.cli.common import add_common, check_outputs, open_network, positive, print_table, problem_of, write_json
 from unrollbit.networks import Network
 from unrollbit.packed import PackedNetwork
 from unrollbit.plots import bounds_per_layer, save, tightness_of_theorems
@@ -56,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Check, print the table, draw the figures."""
     begun = time.perf_counter()
-    _check_outputs(options)
+    check_outputs(_folder(options), options.json)
     settings = audit.Settings(
         attacked=options.attacked,
         radius=options.radius,
@@ -148,21 +147,6 @@ def _check_size(option: str, count: int, problem: Problem) -> None:
     largest = _LARGEST // max(problem.operator.shape)
     if drawn and count > largest:
         raise ValueError(f"{option}: {count:,} signals do not fit into memory; expected at most {largest:,}")
-
-
-def _check_outputs(options: argparse.Namespace) -> None:
-    """Refuse folders and files that cannot be written before the work rather than after it."""
-    folder, file = _folder(options), options.json
-    if file is not None and file.is_dir():
-        raise ValueError(f"--json: expected a file to write, got the folder {file}")
-    for option, path in (("--out", folder), ("--json", None if file is None else file.parent)):
-        if path is None:
-            continue
-        existing = next(part for part in (path, *path.parents) if part.exists())
-        if not existing.is_dir():
-            raise ValueError(f"{option}: {existing} is a file, so no folder {path} can be made; choose another")
-        if not os.access(existing, os.W_OK):
-            raise ValueError(f"{option}: the folder {existing} is not writable; choose another")
 
 
 def _print(path: Path, form: str, summaries: Sequence[Summary]) -> None:

@@ -77,7 +77,9 @@ def fit(
         TrainingDiverged: the loss is not finite; the message names the step and what to try.
     """
     stages = tuple(stages)
-    _check(net, stages, samples, teacher, out, resume, chunk)
+    check_run(net, stages, samples=samples, teacher=teacher, chunk=chunk)
+    if resume and out is None:
+        raise ValueError("fit: resume=True needs the run folder: pass out=...")
     key = jax.random.key(seed)
     source = problem if samples is None else training_set(problem, seed, samples)
     fingerprint = _fingerprint(net, problem, stages) | {"seed": seed, "samples": samples}
@@ -142,19 +144,17 @@ def training_set(problem: Any, seed: int, samples: int) -> FixedSamples:
     return FixedSamples.draw(problem, jax.random.fold_in(jax.random.key(seed), 2**31 - 1), samples)
 
 
-def _check(
+def check_run(
     net: Network,
     stages: tuple[Stage, ...],
-    samples: int | None,
-    teacher: Network | None,
-    out: Any,
-    resume: bool,
-    chunk: int,
+    *,
+    samples: int | None = None,
+    teacher: Network | None = None,
+    chunk: int = 1,
 ) -> None:
+    """Raise the ``ValueError`` with which ``fit`` would refuse these arguments, before anything is written."""
     if not stages:
         raise ValueError("fit: expected at least one Stage; see unrollbit.recipes for good ones")
-    if resume and out is None:
-        raise ValueError("fit: resume=True needs the run folder: pass out=...")
     if samples is not None and samples < 1:
         raise ValueError(f"samples: expected at least 1 training signal, got {samples}")
     if chunk < 1:
