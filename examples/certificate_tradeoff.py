@@ -117,17 +117,17 @@ def draw(norms: Sequence[Point], codes: Sequence[Point]) -> Figure:
         left.annotate(
             "zero estimate", (0.98, 1.0), (0, -9), ("axes fraction", "data"), "offset points", color=GREY, ha="right"
         )
-        left.set_ylim(top=1.8)
+        left.set_ylim(top=2.2)
         left.set(title="error of a signal (and the limit)", ylabel="median relative error", xlabel="median error (dB)")
         _curves(middle, norms, {"everywhere (S1h)": "S1h", "in a ball (S3)": "S3", "Jacobian": "slope"})
         middle.set(title="Lipschitz constant", ylabel="median constant", xlabel="median error (dB)")
         _curves(right, codes, {"signs (G3a)": "G3a raw", "flips (G3a)": "G3a", "test risk": "risk"})
         right.set(title="risk (and the share of flips)", ylabel="clipped risk", xlabel="median error (dB)")
         for axes, points, key in ((left, norms, "C2"), (right, codes, "G3a")):
-            for point in points:
+            for place, point in enumerate(points):
                 axes.annotate(
-                    point["label"], (_decibels(point), point[key]), (0, 5), textcoords="offset points",
-                    fontsize=6, color=GREY, ha="center",
+                    point["label"], (_decibels(point), point[key]), (0, 5 + 7 * (place % 2)),
+                    textcoords="offset points", fontsize=6, color=GREY, ha="center",
                 )  # fmt: skip
         for axes in (left, middle, right):
             axes.margins(x=0.16)
