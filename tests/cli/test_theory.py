@@ -22,6 +22,13 @@ KEYS = {"theorem", "status", "bound", "measured", "tightness", "vacuous", "assum
 SMALL = ("--signals", 6, "--attacked", 2, "--sample", 500)
 
 
+@pytest.fixture(autouse=True)
+def no_figures(request, monkeypatch):
+    """Drawing takes half the time of the command: only tests that ask for the figures draw them."""
+    if "draws" not in request.keywords:
+        monkeypatch.setattr("unrollbit.cli.theory.save", lambda _, path: (path, path.with_suffix(".png")))
+
+
 def invoke(*arguments):
     return main([str(argument) for argument in arguments])
 
@@ -38,6 +45,7 @@ def check(net, problem, folder, *arguments, training=None):
     return result, rows
 
 
+@pytest.mark.draws
 def test_a_trained_network_gets_a_row_for_every_theorem(tmp_path, capsys):
     problem = SparseRecovery(12, 24, sparsity=0.1)
     net = Unrolled(ISTA(regularisation=0.05), problem, 4, distinct=1)
