@@ -281,3 +281,13 @@ def test_a_narrow_terminal_keeps_words_whole(monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "140")
     theory._print(Path("net.safetensors"), "ista", rows)
     assert "recursion" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("theorem", "code"), [("S1", 2), ("G3a", 0)])
+def test_a_violation_is_an_error_unless_chance_allows_it(theorem, code, tmp_path, monkeypatch, capsys):
+    problem = SparseRecovery(8, 12)
+    file = pack(Unrolled(AMP(), problem, 2), problem=problem).save(tmp_path / "net.safetensors")
+    broken = upper_bound(theorem, 1.0, 2.0, 9.0)
+    monkeypatch.setattr("unrollbit.theory.audit.outside", lambda _: [broken])
+    assert invoke("theory", file, *SMALL) == code
+    assert f"violated: {theorem}" in capsys.readouterr().err
