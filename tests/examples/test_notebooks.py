@@ -105,7 +105,7 @@ def _set(place: str, value: Any) -> Callable[[Any], None]:
         (_set("source", r'open("C:\\data\\x.npy")'), "cell 2 holds a path of a machine"),
         (_set("metadata", "/tmp/x"), "the metadata holds a path of a machine"),
         (_set("outputs", [new_output("stream", text=f"at {ROOT}")]), "the output of cell 2 holds a path of a machine"),
-        (_set("outputs", [new_output("display_data", {"text/html": "<p>/work/x</p>"})]), "holds a path of a machine"),
+        (_set("outputs", [new_output("display_data", {"text/html": "<p>/srv/x</p>"})]), "holds a path of a machine"),
         (_set("source", "#" * 700_000), "bytes, more than 700000"),
     ],
 )

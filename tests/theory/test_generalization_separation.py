@@ -42,7 +42,7 @@ def test_linear_programs_are_feasible_as_often_as_cover_says(N, m, mutate):
     feasible = sum(separable(*sample(seed, N, m)) for seed in range(trials))
     low, high = clopper_pearson(feasible, trials, level=1e-3)
     assert low <= cover_probability(N, m) <= high
-    broken = mutate(cover_probability, "cdf(m - 1", "cdf(m")
+    broken = mutate(cover_probability, "bdtr(m - 1", "bdtr(m")
     if m == 8:
         assert not low <= broken(N, m) <= high
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 from unrollbit.theory.generalization.losses import checked_losses
 from unrollbit.theory.generalization.protocol import DECLARED, Protocol
@@ -106,6 +106,6 @@ def clopper_pearson(count: int, trials: int, *, level: float = 0.05) -> tuple[fl
         raise ValueError(
             f"clopper_pearson: expected 0 <= count <= trials, trials > 0; got {count} of {trials}, {level}"
         )
-    low = 0.0 if count == 0 else float(beta.ppf(level, count, trials - count + 1))
-    high = 1.0 if count == trials else float(beta.ppf(1 - level, count + 1, trials - count))
+    low = 0.0 if count == 0 else float(betaincinv(count, trials - count + 1, level))
+    high = 1.0 if count == trials else float(betaincinv(count + 1, trials - count, 1 - level))
     return low, high

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from jaxtyping import Bool, Float
 from scipy.optimize import linprog
-from scipy.stats import binom
+from scipy.special import bdtr
 
 from unrollbit.theory.generalization.divergence import kl
 from unrollbit.theory.report import Report, upper_bound
@@ -23,7 +23,7 @@ def cover_probability(N: int, m: int) -> float:
     """
     if N < 1 or m < 1:
         raise ValueError(f"cover_probability: expected N, m >= 1, got {N} and {m}")
-    return float(binom.cdf(m - 1, N - 1, 0.5))
+    return float(bdtr(m - 1, N - 1, 0.5))
 
 
 def one_bit_gap(N: int, m: int, *, delta: float = 0.05) -> float:
