@@ -182,8 +182,8 @@ def normal_form(net: Network) -> NormalForm:
     Measurements of preconditioned physics are to pass through ``measurements`` first.
 
     Raises:
-        OutsideNormalForm: (a ``ValueError``) another algorithm or kind of network, a shrinkage without a Lipschitz
-            constant, or physics too large for exact norms; the message says why.
+        OutsideNormalForm: (a ``ValueError``) another algorithm or kind of network, activations, a shrinkage without a
+            Lipschitz constant, or physics too large for exact norms; the message says why.
         TypeError: no network of the library.
         ValueError: entries that are not finite.
 
@@ -197,7 +197,7 @@ def normal_form(net: Network) -> NormalForm:
     check_network("normal_form", net)
     if not isinstance(net, Unrolled):
         raise OutsideNormalForm(f"{type(net).__name__}: not an unrolled iterative algorithm")
-    form, shrinkage = net.algorithm.form, net.algorithm.shrinkage
+    form, shrinkage = net.form, net.algorithm.shrinkage
     m, n = net.operator.shape
     if max(m, n) > _LARGEST:
         raise OutsideNormalForm(f"A is {m} x {n}: exact norms are taken of matrices up to {_LARGEST} x {_LARGEST}")

@@ -7,7 +7,7 @@ from unrollbit.networks import FullyConnected, Unrolled, refine
 from unrollbit.operators import LinearOperator
 from unrollbit.packed import PackedNetwork, load, pack
 from unrollbit.training import Stage, TrainingDiverged, fit, recipes
-from unrollbit.weights import FullPrecision, OneBit
+from unrollbit.weights import BitNet, FullPrecision, LittleBit, OneBit, OneBitSVID, Ternary
 
 __version__ = "0.1.0"
 
@@ -16,14 +16,18 @@ __all__ = [
     "AMP",
     "FISTA",
     "ISTA",
+    "BitNet",
     "BitReport",
     "FullPrecision",
     "FullyConnected",
     "GradientDescent",
     "LinearOperator",
+    "LittleBit",
     "OneBit",
+    "OneBitSVID",
     "PackedNetwork",
     "Stage",
+    "Ternary",
     "TrainingDiverged",
     "Unrolled",
     "count_bits",

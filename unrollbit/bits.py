@@ -11,8 +11,8 @@ from unrollbit.networks import Network
 DEFINITIONS = {
     "links": "scalar multiplications of the learned maps in the dense network of the same widths and depth",
     "active_links": "links without structural zeros",
-    "stored_weights": "stored matrix entries: tied ones once, each sign plane on its own",
-    "weight_bits": "bits of stored matrix entries: 1 a sign, 32 a float",
+    "stored_weights": "stored matrix entries: tied ones once, each sign plane and sign factor on its own",
+    "weight_bits": "bits of stored matrix entries: 1 a sign, 1.6 or 2 a ternary weight, 32 a float",
     "scale_bits": "scales, step sizes, thresholds and all other learned scalars, at their stored width",
     "mask_bits": "irregular masks: the cheaper of a bitmap and an index list; 0 for declared structure",
     "physics_bits": "an operator that no seed or formula regenerates",

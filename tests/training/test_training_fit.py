@@ -21,10 +21,10 @@ from flax import nnx
 
 from unrollbit import ADMM, AMP, ISTA, FullyConnected, GradientDescent, Stage, TrainingDiverged, Unrolled, fit
 from unrollbit.problems import SparseRecovery
-from unrollbit.training import Distillation, LogNMSE, MeanSquaredError
+from unrollbit.training import LogNMSE
 from unrollbit.training.checkpoint import Checkpoints
 from unrollbit.variables import BinaryParam, ScalarParam, ScaleParam
-from unrollbit.weights import FullPrecision, OneBit, normalised
+from unrollbit.weights import OneBit, normalised
 
 PROBLEM = SparseRecovery(12, 24, seed=1)
 quiet = partial(fit, progress=False)
@@ -124,20 +124,6 @@ def test_fixed_training_set() -> None:
     assert np.ptp([record["loss"] for record in fresh.records]) > 1e-2
 
 
-def test_distillation_follows_the_teacher() -> None:
-    """Even a teacher that is deeper, and with nothing but its estimates to follow."""
-    teacher = Unrolled(AMP(), PROBLEM, 4, FullPrecision)
-    net = network(2)
-    y = PROBLEM.sample(jax.random.key(5), 500)[1]
-    wanted = teacher(y, depth=2)
-    before = float(jnp.sum((net(y) - wanted) ** 2))
-    stage = Stage(80, batch=16, loss=Distillation(MeanSquaredError(), 1e4))
-    frozen = leaves(teacher)
-    quiet(net, PROBLEM, [stage], teacher=teacher)
-    assert float(jnp.sum((net(y) - wanted) ** 2)) < 0.7 * before
-    assert all(np.array_equal(a, b) for a, b in zip(leaves(teacher), frozen, strict=True))
-
-
 @pytest.mark.parametrize(
     ("algorithm", "weights"),
     [
@@ -212,15 +198,12 @@ def test_divergence_in_the_very_last_update_is_seen() -> None:
 def test_wrong_calls_are_refused(tmp_path: Path) -> None:
     net, stage = network(3), Stage(2, batch=4)
     start = leaves(net)
-    shallow = Unrolled(AMP(), PROBLEM, 2, FullPrecision)
     for stages, options, message in (
         ([], {}, "expected at least one Stage"),
         ([stage], {"resume": True}, "resume=True needs the run folder"),
         ([stage], {"samples": 0}, "samples: expected at least 1 training signal, got 0"),
         ([stage], {"chunk": 0}, "chunk: expected at least 1 step per dispatch, got 0"),
         ([Stage(2, depth=4)], {}, "a stage has depth 4, but the network has 3 layers"),
-        ([Stage(2, batch=4, loss=Distillation())], {}, r"loss Distillation needs fit\(..., teacher=network\)"),
-        ([Stage(2, batch=4, loss=Distillation())], {"teacher": shallow}, "teacher has 2 layers, fewer than the 3"),
         ([Stage(2, batch=4, rates={"matrices": 1e-3})], {}, r"rates \['matrices'\]: the network has no such variables"),
         ([Stage(2000, batch=4)], {"chunk": 1001}, "chunk: expected at most 1000 steps per dispatch, got 1001"),
     ):
@@ -276,7 +259,7 @@ def test_resume_with_other_arguments_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="started with another network"):
         quiet(network(2), SparseRecovery(12, 24, seed=9), [Stage(4, batch=4)], out=tmp_path, resume=True)
     for stages, options in (*others, ([Stage(4, batch=4)], {"samples": 7})):
-        with pytest.raises(ValueError, match="started with another network, problem, seed or stages"):
+        with pytest.raises(ValueError, match="started with another network, problem, seed, stages or teacher"):
             quiet(network(2), PROBLEM, stages, out=tmp_path, resume=True, **options)
 
 

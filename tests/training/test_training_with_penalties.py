@@ -194,5 +194,5 @@ def test_a_run_resumes_only_with_its_penalties(tmp_path: Path) -> None:
     again = run(Contraction(), resume=True)
     for a, b in zip(jax.tree.leaves(first), jax.tree.leaves(again), strict=True):
         np.testing.assert_array_equal(a, b)
-    with pytest.raises(ValueError, match="started with another network, problem, seed or stages"):
+    with pytest.raises(ValueError, match="started with another network, problem, seed, stages or teacher"):
         run(Contraction(limit=0.9), resume=True)

@@ -184,10 +184,11 @@ def spoiled(packed: PackedWeights, **changes) -> PackedWeights:
 
 
 MALFORMED = {
-    "unknown kind": ({"kind": "Ternary"}, "unknown weight format 'Ternary'"),
+    "unknown kind": ({"kind": "Quaternary"}, "unknown weight format 'Quaternary'"),
     "kind of a wrong type": ({"kind": ["OneBit"]}, "unknown weight format"),
     "no kind": ({"kind": None}, "unknown weight format None"),
-    "a frozen class": ({"kind": "FrozenOneBit"}, "files name the format 'OneBit'"),
+    "a frozen class": ({"kind": "Frozen"}, "files name a format, such as 'OneBit'"),
+    "an abstract class": ({"kind": "Quantised"}, "unknown weight format 'Quantised'"),
     "no structure": ({"structure": None}, "lack 'structure'"),
     "no copies": ({"copies": None}, "lack 'copies'"),
     "no scale": ({"scale": None}, "lack 'scale'"),
@@ -195,7 +196,7 @@ MALFORMED = {
     "no scales": ({"log_scales": None}, "array 'log_scales' is missing"),
     "unknown scale": ({"scale": "channel"}, "wrong scale 'channel'"),
     "no copies at all": ({"copies": 0}, "copies 0"),
-    "copies of a wrong type": ({"copies": [2]}, "wrong type"),
+    "copies of a wrong type": ({"copies": [2]}, r"wrong copies \[2\]"),
     "negative planes": ({"planes": -1}, "planes -1"),
     "more copies than signs": ({"copies": 3}, r"array 'signs': expected shape \(3, 2, 9, 3\)"),
     "unknown structure": ({"structure": {"kind": "Diagonal"}}, "unknown mask structure"),
@@ -311,5 +312,5 @@ def test_frozen_weights_do_not_train() -> None:
     frozen = Weights.unpack(weights_of(structure).pack(), linear_map, A, frozen=True)
     with pytest.raises(TypeError, match="do not train"):
         frozen.rebuild(jnp.ones((2, 9, 21)))
-    with pytest.raises(TypeError, match="build with OneBit"):
+    with pytest.raises(TypeError, match="build with a format such as OneBit"):
         type(frozen).for_map(linear_map, A)

@@ -12,7 +12,8 @@ from unrollbit.networks import Network, Unrolled
 from unrollbit.signbits import unpack_signs
 from unrollbit.theory.generalization.code import flip_length, mask_length
 from unrollbit.weights import Normalised, Weights
-from unrollbit.weights.planes import SignPlanes
+from unrollbit.weights.quantised import Formatted
+from unrollbit.weights.stored import Signs
 from unrollbit.weights.wrappers import Wrapper
 
 
@@ -22,7 +23,7 @@ class NetworkCode:
 
     Args:
         weights: bits of all stored matrix entries as they are: 1 a sign, 32 a float.
-        scalars: number of stored scalars (scales, steps, thresholds, biases) of 32 bits.
+        scalars: stored scalars (scales, steps, thresholds, biases) in words of 32 bits; a last half word is filled up.
         entries, flips: of every stored sign matrix that has a reference, its entries and its flips from ``sign(A)``.
         stored: matrix entries that the same network in full precision would store.
         mask: bits of learned masks.
@@ -98,12 +99,10 @@ def network_code(net: Network, *, learned_masks: bool = False) -> NetworkCode:
         if learned_masks:
             mask += mask_length(*inner.shape, inner.structure.size)
         if isinstance(net, Unrolled) and name in net.transposed and _has_reference(weights, net):
-            assert isinstance(inner, SignPlanes)
             counted = _flips(inner, net)
             flips += counted
             entries += [inner.structure.size] * len(counted)
-    scalars, rest = divmod(report.scale_bits, 32)
-    assert rest == 0, "scalars are stored in 32 bits"
+    scalars = -(-report.scale_bits // 32)
     return NetworkCode(report.weight_bits, scalars, tuple(entries), tuple(flips), stored, mask)
 
 
@@ -117,14 +116,17 @@ def _has_reference(weights: Weights, net: Unrolled) -> bool:
     while isinstance(weights, Normalised):  # W D: the stored signs are still those of W
         weights = weights.inner
     A = net.operator
-    one_plane = isinstance(weights, SignPlanes) and weights.planes == 1
-    return one_plane and weights.shape == A.shape and weights.structure == A.mask()
+    if not isinstance(weights, Formatted) or weights.structure != A.mask():
+        return False
+    signs = weights.format.stored().get("signs")  # one plane: as many as the matrices have entries
+    return isinstance(signs, Signs) and signs.weights == weights.copies * weights.structure.size
 
 
-def _flips(weights: SignPlanes, net: Unrolled) -> list[int]:
+def _flips(weights: Weights, net: Unrolled) -> list[int]:
     """Flips of every stored matrix, from the bits that a file holds."""
     packed, exists = weights.pack().arrays["signs"], weights.structure.core_mask
     reference = np.asarray(weights.structure.gather(net.operator.dense()))
     reference = reference if exists is None else reference[exists]
-    signs = np.asarray(unpack_signs(jnp.asarray(packed), reference.shape[-1]))[:, 0]
+    signs = np.asarray(unpack_signs(jnp.asarray(packed), reference.shape[-1]))
+    signs = signs.reshape(weights.copies, *reference.shape)
     return [int(((matrix < 0) != (reference < 0)).sum()) for matrix in signs]

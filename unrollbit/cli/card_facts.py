@@ -8,13 +8,13 @@ from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 from unrollbit import __version__
-from unrollbit.networks import Unrolled
+from unrollbit.networks import Activations, Unrolled
 from unrollbit.operators import LinearOperator, Preconditioned
 from unrollbit.operators.packed import PackedSigns
 from unrollbit.packed import PackedNetwork
 from unrollbit.problems import Problem
 from unrollbit.weights import Anchored, Fixed, FullPrecision, Normalised, Transformed, Weights
-from unrollbit.weights.planes import SignPlanes
+from unrollbit.weights.quantised import Formatted
 from unrollbit.weights.wrappers import Wrapper
 
 
@@ -24,11 +24,21 @@ def describe(packed: PackedNetwork) -> dict[str, Any]:
     algorithm = type(net.algorithm).__name__ if isinstance(net, Unrolled) else "Fully connected ReLU network"
     maps = "; ".join(describe_map(name, weights, net.uses(name)) for name, weights in net.maps.items())
     line = f"{algorithm}, {net.depth} layers. {maps}."
+    if net.activations is not None:
+        line += f" {describe_activations(net.activations)}."
     m, n = net.operator.shape
     if net.needs_physics:
         line += f" Physics A ({m} x {n}): {describe_physics(net.operator)}."
     facts = {"algorithm": algorithm, "depth": net.depth, "m": m, "n": n}
     return {"description": line, **facts, "unrollbit": __version__}
+
+
+def describe_activations(activations: Activations) -> str:
+    """``Around learned maps: inputs in 8 bits, layer normalisation of the input``."""
+    facts = [] if activations.bits is None else [f"inputs in {activations.bits} bits"]
+    if activations.normalisation != "none":
+        facts.append(f"layer normalisation of the {activations.normalisation}")
+    return "Around learned maps: " + ", ".join(facts)
 
 
 def describe_map(name: str, weights: Weights, uses: int) -> str:
@@ -55,9 +65,8 @@ _WRAPPERS = {
 
 
 def _format(weights: Weights) -> str:
-    if isinstance(weights, SignPlanes):
-        scale = "no scale" if weights.scale == "none" else f"{weights.scale} scale"
-        return f"one-bit, {weights.planes} sign plane{'s' * (weights.planes > 1)}, {scale}"
+    if isinstance(weights, Formatted):
+        return weights.format.description
     if isinstance(weights, Fixed):
         if weights.coherent:
             return "not learned: the matrix of least coherence with A (ALISTA's), recomputed from A"

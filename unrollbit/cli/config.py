@@ -10,19 +10,22 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from unrollbit.algorithms.base import Algorithm
-from unrollbit.networks import FullyConnected, Network, Unrolled
+from unrollbit.cli.common import open_network
+from unrollbit.networks import Activations, FullyConnected, Network, Unrolled
 from unrollbit.operators import LinearOperator, Preconditioned, sign_planes
+from unrollbit.packed.network import check_fingerprint
 from unrollbit.problems import Problem
 from unrollbit.training import Stage, recipes
 from unrollbit.training.losses import Loss
 from unrollbit.weights import (
+    QUANTISED,
     Fixed,
     FullPrecision,
-    OneBit,
     Surrogate,
     WeightsFactory,
     anchored,
     designed,
+    from_coherence,
     in_signal_domain,
     normalised,
 )
@@ -33,9 +36,10 @@ RECIPES: dict[str, Callable[..., recipes.Recipe]] = {
     "learned_signs": recipes.learned_signs,
     "scalars_only": recipes.scalars_only,
     "full_precision": recipes.full_precision,
+    "distilled": recipes.distilled,
 }
 _SWITCHES = ("normalised", "signal_domain", "anchored")
-_TABLES = ("seed", "samples", "problem", "recipe", "network", "stages")
+_TABLES = ("seed", "samples", "teacher", "problem", "recipe", "network", "stages")
 
 
 class Run(NamedTuple):
@@ -46,6 +50,7 @@ class Run(NamedTuple):
     stages: tuple[Stage, ...]
     seed: int
     samples: int | None
+    teacher: Network | None = None
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -73,21 +78,43 @@ def build_run(config: Mapping[str, Any], folder: Path) -> Run:
         spec.setdefault("folder", str(folder))
     problem = Problem.from_spec(spec)
     seed, samples = _integer(config, "seed", 0), _integer(config, "samples", None)
+    teacher = build_teacher(config["teacher"], problem, folder) if "teacher" in config else None
     if "recipe" in config:
         if "stages" in config:
             raise ValueError("[[stages]]: a recipe brings its own stages; describe [network] to give others")
-        recipe = _build_recipe(dict(_table(config, "recipe")), problem)
-        return Run(problem, recipe.network, recipe.stages, seed or 0, samples)
+        recipe = _build_recipe(dict(_table(config, "recipe")), problem, teacher)
+        return Run(problem, recipe.network, recipe.stages, seed or 0, samples, teacher)
     stages = config.get("stages")
     if not isinstance(stages, list) or not stages:
         raise ValueError("[[stages]]: expected at least one stage beside [network]")
     network = build_network(dict(_table(config, "network")), problem)
-    return Run(problem, network, tuple(Stage.from_spec(stage) for stage in stages), seed or 0, samples)
+    return Run(problem, network, tuple(Stage.from_spec(stage) for stage in stages), seed or 0, samples, teacher)
+
+
+def build_teacher(path: Any, problem: Problem, folder: Path) -> Network:
+    """The network of a file or run folder, for losses that follow it; the path is relative to ``folder``.
+
+    Raises ``ValueError`` for what is no path, no network, or one for other physics than the problem's.
+    """
+    if not isinstance(path, str) or not path:
+        raise ValueError(f"teacher: expected the path of a packed network or run folder, got {path!r}")
+    try:
+        packed = open_network(folder / path)
+    except (ValueError, OSError) as error:
+        raise ValueError(f"teacher: {error}") from error
+    try:
+        if packed.problem_fingerprint is not None:  # of the A that measured; a file without a problem has none
+            check_fingerprint(problem.operator, packed.problem_fingerprint)
+    except ValueError as error:
+        raise ValueError(f"teacher: {path} was trained on other physics than those of [problem] ({error})") from error
+    return packed.trainable()  # products with floats: a teacher runs as often as its student
 
 
 def build_network(spec: dict[str, Any], problem: Problem) -> Network:
     """The network of a ``[network]`` table."""
     kind = spec.pop("kind", "Unrolled")
+    if "activations" in spec:
+        spec["activations"] = Activations.from_spec(spec["activations"])
     weights = build_weights(spec.pop("weights", {"format": "OneBit"}))
     if kind == "FullyConnected":
         return _call("network", FullyConnected, {"weights": weights, **spec}, problem)
@@ -109,8 +136,8 @@ def build_physics(spec: Any, problem: Problem) -> LinearOperator:
 
 
 def build_weights(spec: Any) -> WeightsFactory:
-    """A weights table: ``format``, ``start`` (physics or designed), ``anchored``, ``signal_domain``, ``normalised``,
-    and the format's options.
+    """A weights table: ``format``, ``start`` (physics, coherence or designed), ``anchored``, ``signal_domain``,
+    ``normalised``, and the format's options.
     """
     if isinstance(spec, str):
         spec = {"format": spec}
@@ -124,22 +151,7 @@ def build_weights(spec: Any) -> WeightsFactory:
             raise ValueError(f"weights: expected {key} = true or false, got {value!r}")
     if "surrogate" in options:
         options["surrogate"] = Surrogate.from_spec(options["surrogate"])
-    makers: dict[tuple[str, str], Callable[..., Any]] = {
-        ("OneBit", "physics"): OneBit.for_map,
-        ("OneBit", "designed"): designed,
-        ("FullPrecision", "physics"): FullPrecision.for_map,
-        ("Fixed", "physics"): Fixed.for_map,
-        ("Fixed", "coherence"): Fixed.coherent_with,
-    }
-    if (name, start) not in makers:
-        known = ", ".join(f"{known_name}/{known_start}" for known_name, known_start in makers)
-        raise ValueError(f"weights: unknown format and start {name}/{start}; expected one of {known}")
-    maker = makers[name, start]
-    allowed = {
-        "OneBit": {"scale", "planes", "surrogate", "steps", "seed", "noise"},
-        "FullPrecision": set(),
-        "Fixed": set(),
-    }[name]
+    maker, allowed = _maker(name, start)
     unknown = sorted(set(options) - allowed)
     if unknown:
         raise ValueError(
@@ -155,7 +167,34 @@ def build_weights(spec: Any) -> WeightsFactory:
     return normalised(factory) if wrap else factory
 
 
-def _build_recipe(spec: dict[str, Any], problem: Problem) -> recipes.Recipe:
+def _maker(name: Any, start: Any) -> tuple[Callable[..., Any], set[str]]:
+    """The factory of a format and start, and the options that it takes."""
+    formats = {kind.__name__: kind for kind in QUANTISED}
+    if (name, start) == ("OneBit", "designed"):
+        return designed, _options(designed, "around_physics")
+    if name in formats and start in ("physics", "coherence"):
+        maker = formats[name].for_map
+        return (maker if start == "physics" else from_coherence(maker)), _options(formats[name].from_matrix)
+    others: dict[tuple[str, str], Callable[..., Any]] = {
+        ("FullPrecision", "physics"): FullPrecision.for_map,
+        ("FullPrecision", "coherence"): from_coherence(FullPrecision.for_map),
+        ("Fixed", "physics"): Fixed.for_map,
+        ("Fixed", "coherence"): Fixed.coherent_with,
+    }
+    if (name, start) in others:
+        return others[name, start], set()
+    known = [f"{one}/{how}" for one in formats for how in ("physics", "coherence")]
+    known += ["OneBit/designed", *(f"{one}/{how}" for one, how in others)]
+    raise ValueError(f"weights: unknown format and start {name}/{start}; expected one of {', '.join(known)}")
+
+
+def _options(function: Callable[..., Any], *hidden: str) -> set[str]:
+    """Names of the keyword options of a factory that a config may set."""
+    parameters = inspect.signature(function).parameters.values()
+    return {p.name for p in parameters if p.kind is p.KEYWORD_ONLY} - {"copies", *hidden}
+
+
+def _build_recipe(spec: dict[str, Any], problem: Problem, teacher: Network | None) -> recipes.Recipe:
     name = spec.pop("name", "two_stage")
     if name not in RECIPES:
         raise ValueError(f"[recipe] name: expected one of {', '.join(sorted(RECIPES))}, got {name!r}")
@@ -167,6 +206,14 @@ def _build_recipe(spec: dict[str, Any], problem: Problem) -> recipes.Recipe:
         spec["weights"] = build_weights(spec["weights"])
     if "loss" in spec:
         spec["loss"] = Loss.from_spec(spec["loss"])
+    if "activations" in spec:
+        spec["activations"] = Activations.from_spec(spec["activations"])
+    if "teacher" in spec:
+        raise ValueError("[recipe] teacher: expected at the top of the config, before the tables, where stages find it")
+    if "teacher" in inspect.signature(RECIPES[name]).parameters:
+        if teacher is None:
+            raise ValueError(f"[recipe] {name}: needs teacher = 'network.safetensors' at the top of the config")
+        spec["teacher"] = teacher
     return _call(f"recipe {name}", RECIPES[name], spec, problem)
 
 
@@ -179,7 +226,9 @@ def _call(what: str, function: Callable[..., Any], options: Mapping[str, Any], p
         bound = signature.bind(problem, **options)
     except TypeError as error:
         known = ", ".join(
-            name for name in signature.parameters if name not in ("problem", "operator", "scalars", "packed", "biases")
+            name
+            for name in signature.parameters
+            if name not in ("problem", "operator", "scalars", "packed", "biases", "teacher")
         )
         raise ValueError(f"[{what}]: {error}; it takes {known}") from error
     try:

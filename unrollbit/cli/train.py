@@ -15,7 +15,7 @@ from unrollbit.cli.config import Run, build_run, read_config
 from unrollbit.packed import PackedNetwork, pack
 from unrollbit.plots import save, training_curves
 from unrollbit.training import TrainingReport, fit
-from unrollbit.training.fit import check_run
+from unrollbit.training.check import check_run
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,7 +45,8 @@ def run(options: argparse.Namespace) -> None:
     except (TypeError, AttributeError, KeyError) as error:  # a value of a kind that no constructor expects
         raise ValueError(f"{options.config}: a value has the wrong type ({error})") from error
     seed = described.seed if options.seed is None else options.seed
-    check_run(described.network, described.stages, samples=described.samples)  # a refused config leaves no run folder
+    # a refused config leaves no run folder
+    check_run(described.network, described.stages, samples=described.samples, teacher=described.teacher)
     out.mkdir(parents=True, exist_ok=True)
     if not options.resume:
         shutil.copyfile(options.config, kept)
@@ -78,6 +79,7 @@ def train_into(
         described.stages,
         seed=seed,
         samples=described.samples,
+        teacher=described.teacher,
         out=out,
         resume=resume,
         progress=progress,

@@ -8,6 +8,7 @@ from typing import Any
 from flax import nnx
 from jaxtyping import Array, Float
 
+from unrollbit.networks.activations import Activations
 from unrollbit.operators import LinearOperator
 from unrollbit.variables import Physics
 
@@ -22,6 +23,7 @@ class Network(nnx.Module):
     scalars: nnx.Dict
     physics: Physics
     depth: int
+    activations: Activations | None
 
     @property
     def operator(self) -> LinearOperator:
@@ -44,6 +46,10 @@ class Network(nnx.Module):
     @abc.abstractmethod
     def with_maps(self, maps: dict[str, Any]) -> Network:
         """The same network (same scalars, copied) around other weights objects."""
+
+    def unquantised(self) -> Network:
+        """The same network around full-precision weights to train before quantising."""
+        return self.with_maps({name: weights.unquantised() for name, weights in self.maps.items()})
 
     @abc.abstractmethod
     def __call__(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -12,6 +12,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from unrollbit.algorithms.base import LinearMap
+from unrollbit.networks.activations import Activations, for_maps
 from unrollbit.networks.base import Network
 from unrollbit.operators import Dense, Full, LinearOperator
 from unrollbit.operators.base import check_last_axis
@@ -37,9 +38,11 @@ class FullyConnected(Network):
         name. skip: add the input of each hidden layer to its output.
         seed: seed of the initial matrices (He et al. 2015: N(0, 2 / fan-in)).
         biases: ``bias_first`` (1, width) and ``bias_hidden`` (K - 2, width); None: zeros.
+        activations: few bits or a normalisation for the input of the matrices; biases come after it.
 
     Raises:
         ValueError: depth below 2 or width below 1.
+        TypeError: activations that are none.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class FullyConnected(Network):
         skip: bool = False,
         seed: int = 0,
         biases: Mapping[str, Array] | None = None,
+        activations: Activations | None = None,
     ) -> None:
         A = problem if isinstance(problem, LinearOperator) else problem.operator
         m, n = A.shape
@@ -63,12 +67,16 @@ class FullyConnected(Network):
         self.physics = Physics(A)
         self.depth, self.width, self.skip = depth, units, skip
         maps = weights if isinstance(weights, Mapping) else _random_maps(weights, m, n, units, depth, skip, seed)
+        for built in maps.values():
+            built.round_scales()
         self.maps = nnx.Dict(dict(maps))
+        self.activations, self.activated = for_maps(activations, self.maps)
         self.scalars = nnx.Dict({name: ScalarParam(jnp.array(bias, jnp.float32)) for name, bias in biases.items()})
 
     def with_maps(self, maps: Mapping[str, Weights]) -> FullyConnected:
         biases = {name: variable[...] for name, variable in self.scalars.items()}
-        return FullyConnected(self.operator, self.depth, self.width, maps, skip=self.skip, biases=biases)
+        options = {"skip": self.skip, "biases": biases, "activations": self.activations}
+        return FullyConnected(self.operator, self.depth, self.width, maps, **options)
 
     def uses(self, name: str) -> int:
         return self.depth - 2 if name == "hidden" else 1
@@ -78,7 +86,8 @@ class FullyConnected(Network):
         return False
 
     def to_spec(self) -> dict[str, Any]:
-        return {"kind": "FullyConnected", "depth": self.depth, "width": self.width, "skip": self.skip}
+        spec = {"kind": "FullyConnected", "depth": self.depth, "width": self.width, "skip": self.skip}
+        return spec if self.activations is None else {**spec, "activations": self.activations.to_spec()}
 
     def __call__(
         self, y: Float[Array, "*batch m"], *, iterates: bool = False, depth: int | None = None
@@ -87,18 +96,23 @@ class FullyConnected(Network):
         y = check_last_axis(y, self.operator.shape[0], "network(y)", "m")
         if iterates or depth not in (None, self.depth):
             raise ValueError("FullyConnected: hidden layers are no estimates; only the last layer's output exists")
-        first, last, hidden = self.maps["first"].layer(), self.maps["last"].layer(), self.maps.get("hidden")
+        first, last = (self._product(name, self.maps[name].layer()) for name in ("first", "last"))
+        hidden = self.maps.get("hidden")
         h = first(y) + self.scalars["bias_first"][0]
         h = h if self.skip else jax.nn.relu(h)
         if hidden is None:
             return last(h)
 
         def body(h: Array, layer: tuple[Any, Array]) -> tuple[Array, None]:
-            matrix, bias = hidden.matrix(layer[0]), layer[1]
+            matrix, bias = self._product("hidden", hidden.matrix(layer[0])), layer[1]
             return (h + matrix(jax.nn.relu(h + bias)) if self.skip else jax.nn.relu(matrix(h) + bias)), None
 
         h, _ = jax.lax.scan(body, h, (hidden.prepare(), self.scalars["bias_hidden"][...]))
         return last(h)
+
+    def _product(self, name: str, matrix: LinearOperator) -> Callable[[Array], Array]:
+        """The map ``name`` as the network applies it."""
+        return self.activations.around(matrix) if self.activations and name in self.activated else matrix
 
 
 def _sizes(m: int, n: int, width: int, depth: int) -> dict[str, tuple[int, int, int]]:

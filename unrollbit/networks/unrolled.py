@@ -11,7 +11,8 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
-from unrollbit.algorithms.base import Algorithm, LinearMap, State, in_dtype
+from unrollbit.algorithms.base import Algorithm, Form, LinearMap, OutsideNormalForm, State, in_dtype
+from unrollbit.networks.activations import Activations, for_maps
 from unrollbit.networks.base import Network
 from unrollbit.operators import LinearOperator
 from unrollbit.operators.base import check_last_axis
@@ -35,10 +36,12 @@ class Unrolled(Network):
         distinct: number of distinct matrices: K (untied, the default), 1 (tied) or any c (layer k uses matrix k mod c).
         scalars: raw scalars by name, (K, ...); None: the algorithm's initial values.
         packed: run on packed bits only (networks read from a file).
+        activations: few bits or a normalisation for the input of learned maps, as in BitNet and OneBit.
 
     Raises:
-        ValueError: depth or distinct out of range, a map without weights, weights of a wrong shape.
-        TypeError: no operator given.
+        ValueError: depth or distinct out of range, a map without weights, weights of a wrong shape, activations where
+            no map is learned.
+        TypeError: no operator given, or activations that are none.
 
     Example:
         >>> import jax.numpy as jnp
@@ -61,6 +64,7 @@ class Unrolled(Network):
         distinct: int | None = None,
         scalars: Mapping[str, Array] | None = None,
         packed: bool = False,
+        activations: Activations | None = None,
     ) -> None:
         A = problem if isinstance(problem, LinearOperator) else getattr(problem, "operator", None)
         if not isinstance(A, LinearOperator):
@@ -85,11 +89,12 @@ class Unrolled(Network):
             (name, spec.constraint) for name, spec in specs.items()
         )
         self.transposed = tuple(name for name, linear_map in linear_maps.items() if linear_map.transposed)
+        self.activations, self.activated = for_maps(activations, self.maps)
 
     def with_maps(self, maps: Mapping[str, Weights]) -> Unrolled:
         """The same network (same scalars, copied) around other weights objects."""
         raw = {name: variable[...] for name, variable in self.scalars.items()}
-        return Unrolled(self.algorithm, self.operator, self.depth, maps, scalars=raw)
+        return Unrolled(self.algorithm, self.operator, self.depth, maps, scalars=raw, activations=self.activations)
 
     def uses(self, name: str) -> int:
         return self.depth
@@ -103,7 +108,8 @@ class Unrolled(Network):
         return {name: constrained(self.scalars[name][...], constraint) for name, constraint in self.constraints}
 
     def to_spec(self) -> dict[str, Any]:
-        return {"kind": "Unrolled", "algorithm": self.algorithm.to_spec(), "depth": self.depth}
+        spec = {"kind": "Unrolled", "algorithm": self.algorithm.to_spec(), "depth": self.depth}
+        return spec if self.activations is None else {**spec, "activations": self.activations.to_spec()}
 
     def __call__(
         self, y: Float[Array, "*batch m"], *, iterates: bool = False, depth: int | None = None
@@ -138,12 +144,22 @@ class Unrolled(Network):
             A = in_dtype(A.prepare(), y.dtype)
         return A.accept(y), A
 
+    @property
+    def form(self) -> Form:
+        """Normal form of the layers, that of the algorithm (``Algorithm.form``).
+
+        Raises ``OutsideNormalForm`` (a ``ValueError``) where it has none, and for activations, which are not linear.
+        """
+        self._check_linear()
+        return self.algorithm.form
+
     def linear_parts(self, dtype: Any = jnp.float32) -> tuple[Float[Array, "K n n"], Float[Array, "K n m"]]:
         """Dense ``(H, G)`` of all layers in the algorithm's normal form (``Algorithm.form``), differentiable.
 
         For what checks or penalises a network: it forms K dense n x n matrices. Raises ``OutsideNormalForm`` (a
-        ``ValueError``) for an algorithm without a normal form.
+        ``ValueError``) for an algorithm without a normal form, and for activations, which are not linear.
         """
+        self._check_linear()
         layers, maps = np.arange(self.depth), {}
         for name, weights in self.maps.items():
             maps[name] = jnp.asarray(weights.dense(), dtype)[layers % weights.copies]
@@ -172,9 +188,21 @@ class Unrolled(Network):
             for name, parameters in cycled.items():
                 index = k % self.maps[name].copies
                 matrices[name] = self.maps[name].matrix(jax.tree.map(lambda a, i=index: a[i], parameters))
-            return {name: matrix.T if name in self.transposed else matrix for name, matrix in matrices.items()}
+            return {name: self._product(name, matrix) for name, matrix in matrices.items()}
 
         return stacked, fetch
+
+    def _product(self, name: str, matrix: LinearOperator) -> Callable[[Array], Array]:
+        """The map ``name`` as the step applies it."""
+        product = matrix.T if name in self.transposed else matrix
+        return self.activations.around(product) if self.activations and name in self.activated else product
+
+    def _check_linear(self) -> None:
+        if self.activations is not None:
+            raise OutsideNormalForm(
+                f"{self.activations}: quantised or normalised inputs of the maps are not linear in them, so the layers "
+                "have no normal form; leave activations out"
+            )
 
 
 def _build(name: str, linear_map: LinearMap, weights: Any, A: LinearOperator, copies: int) -> Weights:
@@ -189,4 +217,5 @@ def _build(name: str, linear_map: LinearMap, weights: Any, A: LinearOperator, co
     built = weights if isinstance(weights, Weights) else weights(linear_map, A, copies)
     if built.shape != linear_map.shape:
         raise ValueError(f"weights of map {name!r}: expected matrices of shape {linear_map.shape}, got {built.shape}")
+    built.round_scales()
     return built

@@ -68,11 +68,14 @@ class PackedSigns(LinearOperator):
     def _core(self, tile: tuple[Any, ...], dtype: Any) -> Float[Array, "rows columns"]:
         """A few rows of the matrix, all planes together."""
         bits, exists, scales = tile
-        columns = self.structure.core_shape[-1]
         core = jnp.zeros((), dtype)
         for plane in range(self.planes):
-            core = core + scales[plane].astype(dtype) * unpack_signs(bits[plane], columns, dtype)
-        return core if exists is None else core * ((1 - unpack_signs(exists, columns, dtype)) / 2)
+            core = core + scales[plane].astype(dtype) * self._values(bits[plane], dtype)
+        return core if exists is None else core * unpack_mask(exists, self.structure.core_shape[-1], dtype)
+
+    def _values(self, packed: Array, dtype: Any) -> Array:
+        """What packed rows stand for."""
+        return unpack_signs(packed, self.structure.core_shape[-1], dtype)
 
     def _apply(self, x: Array) -> Array:
         tiles, padding = self._tiles()
@@ -113,10 +116,9 @@ class PackedSigns(LinearOperator):
 
     def prepare(self) -> Structured:
         """The float matrix, as the core of its structure."""
-        rows = self.structure.core_shape[-1]
-        signs = unpack_signs(self.bits, rows, self.scales.dtype)
+        signs = self._values(self.bits, self.scales.dtype)
         if self.exists is not None:
-            signs = signs * (1 - unpack_signs(self.exists, rows, self.scales.dtype)) / 2
+            signs = signs * unpack_mask(self.exists, self.structure.core_shape[-1], self.scales.dtype)
         lines = {"row": self.structure.rows, "column": self.structure.columns}.get(self.scale, lambda scale: scale)
         core = sum(lines(self.scales[p]) * signs[p] for p in range(1, self.planes)) + lines(self.scales[0]) * signs[0]
         return Structured(core, self.structure)
@@ -161,6 +163,11 @@ def padded_bits(structure: Structure) -> int:
 def mask_rows_bits(structure: Structure) -> int:
     """Bits of the packed rows of an irregular mask in memory; 0 where every core entry exists."""
     return 0 if structure.core_mask is None else padded_bits(structure)
+
+
+def unpack_mask(exists: UInt8[Array, "*rows bytes"], n: int, dtype: Any) -> Float[Array, "*rows n"]:
+    """1 for entries that exist, else 0, of packed rows of a mask."""
+    return (1 - unpack_signs(exists, n, dtype)) / 2
 
 
 def packed_mask(structure: Structure) -> Array | None:

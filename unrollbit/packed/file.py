@@ -14,7 +14,7 @@ from safetensors.numpy import save
 
 FORMAT = "unrollbit"
 VERSION = 1
-_DTYPES = {"U8": np.uint8, "F32": np.float32, "F64": np.float64, "I32": np.int32}
+_DTYPES = ("U8", "BF16", "F32", "F64", "I32")
 _FIELDS = ("network", "maps", "physics", "fingerprint", "problem", "training")
 
 

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 
 from unrollbit.algorithms.base import Algorithm
 from unrollbit.bits import BitReport, count_bits
-from unrollbit.networks import FullyConnected, Network, Unrolled
+from unrollbit.networks import Activations, FullyConnected, Network, Unrolled
 from unrollbit.networks.fully_connected import linear_maps
 from unrollbit.operators import LinearOperator
 from unrollbit.packed.file import read_file, write_file
@@ -104,9 +104,14 @@ class PackedNetwork:
         for name, weights in maps.items():
             if weights.shape != linear[name].shape:
                 raise ValueError(f"map {name!r}: expected matrices of shape {linear[name].shape}, got {weights.shape}")
+        # networks without activations say nothing of them
+        activations = Activations.from_spec(spec["activations"]) if "activations" in spec else None
+        depth = spec["depth"]
         if kind == "Unrolled":
-            return Unrolled(algorithm, A, spec["depth"], maps, distinct=1, scalars=raw, packed=frozen)
-        return FullyConnected(A, spec["depth"], spec["width"], maps, skip=bool(spec["skip"]), biases=raw)
+            options = {"distinct": 1, "scalars": raw, "packed": frozen}
+            return Unrolled(algorithm, A, depth, maps, activations=activations, **options)
+        skip = bool(spec["skip"])
+        return FullyConnected(A, depth, spec["width"], maps, skip=skip, biases=raw, activations=activations)
 
 
 @jax.jit

@@ -4,6 +4,7 @@ from unrollbit.plots.certificates import bounds_per_layer, tightness_of_theorems
 from unrollbit.plots.clouds import errors_of_signals
 from unrollbit.plots.depth import curves_of_depth
 from unrollbit.plots.differences import differences
+from unrollbit.plots.formats import quality_at_bits
 from unrollbit.plots.images import image_row
 from unrollbit.plots.layers import nmse_per_layer
 from unrollbit.plots.rates import accuracy_against_bits
@@ -26,6 +27,7 @@ __all__ = [
     "line_styles",
     "nmse_per_layer",
     "paper_style",
+    "quality_at_bits",
     "recovered_signal",
     "save",
     "tightness_of_theorems",

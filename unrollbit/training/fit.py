@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 import warnings
@@ -17,9 +16,11 @@ from flax import nnx
 from jaxtyping import Array
 
 from unrollbit.metrics import nmse_db
-from unrollbit.networks import FullyConnected, Network
+from unrollbit.networks import Network
+from unrollbit.training.check import check_run
 from unrollbit.training.checkpoint import Checkpoints, MetricsFile, environment
 from unrollbit.training.diverged import TrainingDiverged
+from unrollbit.training.fingerprint import run_fingerprint
 from unrollbit.training.program import FixedSamples, Program
 from unrollbit.training.progress import TrainingProgress
 from unrollbit.training.stage import Stage
@@ -63,7 +64,7 @@ def fit(
         stages: what to train, how, for how long; see ``Stage`` and ``recipes``.
         seed: seed of the training signals.
         samples: train on this many fixed signals (certificates need a fixed training set); None: fresh ones.
-        teacher: network whose estimates a ``Distillation`` loss follows.
+        teacher: network that a ``Distillation`` loss follows, of the same measurements; it is not trained.
         out: run folder; None keeps nothing on disk.
         resume: continue from the newest checkpoint in ``out``; start afresh if there is none.
         chunk: steps per dispatch.
@@ -72,8 +73,9 @@ def fit(
 
     Raises:
         ValueError: no stages, a stage deeper than the network, a batch that the devices do not divide, a loss that
-            lacks a teacher or estimates per layer, a penalty that is not defined for the network, or ``resume`` of a
-            run that was started otherwise.
+            lacks a teacher or estimates per layer, a teacher that no stage follows or of other physics, a penalty that
+            is not defined for the network, or ``resume`` of a run that was started otherwise.
+        TypeError: a teacher that is no network.
         TrainingDiverged: the loss is not finite; the message names the step and what to try.
     """
     stages = tuple(stages)
@@ -82,7 +84,7 @@ def fit(
         raise ValueError("fit: resume=True needs the run folder: pass out=...")
     key = jax.random.key(seed)
     source = problem if samples is None else training_set(problem, seed, samples)
-    fingerprint = _fingerprint(net, problem, stages) | {"seed": seed, "samples": samples}
+    fingerprint = run_fingerprint(net, problem, stages, teacher) | {"seed": seed, "samples": samples}
     folder = None if out is None else Path(out)
     if folder is not None and not resume:  # a later resume must not find another run's state
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
@@ -144,41 +146,6 @@ def training_set(problem: Any, seed: int, samples: int) -> FixedSamples:
     return FixedSamples.draw(problem, jax.random.fold_in(jax.random.key(seed), 2**31 - 1), samples)
 
 
-def check_run(
-    net: Network,
-    stages: tuple[Stage, ...],
-    *,
-    samples: int | None = None,
-    teacher: Network | None = None,
-    chunk: int = 1,
-) -> None:
-    """Raise the ``ValueError`` with which ``fit`` would refuse these arguments, before anything is written."""
-    if not stages:
-        raise ValueError("fit: expected at least one Stage; see unrollbit.recipes for good ones")
-    if samples is not None and samples < 1:
-        raise ValueError(f"samples: expected at least 1 training signal, got {samples}")
-    if chunk < 1:
-        raise ValueError(f"chunk: expected at least 1 step per dispatch, got {chunk}")
-    devices = jax.device_count()
-    for stage in stages:
-        if stage.depth is not None and stage.depth > net.depth:
-            raise ValueError(f"fit: a stage has depth {stage.depth}, but the network has {net.depth} layers")
-        if stage.batch % devices:
-            raise ValueError(f"fit: batch {stage.batch} is no multiple of the {devices} devices")
-        if stage.loss.per_layer and isinstance(net, FullyConnected):
-            raise ValueError("fit: a fully connected network has no estimate per layer; use Stage(loss=LogNMSE())")
-        if stage.penalties:
-            trained = net if stage.quantised else _unquantised(net)
-            for penalty in stage.penalties:
-                penalty.check(trained)
-        if stage.loss.needs_teacher and teacher is None:
-            raise ValueError(f"fit: the loss {type(stage.loss).__name__} needs fit(..., teacher=network)")
-        if stage.loss.needs_teacher and teacher is not None and teacher.depth < (stage.depth or net.depth):
-            raise ValueError(
-                f"fit: the teacher has {teacher.depth} layers, fewer than the {stage.depth or net.depth} trained"
-            )
-
-
 def _stage_network(net: Network, work: Network, stage: Stage) -> Network:
     """The network to train in a stage: ``net``, or a full-precision stand-in that hands its matrices back later."""
     if stage.quantised:
@@ -187,11 +154,7 @@ def _stage_network(net: Network, work: Network, stage: Stage) -> Network:
         return net
     if work is not net:
         return work
-    return _unquantised(net)
-
-
-def _unquantised(net: Network) -> Network:
-    return net.with_maps({name: weights.unquantised() for name, weights in net.maps.items()})
+    return net.unquantised()
 
 
 def _take_over(net: Network, work: Network) -> None:
@@ -203,6 +166,8 @@ def _take_over(net: Network, work: Network) -> None:
 def _finish(net: Network, work: Network, checkpoints: Checkpoints | None, log: MetricsFile | None) -> None:
     if work is not net:
         _take_over(net, work)
+    for weights in net.maps.values():
+        weights.round_scales()
     if checkpoints is not None:
         checkpoints.close()
     if log is not None:
@@ -217,15 +182,6 @@ def _save(
         checkpoints.save(step, state, record)
 
 
-def _fingerprint(net: Network, problem: Any, stages: tuple[Stage, ...]) -> dict[str, Any]:
-    """What must be the same for a resumed run; numbers rounded, since they are compared after a trip through JSON."""
-    maps = {name: type(weights).__name__ for name, weights in net.maps.items()}
-    described = problem.to_spec() if hasattr(problem, "to_spec") else None
-    physics = [float(f"{value:.4e}") for value in net.operator.fingerprint()]
-    run = {"network": net.to_spec(), "maps": maps, "problem": described, "physics": physics}
-    return json.loads(json.dumps(run | {"stages": [stage.to_spec() for stage in stages]}, default=str))
-
-
 def _resume_point(checkpoints: Checkpoints, fingerprint: dict[str, Any], folder: Path | None) -> dict[str, Any] | None:
     step = checkpoints.latest()
     if step is None:  # killed before the first checkpoint: nothing to lose
@@ -233,7 +189,8 @@ def _resume_point(checkpoints: Checkpoints, fingerprint: dict[str, Any], folder:
     record = checkpoints.record(step)
     if record["run"] != fingerprint:
         raise ValueError(
-            f"resume: the run in {folder} was started with another network, problem, seed or stages: use a new one"
+            f"resume: the run in {folder} was started with another network, problem, seed, stages or teacher: "
+            "use a new one"
         )
     if record["environment"] != environment():
         warnings.warn(

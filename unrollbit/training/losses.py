@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import abc
+import math
 from dataclasses import dataclass
+from typing import Literal
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from unrollbit.specs import Specified
+
+_SMALLEST_SQUARE = 1e-20
 
 
 class Loss(Specified, abc.ABC):
     """``loss(estimates, x, teacher)``: a scalar.
 
     ``estimates`` (K, batch, n) are those of all layers, or (1, batch, n) of the last one where ``per_layer`` is
-    False; ``teacher`` has the same shape, or is None.
+    False. ``teacher`` is None unless ``needs_teacher``: (1, batch, n), the output of a teacher, or (K, batch, n) where
+    ``teacher_per_layer``, the estimates of its layers 1 to K - 1 and its output.
     """
 
     per_layer: bool = True
     needs_teacher: bool = False
+    teacher_per_layer: bool = False
 
     @abc.abstractmethod
     def __call__(
@@ -29,7 +36,7 @@ class Loss(Specified, abc.ABC):
 
 def _batch_nmse(estimates: Float[Array, "K batch n"], target: Float[Array, "... batch n"]) -> Float[Array, " K"]:
     error = jnp.sum((estimates - target) ** 2, axis=(-2, -1))
-    return error / jnp.maximum(jnp.sum(target**2, axis=(-2, -1)), 1e-20)
+    return error / jnp.maximum(jnp.sum(target**2, axis=(-2, -1)), _SMALLEST_SQUARE)
 
 
 @dataclass(frozen=True)
@@ -70,17 +77,106 @@ class MeanSquaredError(Loss):
 
 @dataclass(frozen=True)
 class Distillation(Loss):
-    """``base(estimates, x) + weight * sum_k NMSE(x_k, teacher's x_k)``: agreement with a teacher, layer by layer.
+    """A teacher's output, and agreement with it layer by layer, beside the signals themselves::
 
-    Needs ``fit(..., teacher=network)`` of at least the same depth. After Xu et al. (OneBit, arXiv 2402.11295),
-    section 3.4.
+        hard * base(estimates, x)  +  output * NMSE(x_K, t)  +  layers * sum_{k < K} agreement(x_k, t_k)
+
+    ``t`` is the output of the teacher, however many layers it has, ``t_k`` the estimate of its layer k. A weight of 0
+    switches its term off. ``agreement`` of layer k, over a batch:
+
+    - ``"nmse"``: ``sum ||x_k - t_k||^2 / sum ||t_k||^2``, LittleBit's squared difference in the relative form used
+      here (0 where the teacher's layer is 0 for the whole batch).
+    - ``"direction"``: ``mean || t_k / ||t_k|| - x_k / ||x_k|| ||^2``, OneBit's: lengths do not count. The direction of
+      a zero vector is taken as 0, without a gradient.
+
+    The last layer is not in the sum, as in OneBit (LittleBit has it there too): the output term has it. Both papers
+    compare hidden states of a transformer, and its predictions by a KL divergence, where an unrolled network has
+    estimates; OneBit weighs the sum with 1, LittleBit with 10.
+
+    Use ``fit(..., teacher=network)``. With ``layers > 0`` teacher and student must have an estimate per layer, and the
+    teacher at least the student's depth. With ``layers=0`` and a base that needs the last layer only (``LogNMSE``), any
+    network can follow any other of the same measurements.
+
+    Args:
+        base: loss of the signals.
+        hard, output, layers: weights >= 0, not all 0.
+        agreement: of the layers before the last.
+
+    Raises:
+        ValueError: a weight below 0 or not finite, all weights 0, an unknown agreement, a base that needs a teacher
+            itself; when called, no teacher.
+
+    Sources: Hinton, Vinyals, Dean, arXiv 1503.02531; Xu et al. (OneBit), arXiv 2402.11295, section 3.4; Lee et al.
+    (LittleBit), arXiv 2506.13771.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> x = jnp.array([[2.0, 0.0]])
+        >>> student, teacher = jnp.stack([x / 2, x]), jnp.stack([x, 2 * x])
+        >>> float(Distillation(hard=0.0, output=1.0, layers=1.0)(student, x, teacher))  # 1/4 each
+        0.5
+        >>> float(Distillation(hard=0.0, output=0.0, layers=1.0, agreement="direction")(student, x, teacher))
+        0.0
     """
 
     base: Loss = LayerwiseLogNMSE()
-    weight: float = 1.0
-    needs_teacher: bool = True
+    hard: float = 1.0
+    output: float = 1.0
+    layers: float = 1.0
+    agreement: Literal["nmse", "direction"] = "nmse"
+
+    def __post_init__(self) -> None:
+        for name in ("hard", "output", "layers"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+                raise ValueError(f"Distillation {name}: expected a weight >= 0, got {value!r}")
+        if not self.hard + self.output + self.layers > 0:
+            raise ValueError("Distillation: hard, output and layers are all 0, so nothing is left to train for")
+        if self.agreement not in ("nmse", "direction"):
+            raise ValueError(f"Distillation agreement: expected nmse or direction, got {self.agreement!r}")
+        if not isinstance(self.base, Loss) or self.base.needs_teacher:
+            raise ValueError(f"Distillation base: expected a loss of the signals alone, got {self.base!r}")
+
+    @property
+    def per_layer(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.layers > 0 or (self.hard > 0 and self.base.per_layer)
+
+    @property
+    def needs_teacher(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.output > 0 or self.layers > 0
+
+    @property
+    def teacher_per_layer(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.layers > 0
 
     def __call__(self, estimates: Array, x: Array, teacher: Array | None) -> Array:
+        total = jnp.zeros((), estimates.dtype)
+        if self.hard > 0:
+            total += self.hard * self.base(estimates if self.base.per_layer else estimates[-1:], x, None)
+        if not self.needs_teacher:
+            return total
         if teacher is None:
             raise ValueError("Distillation: no teacher; pass fit(..., teacher=network)")
-        return self.base(estimates, x, None) + self.weight * jnp.sum(_batch_nmse(estimates, teacher))
+        if self.output > 0:
+            total += self.output * _followed_nmse(estimates[-1], teacher[-1])
+        if self.layers > 0:
+            differ = _followed_nmse if self.agreement == "nmse" else _direction_error
+            total += self.layers * jnp.sum(differ(estimates[:-1], teacher[:-1]))
+        return total
+
+
+def _followed_nmse(estimates: Float[Array, "*K batch n"], teacher: Float[Array, "*K batch n"]) -> Float[Array, "*K"]:
+    """NMSE of the batch relative to the teacher, 0 where that is 0: there is no size to measure by."""
+    energy = jnp.sum(teacher**2, axis=(-2, -1))
+    return jnp.where(energy > _SMALLEST_SQUARE, _batch_nmse(estimates, teacher), 0.0)
+
+
+def _direction_error(estimates: Float[Array, "*K batch n"], teacher: Float[Array, "*K batch n"]) -> Float[Array, "*K"]:
+    return jnp.mean(jnp.sum((_direction(teacher) - _direction(estimates)) ** 2, axis=-1), axis=-1)
+
+
+def _direction(v: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
+    """``v / ||v||``; 0, with a zero gradient, for a vector that has none."""
+    square = jnp.sum(v * v, axis=-1, keepdims=True)
+    large = square > _SMALLEST_SQUARE
+    return v * jnp.where(large, jax.lax.rsqrt(jnp.where(large, square, 1.0)), 0.0)

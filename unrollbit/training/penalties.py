@@ -81,7 +81,7 @@ class Contraction(Penalty):
     def __call__(self, net: Network, estimates: Array, x: Array) -> Array:
         assert isinstance(net, Unrolled)
         H, _ = net.linear_parts()
-        if net.algorithm.form == "admm":
+        if net.form == "admm":
             H = 2.0 * H - jnp.eye(H.shape[-1])
         return self.weight * jnp.sum(jnp.maximum(largest_singular_value(H) - self.limit, 0.0) ** 2)
 
@@ -195,7 +195,7 @@ def _form(penalty: Penalty, net: Network) -> Form:
             f"{name}: expected an unrolled network, whose layers have a normal form, got {type(net).__name__}"
         )
     try:
-        return net.algorithm.form
+        return net.form
     except OutsideNormalForm as error:
         raise ValueError(f"{name}: the layers have no normal form ({error})") from error
 

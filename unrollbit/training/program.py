@@ -87,7 +87,7 @@ def _chunk_function(graph: Any, stage: Stage, optimiser: optax.GradientTransform
         followed = None
         if stage.loss.needs_teacher and teacher is not None:
             depth = net.depth if stage.depth is None else stage.depth
-            followed = jax.lax.stop_gradient(_estimates(teacher, y, depth, stage.loss.per_layer))
+            followed = jax.lax.stop_gradient(_followed(teacher, y, depth, stage.loss.teacher_per_layer))
         error = jnp.sum((estimates[-1] - x) ** 2) / jnp.maximum(jnp.sum(x**2), 1e-20)
         loss = stage.loss(estimates if stage.loss.per_layer else estimates[-1:], x, followed)
         return loss + sum(penalty(net, estimates, x) for penalty in stage.penalties), error
@@ -119,6 +119,14 @@ def _estimates(net: Network, y: Array, depth: int | None, per_layer: bool) -> Ar
     if per_layer:
         return net(y, iterates=True, depth=depth)
     return net(y, depth=depth)[None]
+
+
+def _followed(teacher: Network, y: Array, depth: int, per_layer: bool) -> Array:
+    """The output of a teacher, (1, batch, n), or (depth, batch, n): its first ``depth - 1`` layers and its output."""
+    if not per_layer:
+        return teacher(y)[None]
+    estimates = teacher(y, iterates=True)
+    return jnp.concatenate([estimates[: depth - 1], estimates[-1:]])
 
 
 def _sharding(spec: PartitionSpec) -> NamedSharding | None:

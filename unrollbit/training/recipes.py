@@ -1,38 +1,35 @@
 """Recipes: a named initialisation plus stages.
 
-Every recipe takes ``algorithm`` (default: ``AMP`` with the shrinkage that fits the problem's signals) and ``physics``,
-what the network holds in place of the problem's operator: ``Preconditioned.of(A)`` for an ill-conditioned A,
-``sign_planes(A, planes)`` for a network without floats. Measurements stay those of the problem.
+Every recipe takes ``algorithm`` (default: ``AMP`` with the shrinkage that fits the problem's signals; ``distilled`` has
+its teacher's), ``physics``, what the network holds in place of the problem's operator: ``Preconditioned.of(A)`` for an
+ill-conditioned A, ``sign_planes(A, planes)`` for a network without floats, and ``activations``: ``Activations(bits=8)``
+for few bits at the input of its maps. Measurements stay those of the problem.
 """
 
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
-from unrollbit.algorithms import AMP, Algorithm, LinearMap
-from unrollbit.networks import Unrolled
-from unrollbit.operators import Composition, LinearOperator
+from unrollbit.algorithms import Algorithm
+from unrollbit.networks import Activations
+from unrollbit.operators import LinearOperator
+from unrollbit.training.distilled import distilled
 from unrollbit.training.losses import Loss
+from unrollbit.training.recipe import Recipe, fitted, initialised
 from unrollbit.training.stage import Stage, grown
-from unrollbit.weights import (
-    FullPrecision,
-    Normalised,
-    OneBit,
-    Weights,
-    WeightsFactory,
-    designed,
-    in_signal_domain,
-    normalised,
-)
+from unrollbit.weights import FullPrecision, OneBit, WeightsFactory, designed, normalised
 from unrollbit.weights import anchored as added_to_physics
 
-
-class Recipe(NamedTuple):
-    """An initialised network and the stages that train it: ``fit(recipe.network, problem, recipe.stages)``."""
-
-    network: Unrolled
-    stages: tuple[Stage, ...]
+__all__ = [
+    "Recipe",
+    "designed_signs",
+    "distilled",
+    "full_precision",
+    "learned_signs",
+    "scalars_only",
+    "two_stage",
+]
 
 
 def two_stage(
@@ -41,6 +38,7 @@ def two_stage(
     *,
     algorithm: Algorithm | None = None,
     physics: LinearOperator | None = None,
+    activations: Activations | None = None,
     weights: WeightsFactory | None = None,
     planes: int = 1,
     distinct: int | None = None,
@@ -55,9 +53,7 @@ def two_stage(
     with one scale per matrix and plane, in the domain of the signal where the physics is a composition ``A = Phi Psi``.
     """
     factory = partial(OneBit.for_map, planes=planes) if weights is None else weights
-    net = Unrolled(
-        _algorithm(algorithm, problem), _physics(physics, problem), depth, _fitted(factory), distinct=distinct
-    )
+    net = initialised(problem, depth, fitted(factory), algorithm, physics, activations, distinct)
     common: dict[str, Any] = {"batch": batch} if loss is None else {"batch": batch, "loss": loss}
     growing = grown(depth, round(0.6 * steps), quantised=False, **common)
     rates = {"scalars": 1e-2, "signs": sign_rate, "scales": 1e-3}
@@ -71,6 +67,7 @@ def designed_signs(
     *,
     algorithm: Algorithm | None = None,
     physics: LinearOperator | None = None,
+    activations: Activations | None = None,
     planes: int = 1,
     distinct: int | None = None,
     steps: int = 1300,
@@ -93,7 +90,7 @@ def designed_signs(
     scale = "none" if planes == 1 and not anchored else "global"
     signs = partial(designed, planes=planes, scale=scale, around_physics=anchored, noise=noise, seed=seed)
     factory = normalised(added_to_physics(signs) if anchored else signs)
-    net = Unrolled(_algorithm(algorithm, problem), _physics(physics, problem), depth, factory, distinct=distinct)
+    net = initialised(problem, depth, factory, algorithm, physics, activations, distinct)
     rates = {"scalars": 1e-2}
     if scale != "none":
         rates["scales"] = 1e-3
@@ -108,6 +105,8 @@ def learned_signs(
     *,
     algorithm: Algorithm | None = None,
     physics: LinearOperator | None = None,
+    activations: Activations | None = None,
+    weights: WeightsFactory | None = None,
     distinct: int | None = None,
     steps: int = 1000,
     batch: int = 64,
@@ -115,11 +114,11 @@ def learned_signs(
 ) -> Recipe:
     """Best for real signals and +-1 physics: the physics' signs, learned straight-through at a high rate.
 
-    Untied matrices differ where it helps: K sign matrices together stand for values between -1 and 1.
+    Untied matrices differ where it helps: K sign matrices together stand for values between -1 and 1. ``weights``: any
+    quantised format instead of ``OneBit``; it starts at its best approximation of the physics.
     """
-    net = Unrolled(
-        _algorithm(algorithm, problem), _physics(physics, problem), depth, _fitted(OneBit.for_map), distinct=distinct
-    )
+    factory = OneBit.for_map if weights is None else weights
+    net = initialised(problem, depth, fitted(factory), algorithm, physics, activations, distinct)
     rates = {"scalars": 1e-2, "scales": 1e-3, "signs": sign_rate}
     return Recipe(net, grown(depth, steps, rates=rates, batch=batch))
 
@@ -131,11 +130,12 @@ def scalars_only(
     weights: WeightsFactory,
     algorithm: Algorithm | None = None,
     physics: LinearOperator | None = None,
+    activations: Activations | None = None,
     steps: int = 1300,
     batch: int = 64,
 ) -> Recipe:
     """Maps stay as they start (``W = A``, designed signs, ALISTA's matrix); only steps, thresholds and memory learn."""
-    net = Unrolled(_algorithm(algorithm, problem), _physics(physics, problem), depth, _fitted(weights), distinct=1)
+    net = initialised(problem, depth, fitted(weights), algorithm, physics, activations, 1)
     return Recipe(net, grown(depth, steps, rates={"scalars": 1e-2}, batch=batch))
 
 
@@ -145,6 +145,7 @@ def full_precision(
     *,
     algorithm: Algorithm | None = None,
     physics: LinearOperator | None = None,
+    activations: Activations | None = None,
     distinct: int | None = None,
     steps: int = 1300,
     batch: int = 64,
@@ -152,38 +153,6 @@ def full_precision(
 ) -> Recipe:
     """The same cell with float32 matrices that start at A: what one-bit networks are measured against."""
     rates = {"scalars": 1e-2, "matrices": matrix_rate}
-    factory = _fitted(FullPrecision.for_map)
-    net = Unrolled(_algorithm(algorithm, problem), _physics(physics, problem), depth, factory, distinct=distinct)
+    factory = fitted(FullPrecision.for_map)
+    net = initialised(problem, depth, factory, algorithm, physics, activations, distinct)
     return Recipe(net, grown(depth, steps, rates=rates, batch=batch))
-
-
-def _physics(physics: LinearOperator | None, problem: Any) -> Any:
-    """What the network holds as its physics: the problem's, or a form of it of the same shape."""
-    if physics is None:
-        return problem
-    A = getattr(problem, "operator", problem)
-    if physics.shape != A.shape:
-        raise ValueError(f"physics: expected the shape {A.shape} of A, got {physics.shape}")
-    return physics
-
-
-def _algorithm(algorithm: Algorithm | None, problem: Any) -> Algorithm:
-    """The given algorithm, or AMP with the shrinkage that fits the problem's signals."""
-    if algorithm is not None:
-        return algorithm
-    prior = getattr(problem, "prior", None)
-    return AMP() if prior is None else AMP(prior())
-
-
-def _fitted(factory: WeightsFactory) -> WeightsFactory:
-    """Wrap a factory as the map and the physics ask: signs in the domain of the signal, columns normalised."""
-
-    def build(linear_map: LinearMap, physics: LinearOperator, copies: int) -> Weights:
-        fitted = factory
-        if isinstance(physics, Composition) and physics.inner.is_orthogonal and linear_map.transposed:
-            fitted = in_signal_domain(fitted)
-        weights = fitted(linear_map, physics, copies)
-        wanted = linear_map.unit_diagonal and not isinstance(weights, Normalised)
-        return Normalised.around(weights, physics) if wanted else weights
-
-    return build

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import inspect
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
@@ -104,10 +105,11 @@ class Weights(nnx.Module):
         Raises ``ValueError`` for an unknown format, missing arrays, or arrays of a wrong shape, dtype or value.
         """
         kind = packed.spec.get("kind") if isinstance(packed.spec, dict) else packed.spec
-        if not isinstance(kind, str) or kind not in Weights.kinds:
-            raise ValueError(f"unknown weight format {kind!r}; expected one of {sorted(Weights.kinds)}")
+        known = {name: found for name, found in Weights.kinds.items() if not inspect.isabstract(found)}
+        if not isinstance(kind, str) or kind not in known:
+            raise ValueError(f"unknown weight format {kind!r}; expected one of {sorted(known)}")
         try:
-            return Weights.kinds[kind]._unpack(packed.spec, packed.arrays, linear_map, physics, frozen)
+            return known[kind]._unpack(packed.spec, packed.arrays, linear_map, physics, frozen)
         except KeyError as error:
             raise ValueError(f"weights of format {kind!r} lack {error}") from error
         except TypeError as error:
@@ -133,6 +135,18 @@ class Weights(nnx.Module):
         if not jax.tree.leaves(parameters):  # nothing is stored: every copy is the same
             return jnp.repeat(self.matrix(parameters).dense()[None], self.copies, axis=0)
         return jax.vmap(lambda own: self.matrix(own).dense())(parameters)
+
+    @property
+    def normalisable(self) -> bool:
+        """Whether recipes normalise the columns with the physics; not where few directions are left of them."""
+        return True
+
+    def round_scales(self) -> None:
+        """Round what is stored in fewer bits than it trains in, so that the weights in memory equal their file.
+
+        Networks do so when they are built, and ``fit`` when it ends. Nothing to do for scales that are stored as
+        float32.
+        """
 
     def bits(self) -> int:
         """Weight and scale bits by formula."""

@@ -2,28 +2,71 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from unrollbit.algorithms.base import LinearMap
 from unrollbit.operators import LinearOperator, Structure
-from unrollbit.operators.structured import Structured
-from unrollbit.signbits import pack_signs, unpack_signs
-from unrollbit.variables import BinaryParam, ScaleParam
-from unrollbit.weights.base import Arrays, PackedWeights, Weights, as_structure, core_stack, required, stored_structure
-from unrollbit.weights.frozen import FrozenOneBit
-from unrollbit.weights.full_precision import FullPrecision
-from unrollbit.weights.planes import SignPlanes
+from unrollbit.operators.packed import PackedSigns
+from unrollbit.variables import ScaleParam
+from unrollbit.weights.base import Arrays, Weights, as_structure, core_stack
+from unrollbit.weights.format import Format
+from unrollbit.weights.quantised import Quantised, binary, with_magnitude
 from unrollbit.weights.scales import SCALES, Scale, mean_magnitude, scale_shape, spread
+from unrollbit.weights.stored import Floats, Signs, Stored
 from unrollbit.weights.surrogates import Surrogate, binarise, identity
 
 _LARGEST_LOG = 88.0  # exp of more leaves float32
 
 
-class OneBit(SignPlanes):
+@dataclass(frozen=True)
+class OneBitFormat(Format):
+    """``planes`` sign planes per matrix, with scales of one granularity held as float32 logarithms."""
+
+    name: ClassVar[str] = "OneBit"
+    planes: int
+    scale: Scale
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        wrong = isinstance(self.planes, bool) or not isinstance(self.planes, int) or self.planes < 1
+        if self.scale not in SCALES or wrong:
+            raise ValueError(
+                f"OneBit: wrong scale {self.scale!r} or planes {self.planes!r}; expected a scale among {SCALES} and at "
+                "least one plane"
+            )
+
+    @property
+    def description(self) -> str:
+        scale = "no scale" if self.scale == "none" else f"{self.scale} scale"
+        return f"one-bit, {self.planes} sign plane{'s' * (self.planes > 1)}, {scale}"
+
+    def stored(self) -> dict[str, Stored]:
+        signs: dict[str, Stored] = {"signs": Signs((self.copies, self.planes), self.structure)}
+        shape = scale_shape(self.scale, self.copies, self.planes, self.structure)
+        return signs if shape is None else {**signs, "log_scales": Floats(shape, largest=_LARGEST_LOG)}
+
+    def stacked(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        logs = arrays.get("log_scales")
+        return {"signs": arrays["signs"], "scales": self.scales(None if logs is None else logs)}
+
+    def scales(self, logs: Array | None) -> Array:
+        """Scales with leading axes (copies, planes)."""
+        lead = (self.copies, self.planes)
+        if logs is None:
+            return jnp.ones(lead, jnp.float32)
+        scales = jnp.exp(logs)
+        return jnp.broadcast_to(scales, lead) if self.scale == "global" else scales
+
+    def operator(self, arrays: Mapping[str, Array], exists: Array | None) -> LinearOperator:
+        return PackedSigns(arrays["signs"], arrays["scales"], exists, self.structure, self.scale)
+
+
+class OneBit(Quantised):
     """``W = sum_p c_p * (M o sign(V_p))`` with learned latents V_p (one-bit in use) and learned positive scales c_p.
 
     The scale is one number for the whole stack (``global``), per matrix (``layer``), per measurement (``row``), per
@@ -39,6 +82,9 @@ class OneBit(SignPlanes):
         ([[[2.0, -2.0], [2.0, 2.0]]], 36)
     """
 
+    format_type = OneBitFormat
+    format: OneBitFormat
+
     def __init__(
         self,
         latents: Array,
@@ -48,16 +94,25 @@ class OneBit(SignPlanes):
         surrogate: Surrogate | None = None,
     ) -> None:
         """``latents`` (copies, planes, *core), ``scales`` positive, in the shape of ``scale_shape``."""
-        self.structure = structure
-        self.copies, self.planes = latents.shape[:2]
-        self.scale: Scale = scale
+        copies, planes = latents.shape[:2]
+        self._adopt(OneBitFormat(structure, copies, planes, scale))
         self.surrogate = identity() if surrogate is None else surrogate
-        self.latents = BinaryParam(jnp.asarray(latents, jnp.float32))
-        shape = scale_shape(scale, self.copies, self.planes, structure)
+        self.latents = binary(latents)
+        shape = scale_shape(scale, copies, planes, structure)
         if shape is None:
             self.log_scales = None
         else:
             self.log_scales = ScaleParam(jnp.log(jnp.broadcast_to(jnp.asarray(scales, jnp.float32), shape)))
+
+    @property
+    def planes(self) -> int:
+        """Number of sign planes."""
+        return self.format.planes
+
+    @property
+    def scale(self) -> Scale:
+        """Granularity of the scales."""
+        return self.format.scale
 
     @classmethod
     def from_matrix(
@@ -96,75 +151,37 @@ class OneBit(SignPlanes):
         stacked = None if scale == "none" else jnp.stack(scales, axis=0 if scale == "global" else 1)
         return cls(jnp.stack(latents, axis=1), stacked, structure, scale, surrogate)
 
-    @classmethod
-    def for_map(cls, linear_map: LinearMap, physics: LinearOperator, copies: int = 1, **options: Any) -> OneBit:
-        return cls.from_matrix(linear_map.initial.dense(), linear_map.structure, copies=copies, **options)
-
-    def rebuild(self, matrices: Array) -> Weights:
-        options = {"scale": self.scale, "planes": self.planes, "surrogate": self.surrogate}
-        return OneBit.from_matrix(matrices, self.structure, copies=matrices.shape[0], **options)
+    def options(self) -> dict[str, Any]:
+        return {"scale": self.scale, "planes": self.planes, "surrogate": self.surrogate}
 
     def unquantised(self) -> Weights:
         """The matrices that the first plane's latents stand for: their mean magnitude is that of the scales."""
-        exists = self.structure.core_mask
-        there = jnp.ones(self.structure.core_shape) if exists is None else jnp.asarray(exists, jnp.float32)
-        latents = self.latents[...][:, 0] * there
-        axes = tuple(range(1, latents.ndim))
-        scales = spread(self._scales()[:, 0], self.scale, self.structure) * there
-        factor = scales.sum(axes, keepdims=True) / jnp.maximum(jnp.abs(latents).sum(axes, keepdims=True), 1e-30)
-        return FullPrecision(latents * factor, self.structure)
+        scales = spread(self.scales()[:, 0], self.scale, self.structure)
+        return with_magnitude(self.latents[...][:, 0], scales, self.structure)
+
+    def scales(self) -> Array:
+        """Scales with leading axes (copies, planes)."""
+        return self.format.scales(None if self.log_scales is None else self.log_scales[...])
 
     def prepare(self) -> tuple[Array, Array]:
-        return self.latents[...], self._scales()
+        return self.latents[...], self.scales()
 
     def matrix(self, parameters: tuple[Array, Array]) -> LinearOperator:
         latents, scales = parameters
         core = jnp.zeros((), latents.dtype)
         for plane in range(self.planes):  # a sum over a stacked axis is several times slower
             core = core + spread(scales[plane], self.scale, self.structure) * binarise(latents[plane], self.surrogate)
-        exists = self.structure.core_mask
-        return Structured(core if exists is None else core * exists, self.structure)
+        return self.structured(core)
 
-    def pack(self) -> PackedWeights:
-        """``signs``: rows of the core as packed bits; with a mask, the existing entries of each plane in one row."""
-        exists = self.structure.core_mask
-        latents = np.asarray(self.latents[...])
-        arrays = {"signs": pack_signs(latents if exists is None else latents[:, :, exists])}
-        if self.log_scales is not None:
-            arrays["log_scales"] = np.asarray(self.log_scales[...])
-        fields = {"copies": self.copies, "planes": self.planes, "scale": self.scale}
-        spec = {
-            "kind": "OneBit",
-            **fields,
-            "structure": self.structure.to_spec(),
-            "surrogate": self.surrogate.to_spec(),
-        }
-        return PackedWeights(spec, arrays)
+    def values(self) -> dict[str, Array]:
+        signs = {"signs": self.latents[...]}
+        return signs if self.log_scales is None else {**signs, "log_scales": self.log_scales[...]}
 
     @classmethod
-    def _unpack(
-        cls, spec: dict[str, Any], arrays: Arrays, linear_map: LinearMap, physics: LinearOperator, frozen: bool
-    ) -> Weights:
-        structure, scale = stored_structure(spec, linear_map), spec["scale"]
-        copies, planes = int(spec["copies"]), int(spec["planes"])
-        if scale not in SCALES or copies < 1 or planes < 1:
-            raise ValueError(f"OneBit: wrong scale {scale!r}, copies {copies} or planes {planes}")
-        exists = structure.core_mask
-        rows = structure.core_shape if exists is None else (structure.size,)
-        shape = (copies, planes, *rows[:-1], -(-rows[-1] // 8))
-        signs = required(arrays, "signs", shape, np.uint8)
-        log_scales = scale_shape(scale, copies, planes, structure)
-        if log_scales is not None:
-            log_scales = required(arrays, "log_scales", log_scales, np.float32)
-            if (log_scales > _LARGEST_LOG).any():
-                raise ValueError(f"array 'log_scales': {log_scales.max()} is too large for a float32 scale")
-        if frozen:
-            return FrozenOneBit(signs, log_scales, structure, scale)
-        latents = unpack_signs(jnp.asarray(signs), rows[-1])
-        if exists is not None:
-            latents = jnp.zeros((copies, planes, *structure.core_shape)).at[:, :, exists].set(latents)
-        scales = None if log_scales is None else jnp.ones(log_scales.shape)
-        weights = cls(latents, scales, structure, scale, Surrogate.from_spec(spec["surrogate"]))
+    def _from_values(cls, format: OneBitFormat, values: Arrays, surrogate: Surrogate) -> OneBit:
+        logs = values.get("log_scales")
+        ones = None if logs is None else np.ones(logs.shape, np.float32)
+        weights = cls(values["signs"], ones, format.structure, format.scale, surrogate)
         if weights.log_scales is not None:
-            weights.log_scales[...] = jnp.asarray(log_scales)  # bit for bit: exp and log would round
+            weights.log_scales[...] = jnp.asarray(logs)  # bit for bit: exp and log would round
         return weights

@@ -33,6 +33,13 @@ class Wrapper(Weights):
     def resident_bits(self) -> int:
         return self.inner.resident_bits()
 
+    @property
+    def normalisable(self) -> bool:
+        return self.inner.normalisable
+
+    def round_scales(self) -> None:
+        self.inner.round_scales()
+
     def pack(self) -> PackedWeights:
         inner = self.inner.pack()
         return PackedWeights({"kind": type(self).__name__, "inner": inner.spec}, inner.arrays)

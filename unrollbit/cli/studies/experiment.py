@@ -121,6 +121,7 @@ def _run(task: _Task) -> tuple[Path, Row]:
         row["training"] = accuracy(packed.network, described.problem, x[: task.signals], y[: task.signals])
     m, n = packed.network.operator.shape
     row["resident_per_entry"] = row["resident_bits"] / (m * n)
+    row["before"] = {name: value for name, value in untrained.items() if isinstance(value, float)}
     row |= {"untrained": untrained["nmse_db_mean_of_db"], "validation_nmse_db": report.nmse_db}
     row |= {"seconds": report.seconds, "config": config}
     write_json(folder / _ROW_FILE, row)

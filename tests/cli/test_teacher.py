@@ -1,0 +1,179 @@
+"""A teacher in a config: where it is found, what is refused before anything is written, and runs that follow it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from unrollbit import AMP, ISTA, FullyConnected, Unrolled, load, pack
+from unrollbit.cli import main
+from unrollbit.cli.config import build_run, read_config
+from unrollbit.networks import Activations
+from unrollbit.problems import SparseRecovery
+from unrollbit.training import Distillation
+from unrollbit.training.check import check_run
+from unrollbit.weights import FullPrecision, OneBit
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "configs"
+PROBLEM = SparseRecovery(8, 16, seed=1)
+HEAD = "teacher = 'nets/teacher.safetensors'\n"
+TABLES = """
+[problem]
+kind = "SparseRecovery"
+m = 8
+n = 16
+seed = 1
+[network]
+depth = 2
+algorithm = { kind = "ISTA" }
+activations = { bits = 8, normalisation = "input" }
+[[stages]]
+steps = 2
+batch = 4
+loss = { kind = "Distillation", layers = 0.5, agreement = "direction" }
+"""
+RECIPE = TABLES[: TABLES.index("[network]")] + "[recipe]\nname = 'distilled'\ndepth = 2\nsteps = 2\nbatch = 4\n"
+
+
+def invoke(*arguments: object) -> int:
+    return main([str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With a teacher, another teacher, one of other physics and one without a problem."""
+    folder = tmp_path_factory.mktemp("teachers")
+    nets = folder / "nets"
+    teacher = Unrolled(AMP(), PROBLEM, 3, FullPrecision)
+    pack(teacher, problem=PROBLEM).save(nets / "teacher.safetensors")
+    pack(Unrolled(ISTA(), PROBLEM, 3, FullPrecision), problem=PROBLEM).save(nets / "other.safetensors")
+    elsewhere = SparseRecovery(8, 16, seed=2)
+    pack(Unrolled(AMP(), elsewhere, 3), problem=elsewhere).save(nets / "elsewhere.safetensors")
+    pack(teacher).save(nets / "bare.safetensors")
+    pack(Unrolled(AMP(), SparseRecovery(9, 16), 3)).save(nets / "shape.safetensors")
+    pack(Unrolled(AMP(), PROBLEM, 1), problem=PROBLEM).save(nets / "shallow.safetensors")
+    pack(teacher, problem=PROBLEM).save(folder / "run" / "network.safetensors")
+    (nets / "text.safetensors").write_text("hello")
+    return folder
+
+
+def described(folder: Path, text: str):
+    path = folder / "config.toml"
+    path.write_text(text)
+    return build_run(read_config(path), folder)
+
+
+def test_paths_are_relative_to_the_config(folder: Path) -> None:
+    expected = load(folder / "nets" / "teacher.safetensors").trainable()
+    absolute = (folder / "nets" / "teacher.safetensors").as_posix()
+    for name in ("nets/teacher.safetensors", "run", "nets/bare.safetensors", absolute):
+        run = described(folder, f"teacher = '{name}'\n{TABLES}")
+        assert isinstance(run.teacher, Unrolled)
+        np.testing.assert_array_equal(run.teacher.maps["W"].dense(), expected.maps["W"].dense())
+    assert run.stages[0].loss == Distillation(layers=0.5, agreement="direction")
+    assert run.network.activations == Activations(8, "input")
+    assert described(folder, TABLES).teacher is None
+
+
+def test_a_recipe_with_its_teacher(folder: Path) -> None:
+    run = described(folder, HEAD + RECIPE + "weights = 'OneBit'\nactivations = { bits = 8 }\n")
+    assert (run.network.depth, run.network.activations) == (2, Activations(bits=8))
+    assert run.network.algorithm == AMP()  # the teacher's
+    assert isinstance(run.network.maps["W"].inner, OneBit)
+    loss = "loss = { kind = 'Distillation', hard = 0.0 }\n"
+    assert described(folder, HEAD + RECIPE + loss).stages[0].loss == Distillation(hard=0.0)
+
+
+def test_fully_connected_networks_have_activations_and_teachers(folder: Path) -> None:
+    text = TABLES.replace('algorithm = { kind = "ISTA" }', "kind = 'FullyConnected'")
+    run = described(folder, HEAD + text.replace("layers = 0.5", "layers = 0, base = { kind = 'LogNMSE' }"))
+    assert isinstance(run.network, FullyConnected)
+    assert run.network.activations == Activations(8, "input")
+    check_run(run.network, run.stages, teacher=run.teacher)
+
+
+def test_train_follows_the_teacher_and_resumes_with_no_other(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unrollbit.cli.train.save", lambda figure, path: None)  # no figures, which take seconds
+    shutil.copytree(folder / "nets", tmp_path / "nets")
+    config, out = tmp_path / "config.toml", tmp_path / "trained"
+    config.write_text(HEAD + TABLES)
+    assert invoke("train", config, "--out", out, "--quiet", "--json", tmp_path / "t.json") == 0
+    assert json.loads((tmp_path / "t.json").read_text())["steps"] == 2
+    packed = load(out / "network.safetensors")
+    assert packed.network.activations == Activations(8, "input")
+    assert packed.training is not None
+    assert packed.training["config"]["teacher"] == "nets/teacher.safetensors"
+    (tmp_path / "nets" / "other.safetensors").replace(
+        tmp_path / "nets" / "teacher.safetensors"
+    )  # the config is the same
+    capsys.readouterr()
+    assert invoke("train", config, "--out", out, "--quiet", "--resume") == 2
+    assert "another network, problem, seed, stages or teacher" in capsys.readouterr().err
+
+
+NO_LOSS = TABLES[: TABLES.index("loss =")]
+MISTAKES: dict[str, tuple[str, str]] = {
+    "missing file": (
+        "teacher = 'none.safetensors'\n" + TABLES,
+        "none.safetensors: no such file; expected a packed network",
+    ),
+    "no network": ("teacher = 'nets/text.safetensors'\n" + TABLES, "teacher: "),
+    "empty folder": ("teacher = 'nets'\n" + TABLES, "no network.safetensors inside"),
+    "no path": ("teacher = 3\n" + TABLES, "teacher: expected the path of a packed network or run folder, got 3"),
+    "unused": (HEAD + NO_LOSS, "there is a teacher, but no stage follows it"),
+    "unused by a recipe": (HEAD + RECIPE.replace("distilled", "full_precision"), "no stage follows it"),
+    "none": (TABLES, "in a config the line teacher = 'network.safetensors'"),
+    "none for the recipe": (RECIPE, "[recipe] distilled: needs teacher = 'network.safetensors' at the top"),
+    "other physics": (
+        HEAD.replace("teacher.", "elsewhere.") + TABLES,
+        "was trained on other physics than those of [problem]",
+    ),
+    "other shape": (HEAD.replace("teacher.", "shape.") + TABLES, "the teacher is for physics of shape (9, 16)"),
+    "too shallow": (
+        HEAD.replace("teacher.", "shallow.") + TABLES,
+        "the teacher has 1 layers, fewer than the 2 trained",
+    ),
+    "in the recipe": (HEAD + RECIPE + "teacher = 'x'\n", "[recipe] teacher: expected at the top of the config"),
+    "unknown option": (HEAD + RECIPE + "step = 3\n", "it takes depth, weights, physics, activations, distinct"),
+    "weight": (
+        HEAD + TABLES.replace("layers = 0.5", "layers = -1"),
+        "Distillation layers: expected a weight >= 0, got -1",
+    ),
+    "the old weight": (HEAD + TABLES.replace("layers = 0.5", "weight = 1"), "Distillation has no field 'weight'"),
+    "bits": (HEAD + TABLES.replace("bits = 8", "bits = 1"), "Activations bits: expected an integer from 2 to 16"),
+    "bits of a recipe": (
+        HEAD + RECIPE + "activations = 8\n",
+        "activations: expected a table such as {bits = 8}, got 8",
+    ),
+    "normalisation": (HEAD + TABLES.replace('"input"', '"both"'), "one of 'none', 'input', 'output', got 'both'"),
+    "nothing learned": (HEAD + TABLES.replace("depth = 2", "depth = 2\nweights = 'Fixed'"), "act on learned maps"),
+}
+
+
+@pytest.mark.parametrize("case", MISTAKES)
+def test_mistakes_are_one_clear_line_and_leave_nothing(
+    folder: Path, capsys: pytest.CaptureFixture[str], case: str
+) -> None:
+    text, message = MISTAKES[case]
+    (folder / "config.toml").write_text(text)
+    assert invoke("train", folder / "config.toml", "--out", folder / "new", "--quiet") == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not (folder / "new").exists()
+
+
+def test_the_example_names_a_teacher_of_the_shelf() -> None:
+    config: dict[str, Any] = read_config(EXAMPLES / "distilled.toml")
+    config["network"]["weights"] = "OneBit"  # no signs to design
+    run = build_run(config, EXAMPLES)
+    check_run(run.network, run.stages, teacher=run.teacher)
+    assert run.network.activations == Activations(bits=8)
+    assert isinstance(run.stages[-1].loss, Distillation)

@@ -1,0 +1,49 @@
+"""Products with a matrix of packed ternary weights that never form the matrix in floats."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from unrollbit.operators.base import LinearOperator, Spec
+from unrollbit.operators.packed import PackedSigns
+from unrollbit.operators.structure import Structure
+from unrollbit.trits import PerByte, check_trits, trit_bytes, unpack_trits
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class PackedTernary(PackedSigns):
+    """``W = sum_p c_p T_p`` with entries of T in {-1, 0, 1}, unpacked a few rows at a time like ``PackedSigns``.
+
+    ``bits`` holds ``per_byte`` weights a byte (``unrollbit.trits``). What a mask forbids is a zero like any other.
+    """
+
+    per_byte: PerByte = field(default=5, metadata={"static": True})
+
+    def _values(self, packed: Array, dtype: Any) -> Array:
+        return unpack_trits(packed, self.structure.core_shape[-1], self.per_byte, dtype)
+
+    def resident_bits(self) -> int:
+        """Rows padded to whole bytes, and scales at 32 bits."""
+        return 32 * self.scales.size + 8 * self.bits.size
+
+    def to_spec(self) -> Spec:
+        return {**super().to_spec(), "kind": "PackedTernary", "per_byte": self.per_byte}
+
+    @classmethod
+    def _from_spec(cls, spec: Spec) -> LinearOperator:
+        structure, per_byte = Structure.from_spec(spec["structure"]), spec["per_byte"]
+        if per_byte not in (5, 4):
+            raise ValueError(f"operator PackedTernary: expected 5 or 4 weights a byte, got {per_byte!r}")
+        *rows, last = structure.core_shape
+        bits = np.asarray(spec["bits"])
+        if bits.dtype != np.uint8 or bits.shape[1:] != (*rows, trit_bytes(last, per_byte)):
+            raise ValueError(f"operator PackedTernary: expected packed rows of {structure}, got shape {bits.shape}")
+        check_trits(bits, last, per_byte)
+        return cls(jnp.asarray(bits), jnp.asarray(spec["scales"]), None, structure, spec["scale"], per_byte)

@@ -1,0 +1,114 @@
+"""The recipe of a student that starts at its teacher's matrices and follows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from unrollbit.algorithms import LinearMap
+from unrollbit.networks import Activations, Unrolled
+from unrollbit.operators import LinearOperator
+from unrollbit.training.losses import Distillation, Loss
+from unrollbit.training.recipe import Recipe, fitted, held_physics
+from unrollbit.training.stage import Stage
+from unrollbit.weights import OneBit, Weights, WeightsFactory
+
+
+def distilled(
+    problem: Any,
+    teacher: Unrolled,
+    depth: int | None = None,
+    *,
+    weights: type[Weights] | WeightsFactory = OneBit,
+    physics: LinearOperator | None = None,
+    activations: Activations | None = None,
+    distinct: int | None = None,
+    steps: int = 1000,
+    batch: int = 64,
+    sign_rate: float = 1e-2,
+    loss: Loss | None = None,
+) -> Recipe:
+    """A student of any weight format: the teacher's cell and scalars, its matrices in that format, then ``steps`` steps
+    that follow it.
+
+    Train it with the teacher at hand: ``fit(recipe.network, problem, recipe.stages, teacher=teacher)``. The student's
+    layer k starts as the teacher's layer k. A student of fewer layers takes the first ones, and learns to end where
+    the teacher ends; one of fewer distinct matrices starts each at the mean of those that it stands for.
+
+    The start is worth more than the following: for 64 x 128 sparse recovery and eight layers of signs, 400 steps gave
+    -16.0 dB with the loss of the signals alone, -16.6 dB with the teacher's terms, and ``two_stage`` -12.7 dB in 1,000
+    (teacher: -29.8 dB; one seed each).
+
+    Args:
+        problem: the teacher's problem.
+        teacher: a trained network, ``load(path).trainable()`` for one in a file.
+        depth: layers of the student, at most the teacher's (default: as many).
+        weights: the student's format, a class or a factory; columns are normalised where the algorithm asks for it.
+        physics: what the student holds as its physics (default: what the teacher holds).
+        activations: few bits or a normalisation for the input of the student's maps.
+        distinct: distinct matrices of the student (default: as many as the teacher's, and at most ``depth``).
+        steps, batch: of the one stage of training.
+        sign_rate: learning rate of quantised matrices.
+        loss: a ``Distillation`` (default: one with all terms).
+
+    Raises:
+        ValueError: a teacher that is no unrolled network or is for physics of another shape, or a depth that it lacks.
+
+    Sources: Xu et al. (OneBit), arXiv 2402.11295, sections 3.3 and 3.4; Lee et al. (LittleBit), arXiv 2506.13771. Both
+    start the student at a decomposition of the teacher's matrices and train all layers at once. Theirs has as many
+    layers and matrices as its teacher.
+
+    Example:
+        >>> from unrollbit import AMP, FullPrecision, OneBit, Unrolled, fit
+        >>> from unrollbit.problems import SparseRecovery
+        >>> problem = SparseRecovery(8, 16)
+        >>> teacher = Unrolled(AMP(), problem, 4, FullPrecision)
+        >>> student, stages = distilled(problem, teacher, 2, weights=OneBit, steps=2, batch=4)
+        >>> report = fit(student, problem, stages, teacher=teacher, progress=False)
+        >>> student.depth, report.steps
+        (2, 2)
+    """
+    A = getattr(problem, "operator", problem)
+    if not isinstance(teacher, Unrolled):
+        packed = "take its .network or .trainable()" if hasattr(teacher, "trainable") else "its layers are the start"
+        raise ValueError(f"distilled: expected an Unrolled network as teacher, got {type(teacher).__name__}: {packed}")
+    if teacher.operator.shape != A.shape:
+        raise ValueError(f"distilled: the teacher is for physics of shape {teacher.operator.shape}, A has {A.shape}")
+    depth = teacher.depth if depth is None else depth
+    if isinstance(depth, bool) or not isinstance(depth, int) or not 1 <= depth <= teacher.depth:
+        raise ValueError(f"depth: expected 1 to {teacher.depth} layers, at most the teacher's, got {depth!r}")
+    if distinct is None:
+        distinct = min(depth, max(held.copies for held in teacher.maps.values()))
+    if loss is None:
+        loss = Distillation()
+    factory = fitted(weights.for_map if isinstance(weights, type) else weights)
+    net = Unrolled(
+        teacher.algorithm,
+        teacher.operator if physics is None else held_physics(physics, problem),
+        depth,
+        {name: _starting_at(factory, matrices(held, depth)) for name, held in teacher.maps.items()},
+        distinct=distinct,
+        scalars={name: raw[...][:depth] for name, raw in teacher.scalars.items()},
+        activations=activations,
+    )
+    rates = {"scalars": 1e-2, "scales": 1e-3, "signs": sign_rate, "matrices": 1e-3}
+    return Recipe(net, (Stage(steps, rates=rates, batch=batch, loss=loss, name="distillation"),))
+
+
+def matrices(weights: Weights, depth: int) -> Float[Array, "depth m n"]:
+    """The matrix of each of the first ``depth`` layers."""
+    return jnp.asarray(weights.dense())[np.arange(depth) % weights.copies]
+
+
+def _starting_at(factory: WeightsFactory, layers: Float[Array, "depth m n"]) -> Callable[..., Weights]:
+    """The same format at other matrices: number c at the mean of layers c, c + copies, ..."""
+
+    def build(linear_map: LinearMap, physics: LinearOperator, copies: int) -> Weights:
+        means = [jnp.mean(layers[c::copies], axis=0) for c in range(copies)]
+        return factory(linear_map, physics, copies).rebuild(jnp.stack(means))
+
+    return build
