@@ -3,7 +3,7 @@
 from unrollbit.algorithms import ADMM, AMP, FISTA, ISTA, GradientDescent, solve
 from unrollbit.bits import BitReport, count_bits
 from unrollbit.metrics import nmse_db
-from unrollbit.networks import FullyConnected, Unrolled, refine
+from unrollbit.networks import Activations, FullyConnected, Unrolled, refine
 from unrollbit.operators import LinearOperator
 from unrollbit.packed import PackedNetwork, load, pack
 from unrollbit.training import Stage, TrainingDiverged, fit, recipes
@@ -16,6 +16,7 @@ __all__ = [
     "AMP",
     "FISTA",
     "ISTA",
+    "Activations",
     "BitNet",
     "BitReport",
     "FullPrecision",

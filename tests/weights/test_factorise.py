@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from unrollbit.weights.factorise import dual_svid, joint_rotation, rank_for, rate
+from unrollbit.weights.factorise import dual_svid, joint_rotation, nearest_rotation, rank_for, rate
 from unrollbit.weights.rank_one import rank_one
 
 
@@ -147,3 +147,12 @@ def test_targets_that_cannot_be_met_are_refused(arguments: tuple, options: dict,
 def test_the_smallest_rate_of_the_message_can_be_asked_for() -> None:
     assert rank_for(64, 128, 0.5782) == 8
     assert rank_for(64, 128, 0.4004, multiple=1) == 1
+
+
+def test_nearest_rotation_is_the_polar_factor() -> None:
+    for M in (gaussian(7, 7), gaussian(7, 7) * np.logspace(0, -6, 7), 1e-200 * gaussian(3, 3), np.diag([1.0, 1, 0])):
+        P, _, Qt = np.linalg.svd(M)
+        R = nearest_rotation(M)
+        np.testing.assert_allclose(R.T @ R, np.eye(len(M)), atol=1e-9)
+        np.testing.assert_allclose(np.sum(R * M), np.sum((P @ Qt) * M), rtol=1e-9)
+    np.testing.assert_allclose(nearest_rotation(np.array([[0.0, -2], [1, 0]])), [[0, -1], [1, 0]], atol=1e-12)

@@ -31,8 +31,10 @@ def in_parallel(
     if not tasks:
         return
     flags = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
-    kept, others = os.environ.get("XLA_FLAGS"), set(multiprocessing.active_children())
-    os.environ["XLA_FLAGS"] = f"{kept or ''} {flags}".strip()  # spawned processes inherit it
+    wanted = {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {flags}".strip()}
+    wanted |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    kept, others = {name: os.environ.get(name) for name in wanted}, set(multiprocessing.active_children())
+    os.environ.update(wanted)  # spawned processes inherit it
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # several processes share a GPU
     context = multiprocessing.get_context("spawn")
     columns = (
@@ -61,4 +63,5 @@ def in_parallel(
                 process.terminate()
             raise
         finally:
-            os.environ.pop("XLA_FLAGS") if kept is None else os.environ.update(XLA_FLAGS=kept)
+            for name, value in kept.items():
+                os.environ.pop(name) if value is None else os.environ.update({name: value})

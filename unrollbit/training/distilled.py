@@ -85,7 +85,7 @@ def distilled(
         distinct = min(depth, max(held.copies for held in teacher.maps.values()))
     if loss is None:
         loss = Distillation()
-    factory = fitted(weights.for_map if isinstance(weights, type) else weights)
+    factory = fitted(weights)
     net = Unrolled(
         teacher.algorithm,
         teacher.operator if physics is None else held_physics(physics, problem),

@@ -45,8 +45,9 @@ def held_physics(physics: LinearOperator | None, problem: Any) -> Any:
     return physics
 
 
-def fitted(factory: WeightsFactory) -> WeightsFactory:
-    """Wrap a factory as the map and the physics ask: signs in the domain of the signal, columns normalised."""
+def fitted(weights: type[Weights] | WeightsFactory) -> WeightsFactory:
+    """Wrap a format or factory as map and physics ask: signs in the domain of the signal, columns normalised."""
+    factory = weights.for_map if isinstance(weights, type) else weights
 
     def build(linear_map: LinearMap, physics: LinearOperator, copies: int) -> Weights:
         composed = isinstance(physics, Composition) and physics.inner.is_orthogonal and linear_map.transposed

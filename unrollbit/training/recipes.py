@@ -18,7 +18,7 @@ from unrollbit.training.distilled import distilled
 from unrollbit.training.losses import Loss
 from unrollbit.training.recipe import Recipe, fitted, initialised
 from unrollbit.training.stage import Stage, grown
-from unrollbit.weights import FullPrecision, OneBit, WeightsFactory, designed, normalised
+from unrollbit.weights import FullPrecision, OneBit, Weights, WeightsFactory, designed, normalised
 from unrollbit.weights import anchored as added_to_physics
 
 __all__ = [
@@ -39,7 +39,7 @@ def two_stage(
     algorithm: Algorithm | None = None,
     physics: LinearOperator | None = None,
     activations: Activations | None = None,
-    weights: WeightsFactory | None = None,
+    weights: type[Weights] | WeightsFactory | None = None,
     planes: int = 1,
     distinct: int | None = None,
     steps: int = 1500,
@@ -106,7 +106,7 @@ def learned_signs(
     algorithm: Algorithm | None = None,
     physics: LinearOperator | None = None,
     activations: Activations | None = None,
-    weights: WeightsFactory | None = None,
+    weights: type[Weights] | WeightsFactory | None = None,
     distinct: int | None = None,
     steps: int = 1000,
     batch: int = 64,
@@ -127,7 +127,7 @@ def scalars_only(
     problem: Any,
     depth: int = 16,
     *,
-    weights: WeightsFactory,
+    weights: type[Weights] | WeightsFactory,
     algorithm: Algorithm | None = None,
     physics: LinearOperator | None = None,
     activations: Activations | None = None,

@@ -12,6 +12,7 @@ from unrollbit.weights.rank_one import rank_one
 
 _DOUBLE = 1024  # matrices with more rows and columns are decomposed in float32: half the time, 1e-6 of a vector
 _ROUNDS = 50
+_NEWTON = 40
 SCALAR_BITS = 16
 
 
@@ -30,19 +31,36 @@ class SignFactors(NamedTuple):
         return (self.rows[:, None] * left * self.middle) @ (right * self.columns)
 
 
-def dual_svid(matrix: Float[np.ndarray, "m n"], rank: int, *, rotate: bool = False, first: int = 0) -> SignFactors:
-    """Truncated SVD ``W ~ U V`` with the singular values split evenly, then one rank-one approximation each of ``|U|``
-    and ``|V|``: ``|U| ~ h u^T``, ``|V| ~ v g^T``, ``middle = u v``.
+class SVD(NamedTuple):
+    """Singular value decomposition ``U diag(s) Vt``."""
 
-    ``rotate`` replaces U, V by ``U R``, ``R^T V`` with the orthogonal R of ``joint_rotation``. Source: LittleBit (arXiv
-    2506.13771); the rotation: LittleBit-2 (arXiv 2603.00042). ``rank`` is at most ``min(m, n)``.
-    """
+    U: Float[np.ndarray, "m p"]
+    s: Float[np.ndarray, " p"]
+    Vt: Float[np.ndarray, "p n"]
+
+
+def decomposed(matrix: Float[np.ndarray, "m n"]) -> SVD:
+    """Exact; in float32 for matrices of more than 1,024 rows and columns."""
     matrix = np.asarray(matrix, np.float64)
     largest = np.abs(matrix).max(initial=0.0) or 1.0
     narrow = min(matrix.shape) > _DOUBLE
     U, s, Vt = np.linalg.svd((matrix / largest).astype(np.float32 if narrow else np.float64), full_matrices=False)
+    return SVD(U, s.astype(np.float64) * largest, Vt)
+
+
+def dual_svid(
+    matrix: Float[np.ndarray, "m n"] | SVD, rank: int, *, rotate: bool = False, first: int = 0
+) -> SignFactors:
+    """Truncated SVD ``W ~ U V`` with the singular values split evenly, then one rank-one approximation each of ``|U|``
+    and ``|V|``: ``|U| ~ h u^T``, ``|V| ~ v g^T``, ``middle = u v``.
+
+    ``matrix`` may be given by its decomposition. ``rotate`` replaces U, V by ``U R``, ``R^T V`` with the orthogonal R
+    of ``joint_rotation``. ``rank`` is at most ``min(m, n)``; ``first`` numbers the first singular value that is used,
+    cyclically. Source: LittleBit (arXiv 2506.13771); the rotation: LittleBit-2 (arXiv 2603.00042).
+    """
+    U, s, Vt = matrix if isinstance(matrix, SVD) else decomposed(matrix)
     chosen = (first + np.arange(rank)) % len(s)
-    root = np.sqrt(s[chosen].astype(np.float64) * largest)
+    root = np.sqrt(s[chosen])
     left, right = U[:, chosen] * root, root[:, None] * Vt[chosen]
     if rotate:
         R = joint_rotation(np.concatenate([left, right.T]))
@@ -60,9 +78,31 @@ def joint_rotation(factors: Float[np.ndarray, "p r"], rounds: int = _ROUNDS) -> 
     r = factors.shape[1]
     R = np.linalg.qr(np.random.RandomState(0).standard_normal((r, r)))[0]
     for _ in range(rounds):
-        P, _, Qt = np.linalg.svd(factors.T @ np.where(factors @ R >= 0, 1.0, -1.0))
-        R = P @ Qt
+        R = nearest_rotation(factors.T @ np.where(factors @ R >= 0, 1.0, -1.0))
     return R
+
+
+def nearest_rotation(matrix: Float[np.ndarray, "r r"]) -> Float[np.ndarray, "r r"]:
+    """The orthogonal R that maximises ``<R, M>``: the polar factor of M, by Newton's iteration (Higham, SIAM J. Sci.
+    Stat. Comput. 1986), which takes a tenth of the time of the singular value decomposition it falls back on.
+    """
+    X = matrix / (np.abs(matrix).max(initial=0.0) or 1.0)
+    try:
+        following = X
+        for _ in range(_NEWTON):
+            inverse = np.linalg.inv(X).T
+            balance = np.sqrt(np.linalg.norm(inverse) / np.linalg.norm(X))
+            following = (balance * X + inverse / balance) / 2
+            if np.linalg.norm(following - X) <= 1e-9 * np.linalg.norm(following):
+                break
+            X = following
+        X = (following + np.linalg.inv(following).T) / 2
+        if np.abs(X.T @ X - np.eye(len(X))).max() < 1e-10:
+            return X
+    except np.linalg.LinAlgError:  # singular
+        pass
+    P, _, Qt = np.linalg.svd(matrix)
+    return P @ Qt
 
 
 def rate(m: int, n: int, rank: int, entries: int, paths: int = 1) -> float:

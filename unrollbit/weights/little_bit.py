@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
@@ -17,7 +16,7 @@ from unrollbit.operators.low_rank import LowRank, MaskedLowRank
 from unrollbit.operators.packed import PackedSigns
 from unrollbit.operators.structured import Structured
 from unrollbit.weights.base import Arrays, as_structure, core_stack
-from unrollbit.weights.factorise import SignFactors, dual_svid, rank_for
+from unrollbit.weights.factorise import SVD, SignFactors, decomposed, dual_svid, rank_for
 from unrollbit.weights.format import Format
 from unrollbit.weights.one_bit_svid import each_copy, positive_logs
 from unrollbit.weights.quantised import Quantised, binary, round_logs
@@ -178,9 +177,10 @@ class LittleBit(Quantised):
             rank = rank_for(*sizes, entries=entries, paths=paths, multiple=multiple)
         format = LittleBitFormat(structure, copies, rank, paths)
         if turns:
-            factors = [_factorised(core, format, rotate, first=k * rank) for k, core in enumerate(np.asarray(cores))]
+            svds = each_copy(cores, _blocks_decomposed)
+            factors = [_factorised(blocks, format, rotate, first=k * rank) for k, blocks in enumerate(svds)]
         else:
-            factors = each_copy(cores, partial(_factorised, format=format, rotate=rotate))
+            factors = each_copy(cores, lambda core: _factorised(_blocks_decomposed(core), format, rotate))
         latents, scales = {}, {}
         for name in SignFactors._fields:
             stacked = np.stack([np.stack([getattr(path, name) for path in one]) for one in factors])
@@ -231,14 +231,19 @@ class LittleBit(Quantised):
         return cls(host["left"], host["right"], host, format, surrogate)
 
 
-def _factorised(core: np.ndarray, format: LittleBitFormat, rotate: bool, first: int = 0) -> list[SignFactors]:
+def _blocks_decomposed(core: np.ndarray) -> list[SVD]:
+    return [decomposed(block) for block in (core if core.ndim == 3 else core[None])]
+
+
+def _factorised(blocks: list[SVD], format: LittleBitFormat, rotate: bool, first: int = 0) -> list[SignFactors]:
     """The factors of every path of one core: latent factors as cores, scales of all blocks in a row."""
-    blocks = core if core.ndim == 3 else core[None]
-    paths, missing = [], [np.asarray(block, np.float64) for block in blocks]
-    for _ in range(format.paths):
-        found = [dual_svid(block, format.rank, rotate=rotate, first=first) for block in missing]
-        missing = [block - factors.dense() for block, factors in zip(missing, found, strict=True)]
+    paths, blocked = [], isinstance(format.structure, Blocks)
+    for path in range(format.paths):
+        found = [dual_svid(block, format.rank, rotate=rotate, first=first) for block in blocks]
+        if path + 1 < format.paths:  # what is missing
+            matrices = [(svd.U * svd.s) @ svd.Vt for svd in blocks]
+            blocks = [decomposed(matrix - one.dense()) for matrix, one in zip(matrices, found, strict=True)]
         left, right = (np.stack([getattr(factors, name) for factors in found]) for name in ("left", "right"))
         scales = (np.concatenate([getattr(factors, name) for factors in found]) for name in _SCALES)
-        paths.append(SignFactors(left if core.ndim == 3 else left[0], right if core.ndim == 3 else right[0], *scales))
+        paths.append(SignFactors(left if blocked else left[0], right if blocked else right[0], *scales))
     return paths

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array
 
 from unrollbit.operators import LinearOperator, Structure
@@ -180,8 +179,8 @@ class OneBit(Quantised):
     @classmethod
     def _from_values(cls, format: OneBitFormat, values: Arrays, surrogate: Surrogate) -> OneBit:
         logs = values.get("log_scales")
-        ones = None if logs is None else np.ones(logs.shape, np.float32)
-        weights = cls(values["signs"], ones, format.structure, format.scale, surrogate)
+        ones = None if logs is None else jnp.ones(logs.shape)
+        weights = cls(jnp.asarray(values["signs"]), ones, format.structure, format.scale, surrogate)
         if weights.log_scales is not None:
             weights.log_scales[...] = jnp.asarray(logs)  # bit for bit: exp and log would round
         return weights

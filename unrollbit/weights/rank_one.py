@@ -37,7 +37,7 @@ def _leading(size: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     else:
         from scipy.sparse.linalg import svds  # Lanczos to machine precision, from a fixed start
 
-        U, s, Vt = svds(size, k=1, v0=np.ones(min(size.shape)), maxiter=10_000)
+        U, s, Vt = (np.asarray(part) for part in svds(size, k=1, v0=np.ones(min(size.shape)), maxiter=10_000))
     root = np.sqrt(s[0])
     return root * np.abs(U[:, 0]), root * np.abs(Vt[0])
 
