@@ -62,7 +62,7 @@ def networks(problem: str, steps: int) -> dict[str, tuple[str, dict[str, Any]]]:
     large = problem == "sparse"  # where a rate of 0.7 has rivals: fewer matrices of one or 1.6 bits
     for distinct in (1, 8, DEPTH) if large else (1, DEPTH):
         found[f"{ONE_BIT}, {_ties(distinct)}"] = ONE_BIT, learned(distinct, format="OneBit")
-    found[f"{ONE_BIT}, 2 planes, tied"] = ONE_BIT + ", 2 planes", learned(1, format="OneBit", planes=2)
+    found[f"{ONE_BIT}, 2 planes, tied"] = ONE_BIT, learned(1, format="OneBit", planes=2)
     for distinct in (1, DEPTH):
         found[f"BitNet, {_ties(distinct)}"] = "BitNet", learned(distinct, format="BitNet")
         found[f"OneBit, {_ties(distinct)}"] = "OneBit (value vectors)", learned(distinct, format="OneBitSVID")
