@@ -221,5 +221,5 @@ def test_a_killed_training_resumes_to_the_same_bytes(tmp_path):
     killed, whole = (load(tmp_path / name / "network.safetensors") for name in ("killed", "whole"))
     for name, values in whole.network.scalars.items():
         np.testing.assert_array_equal(killed.network.scalars[name][...], values[...])
-    signs = [packed.network.maps["W"].inner.signs[...] for packed in (killed, whole)]
+    signs = [packed.network.maps["W"].inner.arrays["signs"][...] for packed in (killed, whole)]
     np.testing.assert_array_equal(*signs)

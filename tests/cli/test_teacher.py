@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from unrollbit import AMP, ISTA, FullyConnected, Unrolled, load, pack
+from unrollbit import AMP, FullyConnected, Unrolled, load, pack
 from unrollbit.cli import main
 from unrollbit.cli.config import build_run, read_config
 from unrollbit.networks import Activations
 from unrollbit.problems import SparseRecovery
-from unrollbit.training import Distillation
+from unrollbit.training import Distillation, TrainingReport
 from unrollbit.training.check import check_run
 from unrollbit.weights import FullPrecision, OneBit
 
@@ -46,12 +44,11 @@ def invoke(*arguments: object) -> int:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """With a teacher, another teacher, one of other physics and one without a problem."""
+    """With a teacher, and others that a run refuses."""
     folder = tmp_path_factory.mktemp("teachers")
     nets = folder / "nets"
     teacher = Unrolled(AMP(), PROBLEM, 3, FullPrecision)
     pack(teacher, problem=PROBLEM).save(nets / "teacher.safetensors")
-    pack(Unrolled(ISTA(), PROBLEM, 3, FullPrecision), problem=PROBLEM).save(nets / "other.safetensors")
     elsewhere = SparseRecovery(8, 16, seed=2)
     pack(Unrolled(AMP(), elsewhere, 3), problem=elsewhere).save(nets / "elsewhere.safetensors")
     pack(teacher).save(nets / "bare.safetensors")
@@ -97,25 +94,27 @@ def test_fully_connected_networks_have_activations_and_teachers(folder: Path) ->
     check_run(run.network, run.stages, teacher=run.teacher)
 
 
-def test_train_follows_the_teacher_and_resumes_with_no_other(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_train_hands_the_teacher_to_fit_and_keeps_its_path(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("unrollbit.cli.train.save", lambda figure, path: None)  # no figures, which take seconds
-    shutil.copytree(folder / "nets", tmp_path / "nets")
-    config, out = tmp_path / "config.toml", tmp_path / "trained"
-    config.write_text(HEAD + TABLES)
-    assert invoke("train", config, "--out", out, "--quiet", "--json", tmp_path / "t.json") == 0
-    assert json.loads((tmp_path / "t.json").read_text())["steps"] == 2
-    packed = load(out / "network.safetensors")
+    given: dict[str, Any] = {}
+
+    def fit(net: Any, problem: Any, stages: Any, **options: Any) -> TrainingReport:  # `fit` has its own tests
+        given.update(options)
+        return TrainingReport(1.0, 2, -3.0, [])
+
+    monkeypatch.setattr("unrollbit.cli.train.fit", fit)
+    monkeypatch.setattr("unrollbit.cli.train.training_curves", lambda records: None)
+    monkeypatch.setattr("unrollbit.cli.train.save", lambda figure, path: None)
+    (folder / "config.toml").write_text(HEAD + TABLES)
+    for resume in ([], ["--resume"]):
+        assert invoke("train", folder / "config.toml", "--out", tmp_path / "run", "--quiet", *resume) == 0
+        assert isinstance(given.pop("teacher"), Unrolled)
+        assert given["resume"] == bool(resume)
+    packed = load(tmp_path / "run" / "network.safetensors")
     assert packed.network.activations == Activations(8, "input")
     assert packed.training is not None
     assert packed.training["config"]["teacher"] == "nets/teacher.safetensors"
-    (tmp_path / "nets" / "other.safetensors").replace(
-        tmp_path / "nets" / "teacher.safetensors"
-    )  # the config is the same
-    capsys.readouterr()
-    assert invoke("train", config, "--out", out, "--quiet", "--resume") == 2
-    assert "another network, problem, seed, stages or teacher" in capsys.readouterr().err
 
 
 NO_LOSS = TABLES[: TABLES.index("loss =")]
@@ -172,7 +171,7 @@ def test_mistakes_are_one_clear_line_and_leave_nothing(
 
 def test_the_example_names_a_teacher_of_the_shelf() -> None:
     config: dict[str, Any] = read_config(EXAMPLES / "distilled.toml")
-    config["network"]["weights"] = "OneBit"  # no signs to design
+    config["network"] |= {"weights": "OneBit", "distinct": 1}  # no signs to design
     run = build_run(config, EXAMPLES)
     check_run(run.network, run.stages, teacher=run.teacher)
     assert run.network.activations == Activations(bits=8)

@@ -28,7 +28,6 @@ from unrollbit.weights import Fixed, FullPrecision, OneBit
 A = gaussian(8, 16, seed=1)
 TALL = gaussian(16, 8, seed=1)
 EIGHT = Activations(bits=8)
-NORMS = ("none", "input", "output")
 NEVER = 1e-30  # a tolerance that no signal meets
 
 run = jax.jit(lambda net, y: net(y))
@@ -89,7 +88,7 @@ def test_normalise_by_hand() -> None:
     np.testing.assert_allclose(small, [1e-4 / np.sqrt(1e-5 + 1e-8), -1e-4 / np.sqrt(1e-5 + 1e-8)], rtol=1e-5)
 
 
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+@pytest.mark.parametrize("dtype", ["bfloat16", "float64"])
 def test_dtypes_are_kept(dtype: str) -> None:
     with jax.enable_x64(dtype == "float64"):
         x = jnp.array([[3.0, -1.4, 0.4], [0.0, 0.0, 0.0]], dtype)
@@ -157,8 +156,7 @@ def test_layer_normalisation_forgets_mean_and_size(x: np.ndarray, shift: float, 
 # --- networks
 
 
-@pytest.mark.parametrize("normalisation", NORMS)
-@pytest.mark.parametrize("bits", [None, 4])
+@pytest.mark.parametrize(("bits", "normalisation"), [(4, "none"), (4, "input"), (None, "output")])
 def test_unrolled_networks_by_hand(bits: int | None, normalisation: Any) -> None:
     """The learned map is wrapped, the physics A is not."""
     activations = Activations(bits, normalisation)
@@ -173,9 +171,7 @@ def test_unrolled_networks_by_hand(bits: int | None, normalisation: Any) -> None
     np.testing.assert_allclose(run(net, y), x, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("bits", "normalisation", "skip"), [(8, "none", True), (4, "input", False), (None, "output", False)]
-)
+@pytest.mark.parametrize(("bits", "normalisation", "skip"), [(8, "none", True), (4, "output", False)])
 def test_fully_connected_networks_by_hand(bits: int | None, normalisation: Any, skip: bool) -> None:
     activations = Activations(bits, normalisation)
     net = FullyConnected(A, 3, 12, OneBit, skip=skip, activations=activations)
