@@ -34,9 +34,17 @@ WEIGHTS = {
 }
 
 
-@pytest.mark.parametrize("distinct", [1, 3, None])
-@pytest.mark.parametrize("weights", WEIGHTS)
-@pytest.mark.parametrize("problem", PROBLEMS)
+DISTINCT = [1, 3, None]
+# every pair of problem and weights once, in turn tied, cycled and untied; the rest are slow
+CASES = [
+    pytest.param(problem, weights, distinct, marks=[] if (i + j) % 3 == k else pytest.mark.slow)
+    for i, problem in enumerate(PROBLEMS)
+    for j, weights in enumerate(WEIGHTS)
+    for k, distinct in enumerate(DISTINCT)
+]
+
+
+@pytest.mark.parametrize(("problem", "weights", "distinct"), CASES)
 def test_a_file_gives_back_the_network(problem, weights, distinct, tmp_path):
     physics = PROBLEMS[problem]()
     # rounding differs between products on bits and on floats; ISTA contracts it, untrained AMP magnifies it

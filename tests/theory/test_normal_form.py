@@ -41,9 +41,17 @@ CASES = {
 FORMS = {"alista": "ista", "projected": "ista", "admm-nonnegative": "admm", "firm": "ista", "group": "ista"}
 
 
-@pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("weights", [OneBit, FullPrecision, partial(OneBit.for_map, scale="row", planes=2)])
-@pytest.mark.parametrize("distinct", [1, 2, 5])
+WEIGHTS = [OneBit, FullPrecision, partial(OneBit.for_map, scale="row", planes=2)]
+# every pair of algorithm and weights once, in turn tied, cycled and untied; the rest are slow
+COMBINED = [
+    pytest.param(case, weights, distinct, marks=[] if (i + j) % 3 == k else pytest.mark.slow)
+    for i, case in enumerate(CASES)
+    for j, weights in enumerate(WEIGHTS)
+    for k, distinct in enumerate([1, 2, 5])
+]
+
+
+@pytest.mark.parametrize(("case", "weights", "distinct"), COMBINED)
 def test_the_normal_form_computes_what_the_network_computes(case, weights, distinct):
     A = gaussian(12, 16, seed=3)
     net = Unrolled(CASES[case], A, 5, weights, distinct=distinct)

@@ -14,7 +14,9 @@ from unrollbit.operators.quantised import sign_planes
 from unrollbit.operators.rademacher import Rademacher
 from unrollbit.operators.random import gaussian, gaussian_blocks, hadamard_blocks, ill_conditioned, rademacher_blocks
 from unrollbit.operators.stencil import Stencil
+from unrollbit.operators.radon import Radon
 from unrollbit.operators.structure import Blocks, Full, Structure
+from unrollbit.operators.subsampling import Subsampling
 from unrollbit.operators.wavelet import Wavelet
 
 __all__ = [
@@ -33,11 +35,13 @@ __all__ = [
     "Norm",
     "Preconditioned",
     "Rademacher",
+    "Radon",
     "Scaled",
     "Stencil",
     "Structure",
     "SubsampledDCT",
     "SubsampledFourier",
+    "Subsampling",
     "Sum",
     "Toeplitz",
     "Wavelet",

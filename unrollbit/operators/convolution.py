@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 from unrollbit.operators.band import Band
 from unrollbit.operators.base import LinearOperator, Norm, Spec, check_signal_shape, finite_array, transpose_of
 from unrollbit.operators.stencil import Stencil
-from unrollbit.operators.structure import Structure
+from unrollbit.operators.structure import Structure, positive_integer
 
 Boundary = Literal["circular", "zero"]
 
@@ -27,7 +27,9 @@ class Convolution(LinearOperator):
 
     ``y[i] = sum_t kernel[t] x[i + c - t]`` with the kernel centred at ``c = (size - 1) // 2`` on each axis (SciPy's
     ``mode="same"``). ``boundary`` says what the signal is outside: its periodic continuation (``circular``) or 0
-    (``zero``). Direct and matrix-free: the cost grows with the kernel's size. ``Convolution.of`` checks arguments.
+    (``zero``). With a ``stride`` above 1 the blur is measured at every ``stride``-th place of each axis, the first at
+    ``(stride - 1) // 2``: ``n / stride`` samples (an image: of each axis), super-resolution's physics. Direct and
+    matrix-free: the cost grows with the kernel's size. ``Convolution.of`` checks arguments.
 
     Example:
         >>> import jax.numpy as jnp
@@ -39,56 +41,82 @@ class Convolution(LinearOperator):
     kernel: Float[Array, "..."]
     signal_shape: tuple[int, ...] = field(metadata={"static": True})
     boundary: Boundary = field(default="circular", metadata={"static": True})
+    stride: int = field(default=1, metadata={"static": True})
 
     @classmethod
-    def of(cls, kernel: Any, signal_shape: int | tuple[int, ...], boundary: Boundary = "circular") -> Convolution:
-        """Check the arguments. Raises ``ValueError`` unless the kernel has as many axes as the signal."""
+    def of(
+        cls, kernel: Any, signal_shape: int | tuple[int, ...], boundary: Boundary = "circular", stride: int = 1
+    ) -> Convolution:
+        """Check the arguments. Raises ``ValueError`` unless the kernel has as many axes as the signal, whose sides
+        ``stride`` must divide.
+        """
         sides = check_signal_shape(signal_shape)
         if boundary not in ("circular", "zero"):
             raise ValueError(f"boundary: expected 'circular' or 'zero', got {boundary!r}")
-        return cls(finite_array("kernel", kernel, len(sides)), sides, boundary)
+        stride = positive_integer("stride", stride)
+        if any(side % stride for side in sides):
+            raise ValueError(f"stride: {stride} does not divide the sides of {sides}; crop or pad the signal")
+        return cls(finite_array("kernel", kernel, len(sides)), sides, boundary, stride)
 
     @property
     def shape(self) -> tuple[int, int]:
         n = math.prod(self.signal_shape)
-        return n, n
+        return n // self.stride ** len(self.signal_shape), n
 
-    def _apply(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
+    @property
+    def _first(self) -> int:
+        """The first measured place of each axis."""
+        return (self.stride - 1) // 2
+
+    def _apply(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch m"]:
         dtype = jnp.result_type(x, self.kernel)
         image = x.astype(dtype).reshape(-1, *self.signal_shape)
         pads = [(0, 0), *((size // 2, (size - 1) // 2) for size in self.kernel.shape)]
         image = jnp.pad(image, pads, mode="wrap" if self.boundary == "circular" else "constant")
         flipped = jnp.flip(self.kernel).astype(dtype)
-        strides = (1,) * self.kernel.ndim
+        strides = (self.stride,) * self.kernel.ndim
+        image = image[(slice(None), *(slice(self._first, None) for _ in self.signal_shape))]
         exact = lax.Precision.HIGHEST
         out = lax.conv_general_dilated(image[:, None], flipped[None, None], strides, "VALID", precision=exact)
-        return out.reshape(x.shape)
+        return out.reshape(*x.shape[:-1], self.shape[0])
 
-    def _apply_adjoint(self, y: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
+    def _apply_adjoint(self, y: Float[Array, "*batch m"]) -> Float[Array, "*batch n"]:
         return transpose_of(self._apply, self.shape[1], y, self.kernel.dtype)
 
     def norm(self) -> Norm:
-        """Exact: the largest ``|DFT of the kernel|`` if circular, by SVD otherwise."""
+        """Exact: the largest ``|DFT of the kernel|`` if circular, over aliases that a stride adds up; else by SVD."""
         if self.boundary != "circular":
             return super().norm()
         period = np.zeros(self.signal_shape)
         wrapped = np.ix_(*(np.arange(k) % n for k, n in zip(self.kernel.shape, self.signal_shape, strict=True)))
         np.add.at(period, wrapped, np.asarray(self.kernel, np.float64))
-        return Norm(np.abs(np.fft.fftn(period)).max(), exact=True)
+        power = np.abs(np.fft.fftn(period)) ** 2
+        for axis, side in enumerate(self.signal_shape):  # A A^T averages the power of frequencies that alias
+            kept = side // self.stride
+            power = power.reshape(*power.shape[:axis], self.stride, kept, *power.shape[axis + 1 :]).mean(axis)
+        return Norm(math.sqrt(power.max()), exact=True)
+
+    def column_rms(self) -> Array | float:
+        """``||kernel|| sqrt(m / n)`` if circular: every row of A is the kernel."""
+        if self.boundary != "circular" or any(
+            k > side for k, side in zip(self.kernel.shape, self.signal_shape, strict=True)
+        ):
+            return super().column_rms()
+        m, n = self.shape
+        return jnp.sqrt(jnp.sum(self.kernel**2) * m / n)
 
     def mask(self) -> Structure:
         """A ``Band`` for signals, a ``Stencil`` for images."""
-        circular = self.boundary == "circular"
-        before, after = [-(size // 2) for size in self.kernel.shape], [(size - 1) // 2 for size in self.kernel.shape]
-        if len(self.signal_shape) == 1:
-            return Band(*self.shape, before[0], after[0], 1, circular)
-        height, width = self.signal_shape
-        return Stencil(height, width, before[0], after[0], before[1], after[1], circular)
+        bands = []
+        for side, size in zip(self.signal_shape, self.kernel.shape, strict=True):
+            reach = self._first - size // 2, self._first + (size - 1) // 2
+            bands.append(Band(side // self.stride, side, *reach, self.stride, self.boundary == "circular"))
+        return bands[0] if len(bands) == 1 else Stencil(*bands)
 
     def to_spec(self) -> Spec:
-        fields = {"signal_shape": list(self.signal_shape), "boundary": self.boundary}
+        fields = {"signal_shape": list(self.signal_shape), "boundary": self.boundary, "stride": self.stride}
         return {"kind": "Convolution", "kernel": np.asarray(self.kernel), **fields}
 
     @classmethod
     def _from_spec(cls, spec: Spec) -> LinearOperator:
-        return cls.of(spec["kernel"], spec["signal_shape"], spec["boundary"])
+        return cls.of(spec["kernel"], spec["signal_shape"], spec["boundary"], spec.get("stride", 1))

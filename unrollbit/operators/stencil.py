@@ -2,62 +2,56 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from unrollbit.operators.band import Band
-from unrollbit.operators.structure import DenseCore
+from unrollbit.operators.band import Band, Indexed
+from unrollbit.operators.structure import DenseCore, Structure
 
 
 @dataclass(frozen=True)
 class Stencil(DenseCore):
-    """Pixel ``j`` meets pixel ``i`` of an image iff ``row(j) - row(i)`` and ``column(j) - column(i)`` lie in a window.
-
-    Both matrix axes are the pixels of a ``(height, width)`` image, row by row. The window is ``top..bottom`` by
-    ``left..right``, modulo the image if ``circular``. The mask is the Kronecker product of two bands.
+    """Pixel ``(i, k)`` of an image meets pixel ``(j, l)`` of another iff ``vertical`` holds ``(i, j)`` and
+    ``horizontal`` holds ``(k, l)``: the Kronecker product of two bands. Images are flattened row by row.
     """
 
-    height: int
-    width: int
-    top: int
-    bottom: int
-    left: int
-    right: int
-    circular: bool = False
+    vertical: Band
+    horizontal: Band
 
     def __post_init__(self) -> None:
-        self._bands()
-
-    def _bands(self) -> tuple[Band, Band]:
-        return (
-            Band(self.height, self.height, self.top, self.bottom, 1, self.circular),
-            Band(self.width, self.width, self.left, self.right, 1, self.circular),
-        )
+        if not isinstance(self.vertical, Band) or not isinstance(self.horizontal, Band):
+            raise ValueError(f"Stencil: expected two bands, got {self.vertical!r} and {self.horizontal!r}")
 
     @property
     def shape(self) -> tuple[int, int]:
-        return self.height * self.width, self.height * self.width
+        (rows, others), (columns, across) = self.vertical.shape, self.horizontal.shape
+        return rows * columns, others * across
 
     @property
     def core_mask(self) -> np.ndarray:
-        vertical, horizontal = self._bands()
-        return np.kron(vertical.core_mask, horizontal.core_mask)
+        return np.kron(self.vertical.core_mask, self.horizontal.core_mask)
 
     @property
     def size(self) -> int:
-        vertical, horizontal = self._bands()
-        return vertical.size * horizontal.size
+        return self.vertical.size * self.horizontal.size
 
     @property
     def T(self) -> Stencil:
-        return replace(self, top=-self.bottom, bottom=-self.top, left=-self.right, right=-self.left)
+        return Stencil(self.vertical.T, self.horizontal.T)
 
-    def gram(self) -> Stencil:
-        tall, wide = self.bottom - self.top, self.right - self.left
-        return replace(self, top=-tall, bottom=tall, left=-wide, right=wide)
+    def gram(self) -> Structure:
+        vertical, horizontal = self.vertical.gram(), self.horizontal.gram()
+        if isinstance(vertical, Band) and isinstance(horizontal, Band):
+            return Stencil(vertical, horizontal)
+        masks = (np.asarray(part.core_mask) for part in (vertical, horizontal))
+        return Indexed.from_mask(np.kron(*masks))
 
     def to_spec(self) -> dict[str, Any]:
-        fields = ("height", "width", "top", "bottom", "left", "right", "circular")
-        return {"kind": "Stencil", **{name: getattr(self, name) for name in fields}}
+        return {"kind": "Stencil", "vertical": self.vertical.to_spec(), "horizontal": self.horizontal.to_spec()}
+
+    @classmethod
+    def _from_fields(cls, vertical: Any, horizontal: Any) -> Stencil:
+        parts = (Structure.from_spec(part) for part in (vertical, horizontal))
+        return cls(*parts)  # pyright: ignore[reportArgumentType]  (checked above)

@@ -1,0 +1,69 @@
+"""The structure of computed tomography."""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from unrollbit.operators.structure import DenseCore, Full, Structure, positive_integer
+
+
+@dataclass(frozen=True)
+class Rays(DenseCore):
+    """Ray ``(angle, detector)`` meets a pixel iff the pixel is a corner of a square of pixel centres that it is sampled
+    in: the non-zeros of ``Radon``. Declared by a size and angles, so that a file stores no mask.
+    """
+
+    size_of_image: int
+    angles: tuple[float, ...]
+    transposed: bool = False
+
+    def __post_init__(self) -> None:
+        positive_integer("size_of_image", self.size_of_image)
+        numbers = isinstance(self.angles, tuple) and all(isinstance(angle, int | float) for angle in self.angles)
+        if not (numbers and self.angles and all(math.isfinite(angle) for angle in self.angles)):
+            raise ValueError(f"Rays: expected a tuple of finite angles in degrees, got {self.angles!r}")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        m, n = len(self.angles) * self.size_of_image, self.size_of_image**2
+        return (n, m) if self.transposed else (m, n)
+
+    @property
+    def core_mask(self) -> np.ndarray:
+        mask = _met(self.size_of_image, self.angles)
+        return mask.T if self.transposed else mask
+
+    @property
+    def size(self) -> int:
+        return int(_met(self.size_of_image, self.angles).sum())
+
+    @property
+    def T(self) -> Rays:
+        return replace(self, transposed=not self.transposed)
+
+    def gram(self) -> Structure:
+        return Full(self.shape[1], self.shape[1])
+
+    def to_spec(self) -> dict[str, Any]:
+        fields = {"size_of_image": self.size_of_image, "angles": list(self.angles), "transposed": self.transposed}
+        return {"kind": "Rays", **fields}
+
+
+@functools.lru_cache(maxsize=8)
+def _met(size: int, angles: tuple[float, ...]) -> np.ndarray:
+    from unrollbit.operators.radon import bilinear
+
+    mask = np.zeros((len(angles), size, size**2), bool)
+    for met, angle in zip(mask, np.deg2rad(angles), strict=True):
+        places, weights = bilinear(size, angle, np)
+        detector = np.broadcast_to(np.arange(size**2) % size, places.shape)
+        found = weights > 1e-6  # what rounds to 0 in float32 coordinates is none
+        met[detector[found], places[found]] = True
+    mask = mask.reshape(-1, size**2)
+    mask.flags.writeable = False
+    return mask

@@ -1,0 +1,54 @@
+"""Some samples of a signal, the others missing: inpainting."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float
+
+from unrollbit.operators.band import Indexed
+from unrollbit.operators.base import Norm
+from unrollbit.operators.kept import Kept
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Subsampling(Kept):
+    """``y = x[S]``: kept samples of a signal ``(n,)`` or pixels of an image ``(height, width)``; rows of the identity.
+
+    ``Subsampling.random`` draws them from a seed, ``Subsampling.of`` takes their flat indices. ``A A^T = I``; all
+    entries are 0 or 1, so ``W = A`` stores nothing and is no approximation.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> A = Subsampling.of(4, [0, 2])
+        >>> A(jnp.array([1.0, 2.0, 3.0, 4.0])), A.T(jnp.array([1.0, 3.0]))
+        (Array([1., 3.], dtype=float32), Array([1., 0., 3., 0.], dtype=float32))
+    """
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.count, math.prod(self.signal_shape)
+
+    def _apply(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch m"]:
+        return self._keep(self._image(x))
+
+    def _apply_adjoint(self, y: Float[Array, "*batch m"]) -> Float[Array, "*batch n"]:
+        return self._place(y).reshape(*y.shape[:-1], -1)
+
+    def norm(self) -> Norm:
+        """1, exact."""
+        return Norm(1.0, exact=True)
+
+    @property
+    def frame_constant(self) -> float:
+        """1."""
+        return 1.0
+
+    def mask(self) -> Indexed:
+        m, n = self.shape
+        return Indexed(m, n, tuple(int(i) for i in np.arange(m) * n + self.indices))
+
