@@ -3,16 +3,29 @@
 from unrollbit.problems.arrays import ArrayProblem
 from unrollbit.problems.base import Problem, Subset
 from unrollbit.problems.blocks import BlockSparseRecovery
+from unrollbit.problems.blur import Deblurring, SuperResolution
+from unrollbit.problems.deconvolution import SparseDeconvolution
+from unrollbit.problems.denoising import EEGDenoising
 from unrollbit.problems.eeg import EEGCompressiveRecovery
-from unrollbit.problems.patches import ImagePatchRecovery
+from unrollbit.problems.magnetic_resonance import MagneticResonance
+from unrollbit.problems.missing import Inpainting
+from unrollbit.problems.single_pixel import SinglePixelCamera
 from unrollbit.problems.sparse import SparseRecovery
+from unrollbit.problems.tomography import Tomography
 
 __all__ = [
     "ArrayProblem",
     "BlockSparseRecovery",
+    "Deblurring",
     "EEGCompressiveRecovery",
-    "ImagePatchRecovery",
+    "EEGDenoising",
+    "Inpainting",
+    "MagneticResonance",
     "Problem",
+    "SinglePixelCamera",
+    "SparseDeconvolution",
     "SparseRecovery",
     "Subset",
+    "SuperResolution",
+    "Tomography",
 ]

@@ -18,7 +18,7 @@ from unrollbit.operators import Dense, LinearOperator
 from unrollbit.problems.base import SUBSETS, Problem, Subset, checked_seed, subset_key
 from unrollbit.problems.noise import checked_snr
 from unrollbit.problems.registration import register_problem
-from unrollbit.problems.samples import DrawsFromSamples, Samples, draw_rows, measure
+from unrollbit.problems.samples import DrawsFromSamples, Samples, draw_rows
 from unrollbit.shrinkage import BernoulliGaussian
 
 
@@ -111,7 +111,7 @@ class ArrayProblem(DrawsFromSamples, Problem):
     def sample(self, key: Array, batch: int) -> tuple[Float[Array, "batch n"], Float[Array, "batch m"]]:
         row_key, noise_key = jax.random.split(subset_key(key, self.subset))
         x, *given = draw_rows(row_key, batch, *self._given())
-        return x, given[0] if given else measure(self.operator, x, noise_key, self.snr_db)
+        return x, given[0] if given else self.measured(x, noise_key)
 
     def all(self) -> tuple[Float[Array, "count n"], Float[Array, "count m"]]:
         given = self._given()

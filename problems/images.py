@@ -48,9 +48,19 @@ def load_image(name: str) -> Float[np.ndarray, "height width"]:
         raise FileNotFoundError(
             f"the installed scikit-image does not carry {file.name}; upgrade it: scikit-image>=0.24"
         )
+    return read_grey(file)
+
+
+def read_grey(file: Path) -> Float[np.ndarray, "height width"]:
+    """A PNG or JPEG file as a grey image, float32 in [0, 1]. Raises ``ValueError`` for what is no image."""
     from matplotlib.image import imread
 
-    pixels = imread(file).astype(np.float64)  # matplotlib scales PNG samples to [0, 1]
+    try:
+        pixels = imread(file)
+    except Exception as error:  # Pillow has many
+        raise ValueError(f"{file}: not a readable image ({error})") from error
+    largest = np.iinfo(pixels.dtype).max if np.issubdtype(pixels.dtype, np.integer) else 1  # PNG samples are scaled
+    pixels = pixels.astype(np.float64) / largest
     grey = pixels if pixels.ndim == 2 else pixels[..., :3] @ _LUMINANCE
     return grey.astype(np.float32)
 

@@ -21,6 +21,24 @@ def add_gaussian_noise(key: Array, y: Float[Array, "*batch m"], snr_db: float | 
     return y + level * jax.random.normal(key, y.shape, y.dtype)
 
 
+def add_poisson_noise(key: Array, y: Float[Array, "*batch m"], photons: float) -> Float[Array, "*batch m"]:
+    """Counts over ``photons``: ``N / photons`` with ``N ~ Poisson(photons y)``; mean y, variance y / photons.
+
+    Negative intensities, which no detector sees, count as 0.
+    """
+    counts = jax.random.poisson(key, photons * jnp.maximum(y, 0), dtype=jnp.int32)
+    return counts.astype(y.dtype) / photons
+
+
+def checked_photons(photons: Any) -> float | None:
+    """Raise ``ValueError`` unless ``photons`` is None or a number in [1, 1e7]."""
+    if photons is None:
+        return None
+    if isinstance(photons, bool) or not isinstance(photons, int | float) or not 1 <= photons <= 1e7:
+        raise ValueError(f"photons: expected a number from 1 to 1e7, or nothing for no noise; got {photons!r}")
+    return float(photons)
+
+
 def checked_snr(snr_db: Any) -> float | None:
     """Raise ``ValueError`` unless ``snr_db`` is None or a finite number of decibels."""
     if snr_db is None:

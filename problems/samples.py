@@ -35,13 +35,17 @@ class DrawsFromSamples:
         """Draw ``batch`` pairs of this subset with replacement; a function of ``key`` alone."""
         row_key, noise_key = jax.random.split(subset_key(key, self.subset))
         x = draw_rows(row_key, batch, self._rows())[0]
-        return x, measure(self.operator, x, noise_key, self.snr_db)
+        return x, self.measured(x, noise_key)
 
     def all(self) -> tuple[Float[Array, "count n"], Float[Array, "count m"]]:
         """Every pair of this subset, once and in order."""
         x = self._rows()
         key = subset_key(jax.random.key(self.seed), self.subset)
-        return x, measure(self.operator, x, key, self.snr_db)
+        return x, self.measured(x, key)
+
+    def measured(self, x: Float[Array, "*batch n"], key: Array) -> Float[Array, "*batch m"]:
+        """``A x`` plus noise."""
+        return measure(self.operator, x, key, self.snr_db)
 
     def split(self, name: Subset) -> Self:
         """The same problem drawing from another subset. Raises ``ValueError`` for an unknown name."""

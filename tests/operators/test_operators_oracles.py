@@ -125,6 +125,23 @@ def test_convolution_agrees_with_ndimage_for_odd_kernels():
     np.testing.assert_allclose(blurred.reshape(6, 7), scipy.ndimage.convolve(image, kernel, mode="wrap"), atol=1e-13)
 
 
+@pytest.mark.parametrize(("side", "stride"), [(12, 2), (12, 3), (12, 4)])
+@pytest.mark.parametrize("boundary", ["zero", "circular"])
+def test_a_stride_keeps_every_so_many_samples(side, stride, boundary):
+    kernel, image = numbers(3, 4), numbers(side, 2 * side)
+    blurred = Convolution.of(kernel, image.shape, boundary)(jnp.asarray(image.ravel())).reshape(image.shape)
+    first = stride // 2
+    strided = Convolution.of(kernel, image.shape, boundary, stride)(jnp.asarray(image.ravel()))
+    np.testing.assert_allclose(strided, blurred[first::stride, first::stride].ravel(), atol=1e-13)
+
+
+@pytest.mark.parametrize("side", [2, 3, 4])
+def test_a_box_with_its_own_stride_gives_the_means_of_squares(side):
+    image = numbers(2 * side, 3 * side)
+    seen = Convolution.of(np.ones((side, side)) / side**2, image.shape, stride=side)(jnp.asarray(image.ravel()))
+    np.testing.assert_allclose(seen.reshape(2, 3), image.reshape(2, side, 3, side).mean((1, 3)), atol=1e-14)
+
+
 @pytest.mark.parametrize("shape", [(9,), (8,), (4, 6), (5, 3)])
 def test_fourier(shape):
     x, n = numbers(*shape), int(np.prod(shape))

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from unrollbit.operators import Band, Blocks, Full, Indexed, Stencil, Structure
+from unrollbit.operators import Band, Blocks, Convolution, Full, Indexed, Shared, Stencil, Structure
+from unrollbit.operators.rays import Rays
 
 # few distinct sizes: every new shape is compiled anew
 small, offset = st.sampled_from([1, 3]), st.integers(-4, 4)
@@ -49,6 +50,7 @@ structures = st.one_of(
     bands().map(lambda band: band.T),
     stencils(),
     indexed(),
+    st.builds(Rays, small, st.just((0.0, 40.0)), st.booleans()),
 )
 examples = settings(max_examples=15, deadline=None, derandomize=True)
 
@@ -133,7 +135,7 @@ def test_transposed_bands_stay_free_of_mask_bits(band):
 
 
 def test_a_stencil_is_declared_structure():
-    stencil = Stencil(4, 5, -1, 1, -2, 0)
+    stencil = Stencil(Band(4, 4, -1, 1), Band(5, 5, -2, 0))
     assert stencil.mask_bits == 0
     assert stencil.blocks == 1
     assert Blocks(3, 2, 2).blocks == 3
@@ -154,7 +156,12 @@ def test_indexed_charges_the_cheaper_list():
         (lambda: Band(3, 3, 2, 1), "expected lower <= upper, got lower = 2, upper = 1"),
         (lambda: Band(3, 3, 0.5, 1), "expected integer lower and upper"),
         (lambda: Band(3, 3, 0, 1, stride=0), "stride: expected a positive integer"),
-        (lambda: Stencil(3, 3, 1, 0, 0, 0), "expected lower <= upper"),
+        (lambda: Stencil(Full(3, 3), Band(3, 3, 0, 0)), "expected two bands"),
+        (lambda: Rays(3, ()), "finite angles"),
+        (lambda: Rays(3, (float("nan"),)), "finite angles"),
+        (lambda: Shared((3,), (5,)), "does not fit"),
+        (lambda: Shared((4,), (2,), "mirror"), "boundary: expected"),
+        (lambda: Shared((4,), (2,), stride=3), "does not divide"),
         (lambda: Indexed(2, 2, (1, 1)), "strictly increasing"),
         (lambda: Indexed(2, 2, (4,)), r"in \[0, 4\)"),
         (lambda: Indexed.from_mask(np.ones(3, bool)), "2-D boolean"),
@@ -167,3 +174,57 @@ def test_indexed_charges_the_cheaper_list():
 def test_errors(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+SHARED = [
+    Shared((6,), (3,)),
+    Shared((6,), (4,), "zero", 2),
+    Shared((4, 6), (3, 2)),
+    Shared((4, 4), (2, 3), "zero"),
+    Shared((4, 6), (2, 2), "circular", 2),
+]
+
+
+@pytest.mark.parametrize("shared", SHARED, ids=str)
+def test_shared_taps_are_the_matrix_of_a_convolution(shared):
+    """Against the dense matrix; all numbers are small integers, exact in float32."""
+    random = np.random.RandomState(0)
+    core = random.randint(1, 9, shared.core_shape).astype(np.float32)
+    dense = np.asarray(shared.scatter(jnp.asarray(core)))
+    assert shared.links == (dense != 0).sum()
+    assert shared.size == core.size
+    np.testing.assert_array_equal(np.asarray(shared.dense_mask()), dense != 0)
+    np.testing.assert_allclose(shared.gather(jnp.asarray(dense)), core, rtol=1e-6)
+    m, n = shared.shape
+    x, r = (random.randint(-4, 5, (2, size)).astype(np.float32) for size in (n, m))
+    np.testing.assert_array_equal(shared.matvec(jnp.asarray(core), jnp.asarray(x)), x @ dense.T)
+    np.testing.assert_array_equal(shared.rmatvec(jnp.asarray(core), jnp.asarray(r)), r @ dense)
+    cores = jnp.stack([core, 2 * core])
+    np.testing.assert_array_equal(shared.row_sum(cores), [dense.sum(1), 2 * dense.sum(1)])
+    np.testing.assert_array_equal(shared.column_sum(cores), [dense.sum(0), 2 * dense.sum(0)])
+    np.testing.assert_array_equal(np.asarray(shared.T.dense_mask()), dense.T != 0)
+    assert (np.asarray(shared.gram().dense_mask()) | (dense.T @ dense == 0)).all()
+    spec = json.loads(json.dumps(shared.to_spec()))
+    assert Structure.from_spec(spec) == shared
+
+
+def test_gathering_shared_taps_gives_the_nearest_kernel():
+    """The mean over the entries of each tap minimises the Frobenius error: checked against least squares."""
+    shared = Shared((5,), (3,), "zero")
+    matrix = np.random.RandomState(3).standard_normal((5, 5))
+    basis = np.stack([np.asarray(shared.scatter(jnp.eye(3)[k])).ravel() for k in range(3)], 1)
+    wanted = np.linalg.lstsq(basis, matrix.ravel(), rcond=None)[0]
+    np.testing.assert_allclose(shared.gather(jnp.asarray(matrix)), wanted, atol=1e-5)
+
+
+def test_wider_kernels_hold_the_convolution_they_start_from():
+    convolution = Convolution.of([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], (6, 7))
+    wide = Shared.of(convolution, wider=1)
+    assert wide.kernel_shape == (4, 5)
+    np.testing.assert_array_equal(wide.scatter(wide.core_of(convolution)), convolution.dense())
+    with pytest.raises(ValueError, match="are not those of"):
+        Shared.of(convolution).core_of(Convolution.of(np.ones((3, 3)), (6, 7)))
+    with pytest.raises(ValueError, match="are not those of"):
+        Shared.of(convolution).core_of(Convolution.of(np.ones((2, 3)), (7, 6)))
+    with pytest.raises(ValueError, match="take a global or layer scale"):
+        wide.rows(jnp.ones(42))

@@ -28,6 +28,7 @@ from unrollbit.weights import (
     from_coherence,
     in_signal_domain,
     normalised,
+    shared,
 )
 
 RECIPES: dict[str, Callable[..., recipes.Recipe]] = {
@@ -136,8 +137,8 @@ def build_physics(spec: Any, problem: Problem) -> LinearOperator:
 
 
 def build_weights(spec: Any) -> WeightsFactory:
-    """A weights table: ``format``, ``start`` (physics, coherence or designed), ``anchored``, ``signal_domain``,
-    ``normalised``, and the format's options.
+    """A weights table: ``format``, ``start`` (physics, coherence or designed), ``shared`` (true, or the number of taps
+    beyond the physics' own), ``anchored``, ``signal_domain``, ``normalised``, and the format's options.
     """
     if isinstance(spec, str):
         spec = {"format": spec}
@@ -149,6 +150,9 @@ def build_weights(spec: Any) -> WeightsFactory:
     for key, value in zip(_SWITCHES, (wrap, domain, anchor), strict=True):
         if not isinstance(value, bool):
             raise ValueError(f"weights: expected {key} = true or false, got {value!r}")
+    taps = options.pop("shared", False)
+    if not isinstance(taps, int) or taps < 0:
+        raise ValueError(f"weights: expected shared = true, false or a number of taps >= 0, got {taps!r}")
     if "surrogate" in options:
         options["surrogate"] = Surrogate.from_spec(options["surrogate"])
     maker, allowed = _maker(name, start)
@@ -160,6 +164,8 @@ def build_weights(spec: Any) -> WeightsFactory:
     if anchor and start == "designed":
         options["around_physics"] = True
     factory: WeightsFactory = partial(maker, **options)
+    if taps is not False:
+        factory = shared(factory, 0 if taps is True else taps)
     if anchor:
         factory = anchored(factory)
     if domain:

@@ -20,8 +20,8 @@ from unrollbit.packed import load, pack
 from unrollbit.problems import (
     BlockSparseRecovery,
     EEGCompressiveRecovery,
-    ImagePatchRecovery,
     Problem,
+    SinglePixelCamera,
     SparseRecovery,
 )
 from unrollbit.training import LogNMSE, Stage, fit, recipes
@@ -48,7 +48,7 @@ PROBLEMS: dict[str, Callable[[int], Problem]] = {
     "single-pixel": lambda seed: SparseRecovery(256, 512, matrix="hadamard", seed=seed),
     "blocks": lambda seed: BlockSparseRecovery(blocks=8, m=32, n=64, seed=seed),
     "eeg": lambda seed: EEGCompressiveRecovery(ratio=0.5, seed=seed),
-    "patches": lambda seed: ImagePatchRecovery(ratio=0.25, seed=seed),
+    "patches": lambda seed: SinglePixelCamera(size=16, transform="dct", seed=seed),
 }
 
 
@@ -218,7 +218,7 @@ def _linear(task: Task, problem: Problem, x: Any, y: Any) -> dict[str, Any]:
 def _examples(task: Task, problem: Problem, recover: Callable[[Any], Any], name: str) -> dict[str, np.ndarray]:
     """What the figures show of a method: one recovered signal, or a whole rebuilt test image."""
     test = problem.split("test")
-    if isinstance(test, ImagePatchRecovery):
+    if isinstance(test, SinglePixelCamera):
         x, y = test.image(_IMAGE)
         pictures = {"truth": test.assemble(x, _IMAGE), name: test.assemble(recover(y), _IMAGE)}
         return {key: np.clip(picture, 0, 1) for key, picture in pictures.items()}

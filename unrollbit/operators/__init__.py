@@ -12,9 +12,10 @@ from unrollbit.operators.hadamard import Hadamard
 from unrollbit.operators.preconditioned import Preconditioned
 from unrollbit.operators.quantised import sign_planes
 from unrollbit.operators.rademacher import Rademacher
-from unrollbit.operators.random import gaussian, gaussian_blocks, hadamard_blocks, ill_conditioned, rademacher_blocks
-from unrollbit.operators.stencil import Stencil
 from unrollbit.operators.radon import Radon
+from unrollbit.operators.random import gaussian, gaussian_blocks, hadamard_blocks, ill_conditioned, rademacher_blocks
+from unrollbit.operators.shared import Shared
+from unrollbit.operators.stencil import Stencil
 from unrollbit.operators.structure import Blocks, Full, Structure
 from unrollbit.operators.subsampling import Subsampling
 from unrollbit.operators.wavelet import Wavelet
@@ -37,6 +38,7 @@ __all__ = [
     "Rademacher",
     "Radon",
     "Scaled",
+    "Shared",
     "Stencil",
     "Structure",
     "SubsampledDCT",

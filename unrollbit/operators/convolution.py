@@ -28,7 +28,7 @@ class Convolution(LinearOperator):
     ``y[i] = sum_t kernel[t] x[i + c - t]`` with the kernel centred at ``c = (size - 1) // 2`` on each axis (SciPy's
     ``mode="same"``). ``boundary`` says what the signal is outside: its periodic continuation (``circular``) or 0
     (``zero``). With a ``stride`` above 1 the blur is measured at every ``stride``-th place of each axis, the first at
-    ``(stride - 1) // 2``: ``n / stride`` samples (an image: of each axis), super-resolution's physics. Direct and
+    ``stride // 2``: ``n / stride`` samples (an image: of each axis), super-resolution's physics. Direct and
     matrix-free: the cost grows with the kernel's size. ``Convolution.of`` checks arguments.
 
     Example:
@@ -66,7 +66,7 @@ class Convolution(LinearOperator):
     @property
     def _first(self) -> int:
         """The first measured place of each axis."""
-        return (self.stride - 1) // 2
+        return self.stride // 2
 
     def _apply(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch m"]:
         dtype = jnp.result_type(x, self.kernel)
@@ -105,12 +105,17 @@ class Convolution(LinearOperator):
         m, n = self.shape
         return jnp.sqrt(jnp.sum(self.kernel**2) * m / n)
 
-    def mask(self) -> Structure:
-        """A ``Band`` for signals, a ``Stencil`` for images."""
+    def bands(self) -> list[Band]:
+        """The structural non-zeros of each axis."""
         bands = []
         for side, size in zip(self.signal_shape, self.kernel.shape, strict=True):
             reach = self._first - size // 2, self._first + (size - 1) // 2
             bands.append(Band(side // self.stride, side, *reach, self.stride, self.boundary == "circular"))
+        return bands
+
+    def mask(self) -> Structure:
+        """A ``Band`` for signals, a ``Stencil`` for images."""
+        bands = self.bands()
         return bands[0] if len(bands) == 1 else Stencil(*bands)
 
     def to_spec(self) -> Spec:

@@ -78,6 +78,8 @@ class PackedSigns(LinearOperator):
         return unpack_signs(packed, self.structure.core_shape[-1], dtype)
 
     def _apply(self, x: Array) -> Array:
+        if self.structure.small:
+            return self.prepare()._apply(x)
         tiles, padding = self._tiles()
         m, n = self.shape
         flat = x.reshape(-1, n)
@@ -93,6 +95,8 @@ class PackedSigns(LinearOperator):
         return jnp.moveaxis(out, 0, 1).reshape(len(flat), m + padding)[:, :m].reshape(*x.shape[:-1], m)
 
     def _apply_adjoint(self, y: Array) -> Array:
+        if self.structure.small:
+            return self.prepare()._apply_adjoint(y)
         tiles, padding = self._tiles()
         m, n = self.shape
         flat = jnp.pad(y.reshape(-1, m), ((0, 0), (0, padding)))
@@ -125,6 +129,8 @@ class PackedSigns(LinearOperator):
 
     def column_rms(self) -> Array:
         """From the bits, a few rows at a time."""
+        if self.structure.small:
+            return jnp.asarray(self.structure.convolution(self.prepare().core).column_rms())
         dtype, (m, n) = self.scales.dtype, self.shape
         tiles, padding = self._tiles()
         exists = (jnp.arange(m + padding) < m).astype(dtype).reshape(len(tiles[0]), -1, 1)

@@ -16,6 +16,9 @@ from jaxtyping import Array, Float
 from unrollbit.operators.base import LinearOperator, Spec, transpose_of
 from unrollbit.operators.rays import Rays
 from unrollbit.operators.structure import positive_integer
+from unrollbit.operators.structured import Structured
+
+_SMALL = 2**22  # entries of a matrix that is formed to run many times
 
 
 @jax.tree_util.register_dataclass
@@ -30,9 +33,9 @@ class Radon(LinearOperator):
 
     Example:
         >>> import jax.numpy as jnp
-        >>> A = Radon.of(2, [0.0, 90.0])
-        >>> A(jnp.array([1.0, 2.0, 3.0, 4.0])).round(4)  # column sums, then row sums from below
-        Array([4., 6., 0., 7.], dtype=float32)
+        >>> A = Radon.of(3, [0.0, 90.0])
+        >>> A(jnp.arange(9.0)).round(4)  # sums of columns, sums of rows from below
+        Array([ 9., 12., 15., 21., 12.,  3.], dtype=float32)
     """
 
     size: int = field(metadata={"static": True})
@@ -75,6 +78,11 @@ class Radon(LinearOperator):
 
     def column_rms(self) -> float:
         return _column_rms(self)
+
+    def prepare(self) -> LinearOperator:
+        """The matrix, where it is small (16 MiB): products are then ten times as fast."""
+        m, n = self.shape
+        return Structured(self.dense(), self.mask()) if m * n <= _SMALL else self
 
     def mask(self) -> Rays:
         return Rays(self.size, self.angles)
@@ -124,16 +132,31 @@ def _column_rms(operator: Radon) -> float:
 
 
 def filtered_back_projection(operator: Radon, y: Float[Array, "*batch m"]) -> Float[Array, "*batch n"]:
-    """The classic inverse: ``pi / (2 angles) A^T`` of ramp-filtered projections (angles spread over 180 degrees).
+    """The classic inverse, for angles spread over 180 degrees: every pixel is ``pi / (2 angles)`` times the sum over
+    angles of the ramp-filtered projection at its place, interpolated linearly (0 outside); scikit-image's ``iradon``.
 
     The ramp is the transform of its band-limited kernel (Kak and Slaney 1988, eq. 61), on projections padded to twice
-    their length or more.
+    their length or more. For ``Scaled`` projections divide ``y`` by the factor first.
     """
     size, count = operator.size, len(operator.angles)
     length = max(64, 1 << (2 * size - 1).bit_length())
     place = np.minimum(np.arange(length), length - np.arange(length))
     kernel = np.where(place == 0, 0.25, np.where(place % 2 == 1, -1.0 / (np.pi * np.maximum(place, 1)) ** 2, 0.0))
     ramp = jnp.asarray(2 * np.real(np.fft.fft(kernel))[: length // 2 + 1], y.dtype)
-    projections = y.reshape(*y.shape[:-1], count, size)
-    filtered = jnp.fft.irfft(jnp.fft.rfft(projections, length) * ramp, length)[..., :size]
-    return math.pi / (2 * count) * operator.T(filtered.reshape(*y.shape[:-1], -1).astype(y.dtype))
+    projections = y.reshape(-1, count, size)
+    filtered = jnp.fft.irfft(jnp.fft.rfft(projections, length) * ramp, length)[..., :size].astype(y.dtype)
+    c, pixels = size // 2, np.arange(size) - size // 2
+
+    def spread(total: Array, angle: tuple[Array, Array]) -> tuple[Array, None]:
+        radians, projection = angle
+        at = (c + jnp.cos(radians) * pixels[None, :] - jnp.sin(radians) * pixels[:, None]).ravel()
+        left = jnp.floor(at)
+        for place, weight in ((left, 1 - (at - left)), (left + 1, at - left)):
+            inside = (at >= 0) & (at <= size - 1) & (place < size)
+            total = total + jnp.where(inside, weight, 0) * projection[:, jnp.clip(place, 0, size - 1).astype(int)]
+        return total, None
+
+    radians = jnp.asarray(np.deg2rad(operator.angles), y.dtype)
+    start = jnp.zeros((len(projections), size * size), y.dtype)
+    total, _ = jax.lax.scan(spread, start, (radians, jnp.moveaxis(filtered, 1, 0)))
+    return (math.pi / (2 * count) * total).reshape(*y.shape[:-1], size * size)

@@ -29,7 +29,17 @@ class Structure(abc.ABC):
     @property
     @abc.abstractmethod
     def size(self) -> int:
-        """Number of structural non-zeros."""
+        """Number of entries of a core: structural non-zeros that are weights of their own."""
+
+    @property
+    def links(self) -> int:
+        """Number of structural non-zeros of the matrix; more than ``size`` where several share a weight."""
+        return self.size
+
+    @property
+    def small(self) -> bool:
+        """Whether a whole core is so small that packed products unpack it at once."""
+        return False
 
     @property
     @abc.abstractmethod

@@ -51,4 +51,3 @@ class Subsampling(Kept):
     def mask(self) -> Indexed:
         m, n = self.shape
         return Indexed(m, n, tuple(int(i) for i in np.arange(m) * n + self.indices))
-

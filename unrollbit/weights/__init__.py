@@ -11,6 +11,7 @@ from unrollbit.weights.little_bit import LittleBit
 from unrollbit.weights.one_bit import OneBit
 from unrollbit.weights.one_bit_svid import OneBitSVID
 from unrollbit.weights.quantised import Frozen, Quantised
+from unrollbit.weights.sharing import shared
 from unrollbit.weights.surrogates import Surrogate, binarise, clipped, identity, smooth_sign, tanh_sign
 from unrollbit.weights.ternary import Ternary, ternarise
 from unrollbit.weights.wrappers import Normalised, Transformed, in_signal_domain, normalised
@@ -45,6 +46,7 @@ __all__ = [
     "identity",
     "in_signal_domain",
     "normalised",
+    "shared",
     "smooth_sign",
     "tanh_sign",
     "ternarise",

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 
 from unrollbit.algorithms.base import LinearMap
 from unrollbit.operators import LinearOperator, Structure
+from unrollbit.operators.shared import taps_of
 
 Arrays = dict[str, np.ndarray]
 
@@ -189,10 +190,16 @@ def stored_structure(spec: dict[str, Any], linear_map: LinearMap) -> Structure:
 def core_stack(matrices: Any, structure: Structure | None, copies: int) -> tuple[Array, Structure]:
     """Cores ``(copies, *core_shape)`` of one matrix (repeated) or of a stack of ``copies`` matrices.
 
-    Raises ``ValueError`` for matrices that are not real, finite, 2-D or a stack of ``copies`` of them.
+    The one matrix may be an operator: the taps of a convolution are then shared without forming its matrix. Raises
+    ``ValueError`` for matrices that are not real, finite, 2-D or a stack of ``copies`` of them.
     """
     from unrollbit.operators import Full
 
+    if isinstance(matrices, LinearOperator):
+        taps = taps_of(structure, matrices)
+        if structure is not None and taps is not None:
+            return jnp.broadcast_to(jnp.asarray(taps, jnp.float32), (copies, *taps.shape)), structure
+        matrices = matrices.dense()
     array = jnp.asarray(matrices, jnp.float32)
     if array.ndim == 2:
         array = jnp.broadcast_to(array, (copies, *array.shape))

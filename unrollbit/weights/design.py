@@ -183,7 +183,7 @@ def designed(
             f"designed: {planes} planes{' around the physics' * around_physics} need scales; use scale='global'"
         )
     structure = linear_map.structure
-    if not linear_map.transposed or structure.core_mask is not None:
+    if not linear_map.transposed or structure.core_mask is not None or structure.small:
         raise ValueError("designed: signs are designed for maps of the shape of A, dense or in blocks; use OneBit here")
     core = np.asarray(structure.gather(physics.dense()))
     blocks = core.reshape(-1, *core.shape[-2:])

@@ -37,7 +37,7 @@ class FullPrecision(Weights):
 
     @classmethod
     def for_map(cls, linear_map: LinearMap, physics: LinearOperator, copies: int = 1, **options: Any) -> FullPrecision:
-        return cls.from_matrix(linear_map.initial.dense(), linear_map.structure, copies=copies, **options)
+        return cls.from_matrix(linear_map.initial, linear_map.structure, copies=copies, **options)
 
     def prepare(self) -> Array:
         return self.cores[...]

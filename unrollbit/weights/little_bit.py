@@ -169,6 +169,8 @@ class LittleBit(Quantised):
             if not isinstance(value, bool):
                 raise ValueError(f"{name}: expected true or false, got {value!r}")
         cores, structure = core_stack(matrix, as_structure(mask), copies)
+        if structure.small:
+            raise ValueError("LittleBit: taps of a convolution have no rank; take another format for shared weights")
         paths = 2 if residual else 1
         if rank is None:
             (m, n), count = structure.shape, structure.blocks

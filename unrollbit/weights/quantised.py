@@ -105,7 +105,7 @@ class Quantised(Formatted):
 
     @classmethod
     def for_map(cls, linear_map: LinearMap, physics: LinearOperator, copies: int = 1, **options: Any) -> Self:
-        return cls.from_matrix(linear_map.initial.dense(), linear_map.structure, copies=copies, **options)
+        return cls.from_matrix(linear_map.initial, linear_map.structure, copies=copies, **options)
 
     def rebuild(self, matrices: Array) -> Weights:
         return type(self).from_matrix(matrices, self.structure, copies=matrices.shape[0], **self.options())

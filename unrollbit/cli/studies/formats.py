@@ -23,7 +23,7 @@ ONE_BIT, DESIGNED = "one-bit, sign(A)", "one-bit, designed signs"
 PROBLEMS: dict[str, dict[str, Any]] = {
     "sparse": {"kind": "SparseRecovery", "m": 384, "n": 768},
     "blocks": {"kind": "BlockSparseRecovery", "blocks": 8, "m": 32, "n": 64},
-    "patches": {"kind": "ImagePatchRecovery"},
+    "patches": {"kind": "SinglePixelCamera", "size": 16, "transform": "dct"},
 }
 TITLES = {
     "sparse": "sparse recovery (384, 768)",

@@ -6,15 +6,23 @@ import numpy as np
 import pytest
 import skimage
 
-from unrollbit.problems import ImagePatchRecovery
+from unrollbit.problems import SinglePixelCamera
 from unrollbit.problems.images import FILES, assemble_tiles, load_image, overlapping_tiles
-from unrollbit.problems.patches import IMAGES, patches
+from unrollbit.problems.photographs import SHIPPED, Photographs
 from unrollbit.problems.transforms import transformed
+
+
+def patch_camera(**options):
+    return SinglePixelCamera(**{"size": 16, "transform": "dct", **options})
+
+
+def crops(subset, size):
+    return Photographs.of(None).crops(subset, size)
 
 
 @pytest.fixture(scope="module")
 def problem():
-    return ImagePatchRecovery()
+    return patch_camera()
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -43,7 +51,7 @@ def test_missing_images_are_named(monkeypatch, tmp_path):
     with monkeypatch.context() as patch:
         patch.setattr(importlib.util, "find_spec", lambda name: None)
         with pytest.raises(ModuleNotFoundError, match=r"pip install unrollbit\[data\]"):
-            ImagePatchRecovery()
+            patch_camera()
 
 
 def test_tiles_reassemble_exactly():
@@ -65,9 +73,9 @@ def test_overlapping_tiles_are_where_they_should_be():
 
 
 def test_subsets_have_different_images_and_share_no_patch():
-    names = [name for subset in IMAGES for name in IMAGES[subset]]
+    names = [name for subset in SHIPPED for name in SHIPPED[subset]]
     assert len(set(names)) == len(names)
-    rows = {subset: patches(subset, 16) for subset in IMAGES}
+    rows = {subset: crops(subset, 16) for subset in SHIPPED}
     assert len(rows["train"]) >= 10_000
     assert len(rows["test"]) >= 1_000
     assert {subset: len(part) for subset, part in rows.items()} == {"train": 19150, "validation": 925, "test": 1528}
@@ -78,7 +86,7 @@ def test_subsets_have_different_images_and_share_no_patch():
 
 
 def test_no_test_patch_looks_like_a_training_patch():
-    train, test = (patches(subset, 16) for subset in ("train", "test"))
+    train, test = (crops(subset, 16) for subset in ("train", "test"))
     train, test = (p - p.mean(1, keepdims=True) for p in (train, test))
     structured = test[test.std(1) > 0.1][:200]
     unit = train / np.maximum(np.linalg.norm(train, axis=1, keepdims=True), 1e-6)
@@ -88,9 +96,9 @@ def test_no_test_patch_looks_like_a_training_patch():
 
 @pytest.mark.parametrize(("transform", "wavelet"), [("dct", "db1"), ("wavelet", "db2")])
 def test_transform_is_orthonormal_and_gives_back_the_pixels(transform, wavelet):
-    problem = ImagePatchRecovery(transform=transform, wavelet=wavelet).split("test")
+    problem = patch_camera(transform=transform, wavelet=wavelet).split("test")
     x, y = problem.all()
-    pixels = patches("test", 16)
+    pixels = crops("test", 16)
     assert y.shape == (1528, 64)
     np.testing.assert_allclose(problem.signal(x[:100]), pixels[:100], atol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(x, axis=1), np.linalg.norm(pixels - 0.5, axis=1), rtol=1e-4, atol=1e-5)
@@ -98,7 +106,7 @@ def test_transform_is_orthonormal_and_gives_back_the_pixels(transform, wavelet):
 
 @pytest.mark.parametrize("matrix", ["hadamard", "rademacher", "gaussian"])
 def test_physics_is_patterns_on_pixels(problem, matrix):
-    problem = problem if matrix == "hadamard" else ImagePatchRecovery(matrix=matrix)
+    problem = problem if matrix == "hadamard" else patch_camera(matrix=matrix)
     assert problem.operator.shape == (64, 256)
     assert problem.operator.physics_bits() == 0
     patterns = np.asarray(problem.operator.outer.dense())
@@ -109,7 +117,7 @@ def test_physics_is_patterns_on_pixels(problem, matrix):
     np.testing.assert_allclose(y, camera - 0.5 * patterns.sum(1), atol=1e-5)
 
 
-@pytest.mark.parametrize("name", IMAGES["test"])
+@pytest.mark.parametrize("name", SHIPPED["test"])
 def test_a_whole_image_is_rebuilt_from_its_tiles(problem, name):
     part = problem.split("test")
     x, y = part.image(name)
@@ -144,15 +152,15 @@ def test_metrics_add_psnr_and_ssim(problem):
 
 
 def test_other_sizes():
-    small = ImagePatchRecovery(size=8, ratio=0.5, transform="wavelet")
+    small = patch_camera(size=8, ratio=0.5, transform="wavelet")
     assert small.operator.shape == (32, 64)
     x = small.samples[0][:4]
     assert "ssim" not in small.metrics(x, x)
     with pytest.raises(ValueError, match="size: expected a positive integer, got 0"):
-        ImagePatchRecovery(size=0)
+        patch_camera(size=0)
     with pytest.raises(ValueError, match="power of two"):
-        ImagePatchRecovery(size=12)
+        patch_camera(size=12)
     with pytest.raises(ValueError, match="levels need sides divisible by 2"):
-        ImagePatchRecovery(size=15, matrix="gaussian", transform="wavelet")
+        patch_camera(size=15, matrix="gaussian", transform="wavelet")
     with pytest.raises(ValueError, match="wavelet: expected one of db1"):
-        ImagePatchRecovery(transform="wavelet", wavelet="haar")
+        patch_camera(transform="wavelet", wavelet="haar")

@@ -1,0 +1,121 @@
+"""Blurred and low-resolution images."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from jaxtyping import Float
+
+from unrollbit.operators import Convolution
+from unrollbit.problems.base import positive_int
+from unrollbit.problems.imaging import ImageRecovery, checked_size
+from unrollbit.problems.registration import register_problem
+from unrollbit.problems.transforms import Transform
+
+Kernel = Literal["gaussian", "motion", "box"]
+
+
+def blur_kernel(kernel: Kernel, width: float) -> Float[np.ndarray, "height width"]:
+    """A kernel of sum 1: ``gaussian`` of standard deviation ``width`` pixels (cut at 3), ``motion`` along the diagonal
+    over ``width`` pixels, ``box`` of ``width x width`` pixels.
+
+    Raises ``ValueError`` for an unknown kernel or a width that is no positive number (no integer, for the last two).
+    """
+    if kernel not in get_args(Kernel):
+        raise ValueError(f"kernel: expected one of {get_args(Kernel)}, got {kernel!r}")
+    if kernel == "gaussian":
+        if isinstance(width, bool) or not isinstance(width, int | float) or not 0 < width < math.inf:
+            raise ValueError(f"width: expected a standard deviation > 0 in pixels, got {width!r}")
+        reach = max(1, math.ceil(3 * width))
+        profile = np.exp(-0.5 * (np.arange(-reach, reach + 1) / width) ** 2)
+        values = np.outer(profile, profile)
+    else:
+        side = positive_int("width", int(width) if isinstance(width, float) and width.is_integer() else width)
+        values = np.eye(side) if kernel == "motion" else np.ones((side, side))
+    return (values / values.sum()).astype(np.float32)
+
+
+@register_problem("operator", "samples")
+@dataclass(frozen=True, init=False)
+class Deblurring(ImageRecovery):
+    """Images blurred by a known kernel: ``Phi`` is a periodic convolution of the image's own size.
+
+    See ``blur_kernel`` and ``ImageRecovery``.
+
+    Example:
+        >>> problem = Deblurring("motion", width=5, size=16)
+        >>> problem.operator.outer.kernel.shape, problem.operator.shape
+        ((5, 5), (256, 256))
+    """
+
+    def __init__(
+        self,
+        kernel: Kernel = "gaussian",
+        width: float = 1.2,
+        size: int = 32,
+        transform: Transform = "wavelet",
+        wavelet: str = "db4",
+        snr_db: float | None = None,
+        photons: float | None = None,
+        seed: int = 0,
+        folder: str | os.PathLike[str] | None = None,
+    ) -> None:
+        """Cut the images; nothing about the physics is random, ``seed`` is that of the noise.
+
+        Args:
+            kernel: "gaussian", "motion" or "box".
+            width: of the kernel in pixels: a standard deviation (gaussian), a length (motion) or a side (box).
+            size: height and width of an image in pixels.
+            transform, wavelet, snr_db, photons, folder: see ``ImageRecovery``.
+            seed: seed of the noise of ``all``.
+
+        Raises:
+            ValueError: an argument out of range or an unknown name.
+        """
+        size, seed = checked_size(size, seed)
+        phi = Convolution.of(blur_kernel(kernel, width), (size, size))
+        self._make(phi, size, transform, wavelet, snr_db, photons, seed, folder, kernel=kernel, width=width)
+
+
+@register_problem("operator", "samples")
+@dataclass(frozen=True, init=False)
+class SuperResolution(ImageRecovery):
+    """Images of which a camera sees means over squares of ``factor x factor`` pixels.
+
+    Example:
+        >>> SuperResolution(factor=2, size=16).operator.shape
+        (64, 256)
+    """
+
+    def __init__(
+        self,
+        factor: int = 2,
+        size: int = 32,
+        transform: Transform = "wavelet",
+        wavelet: str = "db4",
+        snr_db: float | None = None,
+        photons: float | None = None,
+        seed: int = 0,
+        folder: str | os.PathLike[str] | None = None,
+    ) -> None:
+        """Cut the images; nothing about the physics is random.
+
+        Args:
+            factor: how many times coarser the measured grid is on each axis; divides ``size``.
+            size: height and width of an image in pixels.
+            transform, wavelet, snr_db, photons, folder: see ``ImageRecovery``.
+            seed: seed of the noise of ``all``.
+
+        Raises:
+            ValueError: an argument out of range or an unknown name.
+        """
+        size, seed = checked_size(size, seed)
+        factor = positive_int("factor", factor)
+        if size % factor:
+            raise ValueError(f"factor: expected a divisor of size = {size}, got {factor}")
+        phi = Convolution.of(blur_kernel("box", factor), (size, size), stride=factor)
+        self._make(phi, size, transform, wavelet, snr_db, photons, seed, folder, factor=factor)

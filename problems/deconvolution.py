@@ -1,0 +1,114 @@
+"""Deconvolution of spikes: seismic traces, spectra, spike trains."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal, Self, get_args
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float
+
+from unrollbit.operators import Convolution
+from unrollbit.problems.base import Problem, Subset, checked_seed, checked_subset, fraction, positive_int, subset_key
+from unrollbit.problems.noise import add_gaussian_noise, checked_snr
+from unrollbit.problems.registration import register_problem
+from unrollbit.problems.sparse import bernoulli_gaussian
+from unrollbit.shrinkage import BernoulliGaussian
+
+Pulse = Literal["ricker", "gaussian"]
+
+
+def pulse(shape: Pulse, width: float) -> Float[np.ndarray, " taps"]:
+    """A pulse of unit norm, ``2 ceil(4 width) + 1`` samples: ``ricker`` (1 - t^2/width^2) exp(-t^2 / (2 width^2)),
+    the negative second derivative of a Gaussian, or ``gaussian`` exp(-t^2 / (2 width^2)); ``width`` in samples.
+
+    Raises ``ValueError`` for an unknown shape or a width that is not positive.
+    """
+    if shape not in get_args(Pulse):
+        raise ValueError(f"pulse: expected one of {get_args(Pulse)}, got {shape!r}")
+    if isinstance(width, bool) or not isinstance(width, int | float) or not 0 < width < math.inf:
+        raise ValueError(f"width: expected a number of samples > 0, got {width!r}")
+    reach = math.ceil(4 * width)
+    t = np.arange(-reach, reach + 1) / width
+    values = np.exp(-0.5 * t**2) * (1 - t**2 if shape == "ricker" else 1)
+    return (values / np.linalg.norm(values)).astype(np.float32)
+
+
+@register_problem("operator")
+@dataclass(frozen=True, init=False)
+class SparseDeconvolution(Problem):
+    """``y = h * x + noise``: Bernoulli-Gaussian spikes ``x`` seen through a pulse ``h``, with zeros outside.
+
+    ``A`` is a Toeplitz band; a one-bit filter in its place is a one-bit Toeplitz matrix (``shared`` weights).
+
+    Example:
+        >>> import jax
+        >>> problem = SparseDeconvolution(n=64)
+        >>> x, y = problem.sample(jax.random.key(0), 5)
+        >>> x.shape, y.shape, problem.operator.kernel.shape
+        ((5, 64), (5, 64), (17,))
+    """
+
+    operator: Convolution
+    pulse: str
+    width: float
+    sparsity: float
+    snr_db: float | None
+    seed: int
+    subset: Subset = "train"
+
+    def __init__(
+        self,
+        n: int = 256,
+        pulse: Pulse = "ricker",
+        width: float = 2.0,
+        sparsity: float = 0.05,
+        snr_db: float | None = None,
+        seed: int = 0,
+    ) -> None:
+        """Nothing about the physics is random.
+
+        Args:
+            n: number of samples.
+            pulse, width: see ``pulse`` of this module.
+            sparsity: expected share of spikes.
+            snr_db: signal-to-noise ratio of each measurement in dB; None for no noise.
+            seed: kept beside the other arguments; signals are drawn from the key of ``sample``.
+
+        Raises:
+            ValueError: an argument out of range or an unknown pulse.
+        """
+        taps = _pulse(pulse, width)
+        n = positive_int("n", n)
+        if len(taps) > n:
+            raise ValueError(f"n: expected at least the {len(taps)} samples of the pulse, got {n}")
+        phi = Convolution.of(taps, n, "zero")
+        share = fraction("sparsity", sparsity)
+        self._set(phi, pulse, float(width), share, checked_snr(snr_db), checked_seed(seed))
+
+    def sample(self, key: Array, batch: int) -> tuple[Float[Array, "batch n"], Float[Array, "batch n"]]:
+        signal_key, noise_key = jax.random.split(subset_key(key, self.subset))
+        x = bernoulli_gaussian(signal_key, (batch, self.operator.shape[1]), self.sparsity)
+        return x, add_gaussian_noise(noise_key, self.operator(x), self.snr_db)
+
+    def split(self, name: Subset) -> Self:
+        return self._with(subset=checked_subset(name))
+
+    @property
+    def energy(self) -> float:
+        """``n x sparsity``: every spike has variance 1."""
+        return self.operator.shape[1] * self.sparsity
+
+    def prior(self) -> BernoulliGaussian:
+        return BernoulliGaussian(sparsity=min(self.sparsity, 0.99))
+
+    def to_spec(self) -> dict[str, Any]:
+        fields = ("pulse", "width", "sparsity", "snr_db", "seed")
+        spec = {"kind": "SparseDeconvolution", "n": self.operator.shape[1]}
+        spec |= {name: getattr(self, name) for name in fields}
+        return {name: value for name, value in spec.items() if value is not None}
+
+
+_pulse = pulse  # the constructor's argument has its name

@@ -1,0 +1,97 @@
+"""Accelerated magnetic resonance imaging."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+from jaxtyping import Int
+
+from unrollbit.operators import SubsampledFourier
+from unrollbit.problems.imaging import ImageRecovery, checked_size
+from unrollbit.problems.registration import register_problem
+from unrollbit.problems.transforms import Transform
+
+Sampling = Literal["cartesian", "variable_density"]
+_CENTRE = 0.08  # share of the lines (or of the radius) around zero frequency that are always measured
+_DECAY = 3.0
+
+
+def sampled_frequencies(size: int, acceleration: float, sampling: Sampling, seed: int) -> Int[np.ndarray, " count"]:
+    """Flat indices of the measured frequencies of a real ``size x size`` image, ascending.
+
+    A real image has conjugate-symmetric frequencies, so one of each pair is measured: about ``size^2 / (2
+    acceleration)`` of them. ``cartesian``: whole lines (phase encodes), the central 8 % always, the others at random;
+    ``variable_density``: single frequencies, with a probability that falls with the cube of the distance to zero
+    frequency. Drawn from ``RandomState(seed)``.
+
+    Raises ``ValueError`` for an unknown sampling or an acceleration below 1 or too large for one line.
+    """
+    if sampling not in ("cartesian", "variable_density"):
+        raise ValueError(f"sampling: expected 'cartesian' or 'variable_density', got {sampling!r}")
+    wrong = isinstance(acceleration, bool) or not isinstance(acceleration, int | float)
+    if wrong or not 1 <= acceleration <= size / 2:
+        raise ValueError(f"acceleration: expected a number from 1 to size / 2 = {size / 2:g}, got {acceleration!r}")
+    random, frequency = np.random.RandomState(seed), np.minimum(np.arange(size), size - np.arange(size))
+    rows, columns = np.divmod(np.arange(size * size), size)
+    mirrored = (-rows % size) * size + (-columns % size)
+    one_of_each = np.arange(size * size) <= mirrored
+    if sampling == "cartesian":
+        lines = np.arange(size // 2 + 1)  # the others are mirror images
+        count = max(1, round(len(lines) / acceleration))
+        centre = max(1, round(_CENTRE * len(lines)))
+        others = random.permutation(lines[centre:])[: max(0, count - centre)]
+        kept = np.isin(rows, np.concatenate([lines[:centre], others])[:count])
+        return np.flatnonzero(kept & one_of_each)
+    candidates = np.flatnonzero(one_of_each)
+    distance = np.hypot(frequency[rows[candidates]], frequency[columns[candidates]]) / (size / 2)
+    weight = np.where(distance <= _CENTRE, 1e6, np.maximum(1 - distance / np.sqrt(2), 0) ** _DECAY + 1e-9)
+    order = np.argsort(random.exponential(size=len(candidates)) / weight, kind="stable")  # drawn without replacement
+    return np.sort(candidates[order[: max(1, round(len(candidates) / acceleration))]])
+
+
+@register_problem("operator", "samples")
+@dataclass(frozen=True, init=False)
+class MagneticResonance(ImageRecovery):
+    """Images of which some frequencies are measured: ``Phi`` is a subsampled unitary Fourier transform, (Re, Im).
+
+    One coil, real images. Reference: M. Lustig, D. Donoho, J. Pauly, "Sparse MRI", 2007. See ``sampled_frequencies``
+    and ``ImageRecovery``.
+
+    Example:
+        >>> MagneticResonance(acceleration=4, size=16).operator.shape
+        (82, 256)
+    """
+
+    counts_photons: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        acceleration: float = 3.0,
+        sampling: Sampling = "variable_density",
+        size: int = 32,
+        transform: Transform = "wavelet",
+        wavelet: str = "db4",
+        snr_db: float | None = None,
+        seed: int = 0,
+        folder: str | os.PathLike[str] | None = None,
+    ) -> None:
+        """Cut the images and draw the measured frequencies from ``seed``.
+
+        Args:
+            acceleration: all frequencies over measured ones.
+            sampling: "cartesian" (whole lines) or "variable_density" (single frequencies).
+            size: height and width of an image in pixels.
+            transform, wavelet, snr_db, folder: see ``ImageRecovery``.
+            seed: seed of the measured frequencies.
+
+        Raises:
+            ValueError: an argument out of range or an unknown name.
+        """
+        size, seed = checked_size(size, seed)
+        indices = sampled_frequencies(size, acceleration, sampling, seed)
+        phi = SubsampledFourier.of((size, size), indices)
+        own = {"acceleration": acceleration, "sampling": sampling}
+        self._make(phi, size, transform, wavelet, snr_db, None, seed, folder, **own)

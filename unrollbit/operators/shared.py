@@ -1,0 +1,146 @@
+"""Shared weights: the taps of a convolution, each of which is many entries of its matrix."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from unrollbit.operators.convolution import Boundary, Convolution
+from unrollbit.operators.structure import Structure
+
+
+@dataclass(frozen=True)
+class Shared(Structure):
+    """The matrix of a convolution (``Convolution``: periodic or zero boundary, any stride): its core is the kernel.
+
+    A one-bit kernel is a one-bit Toeplitz matrix: ``size`` taps are stored, ``links`` entries multiply. ``gather``
+    averages the entries that share a tap, the nearest kernel in the Frobenius norm.
+
+    Example:
+        >>> from unrollbit.operators import Convolution
+        >>> shared = Shared.of(Convolution.of([[1.0, 2.0], [3.0, 4.0]], (8, 8)))
+        >>> shared.size, shared.links, shared.shape
+        (4, 256, (64, 64))
+    """
+
+    signal_shape: tuple[int, ...]
+    kernel_shape: tuple[int, ...]
+    boundary: Boundary = "circular"
+    stride: int = 1
+
+    def __post_init__(self) -> None:
+        self.convolution(jnp.zeros(self.kernel_shape))  # refuses what is none
+        if any(taps > side for taps, side in zip(self.kernel_shape, self.signal_shape, strict=True)):
+            raise ValueError(f"Shared: a kernel of {self.kernel_shape} does not fit into {self.signal_shape}")
+
+    @classmethod
+    def of(cls, operator: Convolution, wider: int = 0) -> Shared:
+        """The taps of a convolution, and ``wider`` more on each side of each axis: inverse filters are longer."""
+        kernel = tuple(taps + 2 * wider for taps in operator.kernel.shape)
+        return cls(operator.signal_shape, kernel, operator.boundary, operator.stride)
+
+    def convolution(self, core: Array) -> Convolution:
+        """The operator of a core."""
+        if isinstance(core, jax.core.Tracer):
+            return Convolution(core, self.signal_shape, self.boundary, self.stride)
+        return Convolution.of(core, self.signal_shape, self.boundary, self.stride)
+
+    def core_of(self, operator: Convolution) -> Array:
+        """The kernel of a convolution on the same grid, padded to this one's taps, without forming its matrix.
+
+        Raises ``ValueError`` for another grid or a kernel that does not fit.
+        """
+        grid = operator.signal_shape, operator.boundary, operator.stride
+        pads = []
+        for taps, own in zip(self.kernel_shape, operator.kernel.shape, strict=True):
+            before = (taps - 1) // 2 - (own - 1) // 2
+            pads.append((before, taps - own - before))
+        if grid != (self.signal_shape, self.boundary, self.stride) or min(min(pad) for pad in pads) < 0:
+            raise ValueError(f"Shared: {operator.kernel.shape} taps on {grid} are not those of {self}")
+        return jnp.pad(operator.kernel, pads)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        n = math.prod(self.signal_shape)
+        return n // self.stride ** len(self.signal_shape), n
+
+    @property
+    def size(self) -> int:
+        """Number of taps."""
+        return math.prod(self.kernel_shape)
+
+    @property
+    def links(self) -> int:
+        bands = self.convolution(jnp.zeros(self.kernel_shape)).bands()
+        return math.prod(band.size for band in bands)
+
+    @property
+    def core_shape(self) -> tuple[int, ...]:
+        return self.kernel_shape
+
+    @property
+    def small(self) -> bool:
+        return True
+
+    def gather(self, dense: Array) -> Array:
+        lead = dense.shape[:-2]
+        taps = jnp.zeros(self.kernel_shape, dense.dtype)
+        sums = jax.linear_transpose(lambda core: self.convolution(core).dense(), taps)
+        count = sums(jnp.ones(self.shape, dense.dtype))[0]
+        cores = jax.vmap(lambda matrix: sums(matrix)[0])(dense.reshape(-1, *self.shape))
+        return (cores / jnp.maximum(count, 1)).reshape(*lead, *self.kernel_shape)
+
+    def _each(self, core: Array, function: Any) -> Array:
+        """A function of single cores, over their leading axes."""
+        lead = core.shape[: core.ndim - len(self.kernel_shape)]
+        out = jax.vmap(function)(core.reshape(-1, *self.kernel_shape))
+        return out.reshape(*lead, *out.shape[1:])
+
+    def scatter(self, core: Array) -> Array:
+        return self._each(core, lambda own: self.convolution(own).dense())
+
+    def matvec(self, core: Array, x: Array) -> Array:
+        return self.convolution(core)._apply(x)
+
+    def rmatvec(self, core: Array, r: Array) -> Array:
+        return self.convolution(core)._apply_adjoint(r)
+
+    def rows(self, v: Array) -> Array:
+        raise ValueError("shared taps have no rows of their own; take a global or layer scale")
+
+    def columns(self, v: Array) -> Array:
+        raise ValueError("shared taps have no columns of their own; take a global or layer scale")
+
+    def row_sum(self, core: Array) -> Array:
+        return self._each(core, lambda own: self.convolution(own)._apply(jnp.ones(self.shape[1], own.dtype)))
+
+    def column_sum(self, core: Array) -> Array:
+        return self._each(core, lambda own: self.convolution(own)._apply_adjoint(jnp.ones(self.shape[0], own.dtype)))
+
+    @property
+    def T(self) -> Structure:
+        """The band or stencil of the transpose, whose entries are not shared."""
+        return self.convolution(jnp.zeros(self.kernel_shape)).mask().T
+
+    def gram(self) -> Structure:
+        return self.convolution(jnp.zeros(self.kernel_shape)).mask().gram()
+
+    def dense_mask(self) -> Array:
+        return self.convolution(jnp.zeros(self.kernel_shape)).mask().dense_mask()
+
+    def to_spec(self) -> dict[str, Any]:
+        fields = {"signal_shape": list(self.signal_shape), "kernel_shape": list(self.kernel_shape)}
+        return {"kind": "Shared", **fields, "boundary": self.boundary, "stride": self.stride}
+
+
+def taps_of(structure: Structure, operator: Any) -> np.ndarray | Array | None:
+    """The core of a convolution under a structure of shared taps, or None: its matrix must be formed."""
+    if isinstance(structure, Shared) and isinstance(operator, Convolution):
+        return structure.core_of(operator)
+    return None
