@@ -51,7 +51,7 @@ def test_missing_images_are_named(monkeypatch, tmp_path):
     with monkeypatch.context() as patch:
         patch.setattr(importlib.util, "find_spec", lambda name: None)
         with pytest.raises(ModuleNotFoundError, match=r"pip install unrollbit\[data\]"):
-            patch_camera()
+            load_image("camera")
 
 
 def test_tiles_reassemble_exactly():

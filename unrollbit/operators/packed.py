@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, UInt8
 
 from unrollbit.operators.base import LinearOperator, Spec
+from unrollbit.operators.shared import Shared
 from unrollbit.operators.structure import Blocks, Structure
 from unrollbit.operators.structured import Structured
 from unrollbit.signbits import pack_signs, unpack_signs
@@ -78,7 +79,7 @@ class PackedSigns(LinearOperator):
         return unpack_signs(packed, self.structure.core_shape[-1], dtype)
 
     def _apply(self, x: Array) -> Array:
-        if self.structure.small:
+        if isinstance(self.structure, Shared):  # a few taps, which the convolution needs together
             return self.prepare()._apply(x)
         tiles, padding = self._tiles()
         m, n = self.shape
@@ -95,7 +96,7 @@ class PackedSigns(LinearOperator):
         return jnp.moveaxis(out, 0, 1).reshape(len(flat), m + padding)[:, :m].reshape(*x.shape[:-1], m)
 
     def _apply_adjoint(self, y: Array) -> Array:
-        if self.structure.small:
+        if isinstance(self.structure, Shared):  # a few taps, which the convolution needs together
             return self.prepare()._apply_adjoint(y)
         tiles, padding = self._tiles()
         m, n = self.shape
@@ -129,7 +130,7 @@ class PackedSigns(LinearOperator):
 
     def column_rms(self) -> Array:
         """From the bits, a few rows at a time."""
-        if self.structure.small:
+        if isinstance(self.structure, Shared):
             return jnp.asarray(self.structure.convolution(self.prepare().core).column_rms())
         dtype, (m, n) = self.scales.dtype, self.shape
         tiles, padding = self._tiles()

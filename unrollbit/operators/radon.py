@@ -66,7 +66,7 @@ class Radon(LinearOperator):
 
         def project(angle: Array) -> Array:
             places, weights = bilinear(self.size, angle)
-            turned = sum(weights[k] * image[:, places[k]] for k in range(4))
+            turned = jnp.sum(weights[:, None] * jnp.stack([image[:, place] for place in places]), axis=0)
             return turned.reshape(-1, self.size, self.size).sum(1)
 
         radians = jnp.asarray(np.deg2rad(self.angles), dtype)

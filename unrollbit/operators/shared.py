@@ -35,7 +35,9 @@ class Shared(Structure):
     stride: int = 1
 
     def __post_init__(self) -> None:
-        self.convolution(jnp.zeros(self.kernel_shape))  # refuses what is none
+        Convolution.of(
+            np.zeros(self.kernel_shape), self.signal_shape, self.boundary, self.stride
+        )  # or says what is wrong
         if any(taps > side for taps, side in zip(self.kernel_shape, self.signal_shape, strict=True)):
             raise ValueError(f"Shared: a kernel of {self.kernel_shape} does not fit into {self.signal_shape}")
 
@@ -47,9 +49,7 @@ class Shared(Structure):
 
     def convolution(self, core: Array) -> Convolution:
         """The operator of a core."""
-        if isinstance(core, jax.core.Tracer):
-            return Convolution(core, self.signal_shape, self.boundary, self.stride)
-        return Convolution.of(core, self.signal_shape, self.boundary, self.stride)
+        return Convolution(core, self.signal_shape, self.boundary, self.stride)
 
     def core_of(self, operator: Convolution) -> Array:
         """The kernel of a convolution on the same grid, padded to this one's taps, without forming its matrix.
@@ -83,10 +83,6 @@ class Shared(Structure):
     @property
     def core_shape(self) -> tuple[int, ...]:
         return self.kernel_shape
-
-    @property
-    def small(self) -> bool:
-        return True
 
     def gather(self, dense: Array) -> Array:
         lead = dense.shape[:-2]
@@ -139,7 +135,7 @@ class Shared(Structure):
         return {"kind": "Shared", **fields, "boundary": self.boundary, "stride": self.stride}
 
 
-def taps_of(structure: Structure, operator: Any) -> np.ndarray | Array | None:
+def taps_of(structure: Structure | None, operator: Any) -> np.ndarray | Array | None:
     """The core of a convolution under a structure of shared taps, or None: its matrix must be formed."""
     if isinstance(structure, Shared) and isinstance(operator, Convolution):
         return structure.core_of(operator)

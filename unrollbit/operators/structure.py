@@ -37,11 +37,6 @@ class Structure(abc.ABC):
         return self.size
 
     @property
-    def small(self) -> bool:
-        """Whether a whole core is so small that packed products unpack it at once."""
-        return False
-
-    @property
     @abc.abstractmethod
     def core_shape(self) -> tuple[int, ...]:
         """Shape of the core array."""

@@ -197,7 +197,7 @@ def core_stack(matrices: Any, structure: Structure | None, copies: int) -> tuple
 
     if isinstance(matrices, LinearOperator):
         taps = taps_of(structure, matrices)
-        if structure is not None and taps is not None:
+        if taps is not None and structure is not None:
             return jnp.broadcast_to(jnp.asarray(taps, jnp.float32), (copies, *taps.shape)), structure
         matrices = matrices.dense()
     array = jnp.asarray(matrices, jnp.float32)

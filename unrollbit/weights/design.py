@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from unrollbit.algorithms.base import LinearMap
-from unrollbit.operators import LinearOperator
+from unrollbit.operators import LinearOperator, Shared
 from unrollbit.operators.quantised import plane_scales, uniform_signs
 from unrollbit.weights.one_bit import OneBit
 from unrollbit.weights.scales import Scale
@@ -183,7 +183,7 @@ def designed(
             f"designed: {planes} planes{' around the physics' * around_physics} need scales; use scale='global'"
         )
     structure = linear_map.structure
-    if not linear_map.transposed or structure.core_mask is not None or structure.small:
+    if not linear_map.transposed or structure.core_mask is not None or isinstance(structure, Shared):
         raise ValueError("designed: signs are designed for maps of the shape of A, dense or in blocks; use OneBit here")
     core = np.asarray(structure.gather(physics.dense()))
     blocks = core.reshape(-1, *core.shape[-2:])

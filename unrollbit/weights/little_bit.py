@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from unrollbit.operators import Blocks, Full, LinearOperator, Structure
+from unrollbit.operators import Blocks, Full, LinearOperator, Shared, Structure
 from unrollbit.operators.compose import Sum
 from unrollbit.operators.low_rank import LowRank, MaskedLowRank
 from unrollbit.operators.packed import PackedSigns
@@ -169,7 +169,7 @@ class LittleBit(Quantised):
             if not isinstance(value, bool):
                 raise ValueError(f"{name}: expected true or false, got {value!r}")
         cores, structure = core_stack(matrix, as_structure(mask), copies)
-        if structure.small:
+        if isinstance(structure, Shared):
             raise ValueError("LittleBit: taps of a convolution have no rank; take another format for shared weights")
         paths = 2 if residual else 1
         if rank is None:

@@ -93,6 +93,8 @@ class OneBitSVID(Quantised):
     ) -> OneBitSVID:
         """From ``(m, n)`` (repeated) or ``(copies, m, n)``; raises ``ValueError`` for wrong shapes or NaN."""
         cores, structure = core_stack(matrix, as_structure(mask), copies)
+        if isinstance(structure, Shared):
+            raise ValueError("OneBitSVID: shared taps have no rows and columns; take a global or layer scale of OneBit")
         found = each_copy(cores, lambda core: values_of(core, structure))
         rows, columns = (np.stack([pair[i] for pair in found]) for i in (0, 1))
         return cls(normalised_latents(cores, structure), jnp.asarray(rows), jnp.asarray(columns), structure, surrogate)
