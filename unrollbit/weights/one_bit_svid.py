@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from unrollbit.operators import LinearOperator, Structure
+from unrollbit.operators import LinearOperator, Shared, Structure
 from unrollbit.operators.compose import Composition
 from unrollbit.operators.packed import PackedSigns
 from unrollbit.operators.structured import Diagonal
