@@ -10,7 +10,7 @@ from unrollbit.networks import Network
 
 DEFINITIONS = {
     "links": "scalar multiplications of the learned maps in the dense network of the same widths and depth",
-    "active_links": "links without structural zeros",
+    "active_links": "links without structural zeros; fast transforms around a learned map count none",
     "stored_weights": "stored matrix entries: tied or shared ones once, each sign plane and sign factor on its own",
     "weight_bits": "bits of stored matrix entries: 1 a sign, 1.6 or 2 a ternary weight, 32 a float",
     "scale_bits": "scales, step sizes, thresholds and all other learned scalars, at their stored width",
@@ -133,11 +133,11 @@ def count_bits(net: Network, *, file_bits: int | None = None) -> BitReport:
         uses = net.uses(name)
         maps[name] = MapBits(
             links=m * n * uses,
-            active_links=weights.structure.links * uses,
+            active_links=weights.active_links * uses,
             stored_weights=weights.stored_weights(),
             weight_bits=weights.weight_bits(),
             scale_bits=weights.scale_bits(),
-            mask_bits=weights.structure.mask_bits if weights.stored_weights() else 0,
+            mask_bits=weights.mask_bits,
             resident_bits=weights.resident_bits(),
         )
     A = net.operator

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from unrollbit.operators.base import LinearOperator, Spec, transpose_of
+from unrollbit.operators.base import LinearOperator, Norm, Spec, transpose_of
 from unrollbit.operators.rays import Rays
 from unrollbit.operators.structure import positive_integer
 from unrollbit.operators.structured import Structured
@@ -76,6 +76,13 @@ class Radon(LinearOperator):
     def _apply_adjoint(self, y: Float[Array, "*batch m"]) -> Float[Array, "*batch n"]:
         return transpose_of(self._apply, self.shape[1], y)
 
+    def norm(self) -> Norm:
+        return _norm(self)
+
+    def dense(self) -> Float[Array, "m n"]:
+        """From the interpolation's tables, in float64: a compiler would fold a transform of the identity for long."""
+        return jnp.asarray(_matrix(self), jnp.result_type(float))
+
     def column_rms(self) -> float:
         return _column_rms(self)
 
@@ -118,16 +125,29 @@ def bilinear(size: int, angle: Any, xp: Any = jnp) -> tuple[Any, Any]:
     return xp.stack(places), xp.stack(weights)
 
 
+def _angle(operator: Radon, angle: float) -> Float[np.ndarray, "size n"]:
+    """The rows of one angle."""
+    places, weights = bilinear(operator.size, angle, np)
+    detector = np.broadcast_to(np.arange(operator.size**2) % operator.size, places.shape)
+    entries = np.zeros((operator.size, operator.size**2))
+    np.add.at(entries, (detector, places), weights)
+    return entries
+
+
+@functools.lru_cache(maxsize=4)
+def _matrix(operator: Radon) -> Float[np.ndarray, "m n"]:
+    return np.concatenate([_angle(operator, angle) for angle in np.deg2rad(operator.angles)])
+
+
+@functools.lru_cache(maxsize=8)
+def _norm(operator: Radon) -> Norm:
+    return super(Radon, operator).norm()
+
+
 @functools.lru_cache(maxsize=8)
 def _column_rms(operator: Radon) -> float:
-    """In float64, angle by angle: the matrix is not formed."""
-    energy = 0.0
-    for angle in np.deg2rad(operator.angles):
-        places, weights = bilinear(operator.size, angle, np)
-        detector = np.arange(operator.size**2) % operator.size
-        entries = np.zeros((operator.size, operator.size**2))
-        np.add.at(entries, (np.broadcast_to(detector, places.shape), places), weights)
-        energy += float((entries**2).sum())
+    """Angle by angle: the matrix is not formed."""
+    energy = sum(float((_angle(operator, angle) ** 2).sum()) for angle in np.deg2rad(operator.angles))
     return math.sqrt(energy) / operator.size
 
 

@@ -56,6 +56,16 @@ class Weights(nnx.Module):
     def matrix(self, parameters: Any) -> LinearOperator:
         """One layer's matrix from one slice of ``prepare()``."""
 
+    @property
+    def active_links(self) -> int:
+        """Links of one matrix without structural zeros: scalar multiplications by something that can be learned."""
+        return self.structure.links
+
+    @property
+    def mask_bits(self) -> int:
+        """Bits that a file spends on the structure of what it stores."""
+        return self.structure.mask_bits if self.stored_weights() else 0
+
     @abc.abstractmethod
     def stored_weights(self) -> int:
         """Number of stored matrix entries, tied ones once, each sign plane on its own."""

@@ -21,6 +21,14 @@ class Wrapper(Weights):
 
     inner: Weights
 
+    @property
+    def active_links(self) -> int:
+        return self.inner.active_links
+
+    @property
+    def mask_bits(self) -> int:
+        return self.inner.mask_bits
+
     def stored_weights(self) -> int:
         return self.inner.stored_weights()
 

@@ -28,7 +28,16 @@ Row = dict[str, Any]
 TEST_SEED = 1  # of the test signals, as in ``unrollbit evaluate``
 _ROW_FILE = "row.json"
 _UNTRAINED = 2000  # signals that the start values are measured on
-BITS = ("bits_per_link", "resident_bits_per_link", "weight_bits", "scale_bits", "resident_bits", "file_bits", "links")
+BITS = (
+    "bits_per_link",
+    "bits_per_active_link",
+    "resident_bits_per_link",
+    "weight_bits",
+    "scale_bits",
+    "resident_bits",
+    "file_bits",
+    "links",
+)
 
 
 @dataclass(frozen=True)
