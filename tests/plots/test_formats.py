@@ -22,7 +22,7 @@ POINTS = [
 ]
 
 
-def test_panels_curves_bars_and_reference_lines() -> None:
+def test_panels_markers_bars_and_reference_lines() -> None:
     figure = quality_at_bits(POINTS, {"sparse": {"full precision": -60.0}})
     assert [axes.get_title() for axes in figure.axes] == ["sparse", "blocks"]
     sparse = figure.axes[0]

@@ -11,7 +11,18 @@ from typing import Any
 from unrollbit.cli.common import add_common, check_outputs, positive, write_json
 from unrollbit.cli.parallel import DEFAULT_WORKERS
 
-STUDIES = ("open-l2o", "all-signs", "depth", "ablation", "robustness", "hard-signals", "theory", "formats", "physics")
+STUDIES = (
+    "open-l2o",
+    "all-signs",
+    "depth",
+    "ablation",
+    "robustness",
+    "hard-signals",
+    "theory",
+    "formats",
+    "physics",
+    "pibinn",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -5,6 +5,7 @@ from unrollbit.plots.clouds import errors_of_signals
 from unrollbit.plots.depth import curves_of_depth
 from unrollbit.plots.differences import differences
 from unrollbit.plots.formats import quality_at_bits
+from unrollbit.plots.gaps import generalization_gaps
 from unrollbit.plots.images import image_row
 from unrollbit.plots.layers import nmse_per_layer
 from unrollbit.plots.rates import accuracy_against_bits
@@ -22,6 +23,7 @@ __all__ = [
     "curves_of_depth",
     "differences",
     "errors_of_signals",
+    "generalization_gaps",
     "image_row",
     "legend_above",
     "line_styles",

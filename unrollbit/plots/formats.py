@@ -23,7 +23,7 @@ def quality_at_bits(
     *,
     ylabel: str = "NMSE, mean of dB",
 ) -> Figure:
-    """One panel per problem: a marker for every network, joined for networks of one format, bars over seeds.
+    """One panel per problem: a marker for every network (not joined: ties and planes both add bits), bars over seeds.
 
     The grey step line is the best that any format reaches with at most so many bits; vertical lines mark 1.0 bit (a
     sign) and 1.58 (a ternary weight).
@@ -50,7 +50,7 @@ def quality_at_bits(
             own = [point for point in points if str(point["problem"]) == problem]
             _envelope(axes, own, limits[1])
             for name, style in styles.items():
-                _curve(axes, [point for point in own if str(point["format"]) == name], name, style)
+                _markers(axes, [point for point in own if str(point["format"]) == name], name, style)
             for name, level in (levels or {}).get(problem, {}).items():
                 axes.axhline(level, color=GREY, linewidth=0.8, linestyle="--", zorder=1)
                 place = {"xy": (0.02, level), "xycoords": ("axes fraction", "data")}
@@ -69,10 +69,11 @@ def quality_at_bits(
     return figure
 
 
-def _curve(axes: Axes, points: Sequence[Mapping[str, Any]], name: str, style: Mapping[str, Any]) -> None:
+def _markers(axes: Axes, points: Sequence[Mapping[str, Any]], name: str, style: Mapping[str, Any]) -> None:
     table = sorted((float(p["bits"]), float(p["mean"]), float(p["low"]), float(p["high"])) for p in points)
     bits, mean, low, high = np.array(table).reshape(-1, 4).T  # a format without points still shows in the legend
-    axes.errorbar(bits, mean, (mean - low, high - mean), label=name, elinewidth=0.7, capsize=1.5, **style)
+    marker = {**style, "linestyle": "none", "markersize": 4.5}
+    axes.errorbar(bits, mean, (mean - low, high - mean), label=name, elinewidth=0.7, capsize=1.5, **marker)
 
 
 def _envelope(axes: Axes, points: Sequence[Mapping[str, Any]], right: float) -> None:

@@ -10,6 +10,8 @@ from unrollbit.operators import Composition, LinearOperator
 from unrollbit.training.stage import Stage
 from unrollbit.weights import Normalised, Weights, WeightsFactory, in_signal_domain
 
+_LARGEST = 2**25  # entries of physics whose columns are normalised
+
 
 class Recipe(NamedTuple):
     """An initialised network and the stages that train it: ``fit(recipe.network, problem, recipe.stages)``."""
@@ -46,13 +48,18 @@ def held_physics(physics: LinearOperator | None, problem: Any) -> Any:
 
 
 def fitted(weights: type[Weights] | WeightsFactory) -> WeightsFactory:
-    """Wrap a format or factory as map and physics ask: signs in the domain of the signal, columns normalised."""
+    """Wrap a format or factory as map and physics ask: signs in the domain of the signal, columns normalised.
+
+    Columns of physics too large to be formed (more than 2^25 entries) stay as they are: step sizes are learned.
+    """
     factory = weights.for_map if isinstance(weights, type) else weights
 
     def build(linear_map: LinearMap, physics: LinearOperator, copies: int) -> Weights:
         composed = isinstance(physics, Composition) and physics.inner.is_orthogonal and linear_map.transposed
         weights = (in_signal_domain(factory) if composed else factory)(linear_map, physics, copies)
+        m, n = linear_map.shape
         wanted = linear_map.unit_diagonal and weights.normalisable and not isinstance(weights, Normalised)
+        wanted = wanted and m * n <= _LARGEST
         return Normalised.around(weights, physics) if wanted else weights
 
     return build

@@ -14,6 +14,7 @@ from unrollbit.operators import Composition, LinearOperator
 from unrollbit.operators.structured import Diagonal, Structured, column_products
 from unrollbit.variables import Physics
 from unrollbit.weights.base import Arrays, PackedWeights, Weights, WeightsFactory
+from unrollbit.weights.fixed import Fixed
 
 
 class Wrapper(Weights):
@@ -68,10 +69,12 @@ class Normalised(Wrapper):
 
     @classmethod
     def around(cls, inner: Weights, physics: LinearOperator, *, frozen: bool = False) -> Normalised:
-        """Normalise with the physics ``A``; ``frozen`` weights get their diagonals computed once."""
+        """Normalise with the physics ``A``; weights that do not train (``frozen``, or ``Fixed``) get their diagonals
+        computed once.
+        """
         dense = physics.dense()
         reference = inner.structure.gather(dense) if isinstance(inner.layer(0), Structured) else dense
-        if not frozen:
+        if not (frozen or isinstance(inner, Fixed)):
             return cls(inner, reference)
         products = [column_products(inner.layer(k), reference) for k in range(inner.copies)]
         return cls(inner, None, _reciprocal(jnp.stack(products)))
