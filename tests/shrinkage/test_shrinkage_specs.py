@@ -120,3 +120,15 @@ def test_families_do_not_mix_and_names_are_unique():
 def test_documented_examples_run(name):
     results = doctest.testmod(importlib.import_module(name))
     assert results.failed == 0
+
+
+def test_long_runs_of_groups_are_written_as_runs():
+    runs = Grouped(Soft(), ((0, 1000), (1, 2), (0, 500)))
+    assert runs == Grouped(Soft(), (0,) * 1000 + (1, 1) + (0,) * 500)
+    spec = json.loads(json.dumps(runs.to_spec()))
+    assert spec["groups"] == [[0, 1000], [1, 2], [0, 500]]
+    assert Shrinkage.from_spec(spec) == runs
+    assert Grouped(Soft(), (0, 1, 0, 1)).to_spec()["groups"] == [0, 1, 0, 1]
+    for wrong in ([[0, 10**12]], [[0, -1]], [[0, 1, 2]], [[0, 3], 1]):
+        with pytest.raises(ValueError, match=r"Grouped"):
+            Shrinkage.from_spec({**spec, "groups": wrong})

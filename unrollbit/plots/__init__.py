@@ -6,7 +6,7 @@ from unrollbit.plots.depth import curves_of_depth
 from unrollbit.plots.differences import differences
 from unrollbit.plots.formats import quality_at_bits
 from unrollbit.plots.gaps import generalization_gaps
-from unrollbit.plots.images import image_row
+from unrollbit.plots.images import image_page, image_row
 from unrollbit.plots.layers import nmse_per_layer
 from unrollbit.plots.rates import accuracy_against_bits
 from unrollbit.plots.robustness import accuracy_under_changes
@@ -24,6 +24,7 @@ __all__ = [
     "differences",
     "errors_of_signals",
     "generalization_gaps",
+    "image_page",
     "image_row",
     "legend_above",
     "line_styles",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -21,30 +21,47 @@ def image_row(
     measurement of another shape has none). Raises ``ValueError`` without images, for arrays that are not 2-D, and for
     captions of images that are not there.
     """
-    if not images:
+    return image_page([images], [captions or {}], peak=peak)
+
+
+def image_page(
+    rows: Sequence[Mapping[str, ArrayLike]], captions: Sequence[Mapping[str, str]] | None = None, *, peak: float = 1.0
+) -> Figure:
+    """Rows of grey images as in ``image_row``, one below the other; the names of the first row stand above.
+
+    Raises ``ValueError`` also for rows that do not have the same names.
+    """
+    if not rows or not rows[0]:
         raise ValueError("image_row: expected at least one image")
-    captions = captions or {}
-    if stray := sorted(captions.keys() - images.keys()):
-        raise ValueError(f"image_row: captions for images that are not there: {', '.join(stray)}")
-    arrays = {name: np.asarray(image, np.float64) for name, image in images.items()}
-    for name, array in arrays.items():
+    names = list(rows[0])
+    captions = [{}] * len(rows) if captions is None else captions
+    for row, texts in zip(rows, captions, strict=True):
+        if list(row) != names:
+            raise ValueError(f"image_page: expected the images {', '.join(names)} in every row, got {', '.join(row)}")
+        if stray := sorted(texts.keys() - row.keys()):
+            raise ValueError(f"image_row: captions for images that are not there: {', '.join(stray)}")
+    arrays = [{name: np.asarray(image, np.float64) for name, image in row.items()} for row in rows]
+    for name, array in (item for row in arrays for item in row.items()):
         if array.ndim != 2 or not array.size:
             raise ValueError(f"image_row: expected a 2-D array for {name!r}, got shape {array.shape}")
-    truth_name, truth = next(iter(arrays.items()))
-    ratios = [array.shape[1] / array.shape[0] for array in arrays.values()]
+    ratios = [array.shape[1] / array.shape[0] for array in arrays[0].values()]
     with paper_style():
         width = min(TEXT, 1.9 * sum(ratios))
         tight = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02, wspace=0.02)
-        figure = Figure(figsize=(width, width / sum(ratios) + 0.45), layout=tight)
-        row = figure.subplots(1, len(arrays), squeeze=False, width_ratios=ratios)[0]
-        for axes, (name, array) in zip(row, arrays.items(), strict=True):
-            axes.imshow(array, vmin=0, vmax=peak)
-            axes.set_title(name, pad=3)
-            compared = name != truth_name and array.shape == truth.shape
-            axes.set_xlabel(captions.get(name, _psnr(array, truth, peak) if compared else ""), labelpad=3)
-            axes.set(xticks=[], yticks=[])
-            axes.grid(visible=False)
-            axes.spines[:].set_visible(False)
+        height = width / sum(ratios) + 0.25
+        figure = Figure(figsize=(width, len(rows) * height + 0.2), layout=tight)
+        grid = figure.subplots(len(rows), len(names), squeeze=False, width_ratios=ratios)
+        for number, (line, row, texts) in enumerate(zip(grid, arrays, captions, strict=True)):
+            truth = row[names[0]]
+            for axes, (name, array) in zip(line, row.items(), strict=True):
+                axes.imshow(array, vmin=0, vmax=peak)
+                if number == 0:
+                    axes.set_title(name, pad=3)
+                compared = name != names[0] and array.shape == truth.shape
+                axes.set_xlabel(texts.get(name, _psnr(array, truth, peak) if compared else ""), labelpad=3)
+                axes.set(xticks=[], yticks=[])
+                axes.grid(visible=False)
+                axes.spines[:].set_visible(False)
     return figure
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,9 @@ from jaxtyping import Array, Float
 
 from unrollbit.scalars import ScalarSpec
 from unrollbit.shrinkage.base import Scalars, Shrinkage
+from unrollbit.specs import Spec
+
+_LARGEST = 2**26  # unknowns that a spec may announce
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,7 @@ class Grouped(Shrinkage):
     """``shrinkage`` with its own scalars for every group of unknowns, the subbands of a wavelet transform, say.
 
     ``groups[j]`` in ``0..G-1`` is the group of unknown ``j``; entry ``j`` is shrunken with the scalars of its group.
+    Runs of equal groups may be given as pairs ``(group, count)``; a spec writes them so where that is shorter.
 
     Scalars: those of ``shrinkage`` with shape ``(G,)``. All groups start alike, except for the names listed in
     ``initial``: pairs of a name and its G values, such as ``(("threshold", (0.0, 0.1)),)`` (the same for all layers).
@@ -36,12 +41,12 @@ class Grouped(Shrinkage):
     """
 
     shrinkage: Shrinkage
-    groups: tuple[int, ...]
+    groups: tuple[int, ...] | tuple[tuple[int, int], ...]
     initial: tuple[tuple[str, tuple[float, ...]], ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "groups", tuple(int(group) for group in self.groups))  # arrays are welcome
-        ids = set(self.groups)
+        object.__setattr__(self, "groups", _expanded(self.groups))
+        ids = {int(group) for group in np.unique(self.groups)}
         if not ids or ids != set(range(len(ids))):
             raise ValueError(f"Grouped: group ids must be 0..G-1, each used at least once; got {_few(sorted(ids))}")
         specs = self.shrinkage.scalars(1.0)
@@ -61,6 +66,15 @@ class Grouped(Shrinkage):
         signal = jax.ShapeDtypeStruct((len(self.groups),), jnp.float32)
         jax.eval_shape(lambda u, scalars: self.shrinkage(u, scalars, 1.0), signal, entrywise)
 
+    def to_spec(self) -> Spec:
+        entries = np.asarray(self.groups)
+        starts = np.concatenate([[0], np.flatnonzero(np.diff(entries)) + 1])
+        counts = np.diff(np.append(starts, len(entries)))
+        if 2 * len(starts) >= len(entries):
+            return super().to_spec()
+        runs = [[int(entries[start]), int(count)] for start, count in zip(starts, counts, strict=True)]
+        return super().to_spec() | {"groups": runs}
+
     @property
     def separable(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.shrinkage.separable
@@ -75,7 +89,7 @@ class Grouped(Shrinkage):
     @property
     def size(self) -> int:
         """``G``, the number of groups."""
-        return max(self.groups) + 1
+        return int(np.max(self.groups)) + 1
 
     def scalars(self, weight: float) -> dict[str, ScalarSpec]:
         given = dict(self.initial)
@@ -96,6 +110,19 @@ class Grouped(Shrinkage):
     def penalty(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch"] | None:
         """That of ``shrinkage`` where all groups start with the same weight, else None."""
         return None if self.initial else self.shrinkage.penalty(x)
+
+
+def _expanded(groups: Any) -> tuple[int, ...]:
+    """The group of every unknown, from a sequence or array of them or of pairs (group, count)."""
+    entries = list(groups)
+    if not all(isinstance(entry, tuple | list) for entry in entries):
+        return tuple(int(group) for group in entries)
+    if not all(len(run) == 2 and all(isinstance(v, int) and v >= 0 for v in run) for run in entries):
+        raise ValueError("Grouped: expected runs of equal groups as pairs (group, count) of integers >= 0")
+    total = sum(count for _, count in entries)
+    if total > _LARGEST:
+        raise ValueError(f"Grouped: expected runs of at most {_LARGEST:,} unknowns together, got {total:,}")
+    return tuple(group for group, count in entries for _ in range(count))
 
 
 def _per_group(spec: ScalarSpec, size: int, values: tuple[float, ...] | None, depth: int) -> np.ndarray:
