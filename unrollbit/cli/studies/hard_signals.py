@@ -36,13 +36,14 @@ def run(options: argparse.Namespace, out: Path) -> dict[str, Any]:
     rows, clouds, skipped = [], {}, []
     for name, path in network_files(options.networks).items():
         packed = load(path)
-        if packed.problem is None or not isinstance(packed.network, Unrolled):
+        sparse = packed.problem is not None and "sparsity" in packed.problem  # images have no non-zeros to count
+        if not sparse or not isinstance(packed.network, Unrolled):
             skipped.append(name)
             continue
         row, clouds[name] = measure(name, packed, signals, seed)
         rows.append(row)
     if not rows:
-        raise ValueError("none of the networks is an unrolled one that carries its problem")
+        raise ValueError("none of the networks is an unrolled one that carries its problem of sparse signals")
     columns = ("network", "non-zeros", "layers", "mean of dB", "NMSE (dB)", "failures", "worst (dB)")
     figures = ("nmse_db_mean_of_db", "nmse_db", "failures", "worst_db")
     lines = []
