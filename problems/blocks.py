@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, Self
-
-import jax
-from jaxtyping import Array, Float
+from typing import Any, Literal
 
 from unrollbit.operators import BlockDiagonal
 from unrollbit.operators.random import gaussian_blocks, hadamard_blocks, rademacher_blocks
-from unrollbit.problems.base import Problem, Subset, checked_seed, checked_subset, fraction, positive_int, subset_key
-from unrollbit.problems.noise import add_gaussian_noise, checked_snr
+from unrollbit.problems.base import Problem, Subset, checked_seed, fraction, positive_int
+from unrollbit.problems.noise import checked_snr
 from unrollbit.problems.registration import register_problem
-from unrollbit.problems.sparse import bernoulli_gaussian
-from unrollbit.shrinkage import BernoulliGaussian
+from unrollbit.problems.sparse import DrawsSparse
 
 BlockMatrix = Literal["gaussian", "rademacher", "hadamard"]
 _BLOCKS = {"gaussian": gaussian_blocks, "rademacher": rademacher_blocks, "hadamard": hadamard_blocks}
@@ -22,7 +18,7 @@ _BLOCKS = {"gaussian": gaussian_blocks, "rademacher": rademacher_blocks, "hadama
 
 @register_problem("operator")
 @dataclass(frozen=True, init=False)
-class BlockSparseRecovery(Problem):
+class BlockSparseRecovery(DrawsSparse, Problem):
     """``y_b = A_b x_b + noise`` for ``b = 1..blocks``: a block-diagonal ``A`` and Bernoulli-Gaussian ``x``.
 
     The unknowns of block ``b`` are measured by block ``b`` alone, so ``A`` has ``1 / blocks`` of its entries, and a
@@ -73,22 +69,6 @@ class BlockSparseRecovery(Problem):
             raise ValueError(f"matrix: expected one of {sorted(_BLOCKS)}, got {matrix!r}")
         seed = checked_seed(seed)
         self._set(_BLOCKS[matrix](*sizes, seed), fraction("sparsity", sparsity), checked_snr(snr_db), matrix, seed)
-
-    def sample(self, key: Array, batch: int) -> tuple[Float[Array, "batch n"], Float[Array, "batch m"]]:
-        signal_key, noise_key = jax.random.split(subset_key(key, self.subset))
-        x = bernoulli_gaussian(signal_key, (batch, self.operator.shape[1]), self.sparsity)
-        return x, add_gaussian_noise(noise_key, self.operator(x), self.snr_db)
-
-    def split(self, name: Subset) -> Self:
-        return self._with(subset=checked_subset(name))
-
-    @property
-    def energy(self) -> float:
-        """``n x sparsity``: every non-zero entry has variance 1."""
-        return self.operator.shape[1] * self.sparsity
-
-    def prior(self) -> BernoulliGaussian:
-        return BernoulliGaussian(sparsity=min(self.sparsity, 0.99))
 
     def to_spec(self) -> dict[str, Any]:
         blocks, m, n = self.operator.mask().core_shape

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, get_args
 
-import jax
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from unrollbit.operators import Convolution
-from unrollbit.problems.base import Problem, Subset, checked_seed, checked_subset, fraction, positive_int, subset_key
-from unrollbit.problems.noise import add_gaussian_noise, checked_snr
+from unrollbit.problems.base import Problem, Subset, checked_seed, fraction, positive_int
+from unrollbit.problems.noise import checked_snr
 from unrollbit.problems.registration import register_problem
-from unrollbit.problems.sparse import bernoulli_gaussian
-from unrollbit.shrinkage import BernoulliGaussian
+from unrollbit.problems.sparse import DrawsSparse
 
 Pulse = Literal["ricker", "gaussian"]
 
@@ -38,7 +36,7 @@ def pulse(shape: Pulse, width: float) -> Float[np.ndarray, " taps"]:
 
 @register_problem("operator")
 @dataclass(frozen=True, init=False)
-class SparseDeconvolution(Problem):
+class SparseDeconvolution(DrawsSparse, Problem):
     """``y = h * x + noise``: Bernoulli-Gaussian spikes ``x`` seen through a pulse ``h``, with zeros outside.
 
     ``A`` is a Toeplitz band; a one-bit filter in its place is a one-bit Toeplitz matrix (``shared`` weights).
@@ -87,22 +85,6 @@ class SparseDeconvolution(Problem):
         phi = Convolution.of(taps, n, "zero")
         share = fraction("sparsity", sparsity)
         self._set(phi, pulse, float(width), share, checked_snr(snr_db), checked_seed(seed))
-
-    def sample(self, key: Array, batch: int) -> tuple[Float[Array, "batch n"], Float[Array, "batch n"]]:
-        signal_key, noise_key = jax.random.split(subset_key(key, self.subset))
-        x = bernoulli_gaussian(signal_key, (batch, self.operator.shape[1]), self.sparsity)
-        return x, add_gaussian_noise(noise_key, self.operator(x), self.snr_db)
-
-    def split(self, name: Subset) -> Self:
-        return self._with(subset=checked_subset(name))
-
-    @property
-    def energy(self) -> float:
-        """``n x sparsity``: every spike has variance 1."""
-        return self.operator.shape[1] * self.sparsity
-
-    def prior(self) -> BernoulliGaussian:
-        return BernoulliGaussian(sparsity=min(self.sparsity, 0.99))
 
     def to_spec(self) -> dict[str, Any]:
         fields = ("pulse", "width", "sparsity", "snr_db", "seed")

@@ -31,9 +31,40 @@ def bernoulli_gaussian(key: Array, shape: tuple[int, ...], sparsity: float) -> F
     return jnp.where(support, jax.random.normal(value_key, shape, jnp.float32), 0.0)
 
 
+class DrawsSparse:
+    """What problems share whose signals are Bernoulli-Gaussian, measured by ``operator`` with noise of ``snr_db``.
+
+    Goes before ``Problem`` in the list of bases of a frozen dataclass with the fields below.
+    """
+
+    operator: LinearOperator
+    sparsity: float
+    snr_db: float | None
+    subset: Subset
+
+    def sample(self, key: Array, batch: int) -> tuple[Float[Array, "batch n"], Float[Array, "batch m"]]:
+        """Draw ``batch`` pairs of this subset; a function of ``key`` alone."""
+        signal_key, noise_key = jax.random.split(subset_key(key, self.subset))
+        x = bernoulli_gaussian(signal_key, (batch, self.operator.shape[1]), self.sparsity)
+        return x, add_gaussian_noise(noise_key, self.operator(x), self.snr_db)
+
+    def split(self, name: Subset) -> Self:
+        """The same problem drawing from another subset. Raises ``ValueError`` for an unknown name."""
+        return self._with(subset=checked_subset(name))  # pyright: ignore[reportAttributeAccessIssue]
+
+    @property
+    def energy(self) -> float:
+        """``n x sparsity``: every non-zero entry has variance 1."""
+        return self.operator.shape[1] * self.sparsity
+
+    def prior(self) -> BernoulliGaussian:
+        """The shrinkage of these very signals."""
+        return BernoulliGaussian(sparsity=min(self.sparsity, 0.99))
+
+
 @register_problem("operator")
 @dataclass(frozen=True, init=False)
-class SparseRecovery(Problem):
+class SparseRecovery(DrawsSparse, Problem):
     """``y = A x + noise`` with Bernoulli-Gaussian ``x``: each entry is N(0, 1) with probability ``sparsity``, else 0.
 
     The setting of Chen et al., "Learning to Optimize: A Primer and a Benchmark",
@@ -79,22 +110,6 @@ class SparseRecovery(Problem):
         if matrix not in _MATRICES:
             raise ValueError(f"matrix: expected one of {sorted(_MATRICES)}, got {matrix!r}")
         self._set(_MATRICES[matrix](m, n, seed), fraction("sparsity", sparsity), checked_snr(snr_db), matrix, seed)
-
-    def sample(self, key: Array, batch: int) -> tuple[Float[Array, "batch n"], Float[Array, "batch m"]]:
-        signal_key, noise_key = jax.random.split(subset_key(key, self.subset))
-        x = bernoulli_gaussian(signal_key, (batch, self.operator.shape[1]), self.sparsity)
-        return x, add_gaussian_noise(noise_key, self.operator(x), self.snr_db)
-
-    def split(self, name: Subset) -> Self:
-        return self._with(subset=checked_subset(name))
-
-    @property
-    def energy(self) -> float:
-        """``n x sparsity``: every non-zero entry has variance 1."""
-        return self.operator.shape[1] * self.sparsity
-
-    def prior(self) -> BernoulliGaussian:
-        return BernoulliGaussian(sparsity=min(self.sparsity, 0.99))
 
     def to_spec(self) -> dict[str, Any]:
         m, n = self.operator.shape

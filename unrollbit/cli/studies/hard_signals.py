@@ -43,7 +43,7 @@ def run(options: argparse.Namespace, out: Path) -> dict[str, Any]:
         row, clouds[name] = measure(name, packed, signals, seed)
         rows.append(row)
     if not rows:
-        raise ValueError("none of the networks is an unrolled one that carries its problem of sparse signals")
+        raise ValueError("none of the networks is an unrolled one for sparse signals")
     columns = ("network", "non-zeros", "layers", "mean of dB", "NMSE (dB)", "failures", "worst (dB)")
     figures = ("nmse_db_mean_of_db", "nmse_db", "failures", "worst_db")
     lines = []
