@@ -6,7 +6,6 @@ import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from unrollbit.operators.base import LinearOperator, Norm, Spec, transpose_of
-from unrollbit.operators.rays import Rays
+from unrollbit.operators.rays import Rays, bilinear
 from unrollbit.operators.structure import positive_integer
 from unrollbit.operators.structured import Structured
 
@@ -100,29 +99,6 @@ class Radon(LinearOperator):
     @classmethod
     def _from_spec(cls, spec: Spec) -> LinearOperator:
         return cls.of(spec["size"], spec["angles"])
-
-
-def bilinear(size: int, angle: Any, xp: Any = jnp) -> tuple[Any, Any]:
-    """The four pixels (flat indices, clipped) and weights (0 outside) that each pixel of the turned image reads.
-
-    Pixel ``(row i, column j)`` reads the place ``(c - sin (j - c) + cos (i - c), c + cos (j - c) + sin (i - c))``.
-    """
-    c = size // 2
-    offset = xp.arange(size) - c
-    i, j = offset[:, None], offset[None, :]
-    cos, sin = xp.cos(angle), xp.sin(angle)
-    row, column = (c + cos * i - sin * j).ravel(), (c + sin * i + cos * j).ravel()
-    top, left = xp.floor(row), xp.floor(column)
-    places, weights = [], []
-    for down in (0, 1):
-        for right in (0, 1):
-            y, x = top + down, left + right
-            weight = (1 - xp.abs(row - y)) * (1 - xp.abs(column - x))
-            inside = (y >= 0) & (y < size) & (x >= 0) & (x < size)
-            flat = xp.clip(y, 0, size - 1).astype(int) * size + xp.clip(x, 0, size - 1).astype(int)
-            places.append(flat)
-            weights.append(xp.where(inside, weight, 0))
-    return xp.stack(places), xp.stack(weights)
 
 
 def _angle(operator: Radon, angle: float) -> Float[np.ndarray, "size n"]:

@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from unrollbit.operators.structure import DenseCore, Full, Structure, positive_integer
@@ -56,8 +57,6 @@ class Rays(DenseCore):
 
 @functools.lru_cache(maxsize=8)
 def _met(size: int, angles: tuple[float, ...]) -> np.ndarray:
-    from unrollbit.operators.radon import bilinear
-
     mask = np.zeros((len(angles), size, size**2), bool)
     for met, angle in zip(mask, np.deg2rad(angles), strict=True):
         places, weights = bilinear(size, angle, np)
@@ -67,3 +66,26 @@ def _met(size: int, angles: tuple[float, ...]) -> np.ndarray:
     mask = mask.reshape(-1, size**2)
     mask.flags.writeable = False
     return mask
+
+
+def bilinear(size: int, angle: Any, xp: Any = jnp) -> tuple[Any, Any]:
+    """The four pixels (flat indices, clipped) and weights (0 outside) that each pixel of the turned image reads.
+
+    Pixel ``(row i, column j)`` reads the place ``(c - sin (j - c) + cos (i - c), c + cos (j - c) + sin (i - c))``.
+    """
+    c = size // 2
+    offset = xp.arange(size) - c
+    i, j = offset[:, None], offset[None, :]
+    cos, sin = xp.cos(angle), xp.sin(angle)
+    row, column = (c + cos * i - sin * j).ravel(), (c + sin * i + cos * j).ravel()
+    top, left = xp.floor(row), xp.floor(column)
+    places, weights = [], []
+    for down in (0, 1):
+        for right in (0, 1):
+            y, x = top + down, left + right
+            weight = (1 - xp.abs(row - y)) * (1 - xp.abs(column - x))
+            inside = (y >= 0) & (y < size) & (x >= 0) & (x < size)
+            flat = xp.clip(y, 0, size - 1).astype(int) * size + xp.clip(x, 0, size - 1).astype(int)
+            places.append(flat)
+            weights.append(xp.where(inside, weight, 0))
+    return xp.stack(places), xp.stack(weights)
