@@ -133,10 +133,3 @@ class Shared(Structure):
     def to_spec(self) -> dict[str, Any]:
         fields = {"signal_shape": list(self.signal_shape), "kernel_shape": list(self.kernel_shape)}
         return {"kind": "Shared", **fields, "boundary": self.boundary, "stride": self.stride}
-
-
-def taps_of(structure: Structure | None, operator: Any) -> np.ndarray | Array | None:
-    """The core of a convolution under a structure of shared taps, or None: its matrix must be formed."""
-    if isinstance(structure, Shared) and isinstance(operator, Convolution):
-        return structure.core_of(operator)
-    return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 from unrollbit.algorithms import AMP, Algorithm, LinearMap
@@ -50,16 +51,16 @@ def held_physics(physics: LinearOperator | None, problem: Any) -> Any:
 def fitted(weights: type[Weights] | WeightsFactory) -> WeightsFactory:
     """Wrap a format or factory as map and physics ask: signs in the domain of the signal, columns normalised.
 
-    Columns of physics too large to be formed (more than 2^25 entries) stay as they are: step sizes are learned.
+    Columns of physics too large to be formed (more than 2^25 entries, but for blocks, whose zeros are not) stay as they
+    are: step sizes are learned.
     """
     factory = weights.for_map if isinstance(weights, type) else weights
 
     def build(linear_map: LinearMap, physics: LinearOperator, copies: int) -> Weights:
         composed = isinstance(physics, Composition) and physics.inner.is_orthogonal and linear_map.transposed
         weights = (in_signal_domain(factory) if composed else factory)(linear_map, physics, copies)
-        m, n = linear_map.shape
         wanted = linear_map.unit_diagonal and weights.normalisable and not isinstance(weights, Normalised)
-        wanted = wanted and m * n <= _LARGEST
+        wanted = wanted and math.prod(weights.structure.core_shape) <= _LARGEST
         return Normalised.around(weights, physics) if wanted else weights
 
     return build

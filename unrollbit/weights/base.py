@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 
 from unrollbit.algorithms.base import LinearMap
 from unrollbit.operators import LinearOperator, Structure
-from unrollbit.operators.shared import taps_of
+from unrollbit.operators.cores import core_of
 
 Arrays = dict[str, np.ndarray]
 
@@ -200,15 +200,15 @@ def stored_structure(spec: dict[str, Any], linear_map: LinearMap) -> Structure:
 def core_stack(matrices: Any, structure: Structure | None, copies: int) -> tuple[Array, Structure]:
     """Cores ``(copies, *core_shape)`` of one matrix (repeated) or of a stack of ``copies`` matrices.
 
-    The one matrix may be an operator: the taps of a convolution are then shared without forming its matrix. Raises
+    The one matrix may be an operator, whose matrix is formed only where its parts do not give the core. Raises
     ``ValueError`` for matrices that are not real, finite, 2-D or a stack of ``copies`` of them.
     """
     from unrollbit.operators import Full
 
     if isinstance(matrices, LinearOperator):
-        taps = taps_of(structure, matrices)
-        if taps is not None and structure is not None:
-            return jnp.broadcast_to(jnp.asarray(taps, jnp.float32), (copies, *taps.shape)), structure
+        if structure is not None and structure.shape == matrices.shape:
+            core = jnp.asarray(core_of(matrices, structure), jnp.float32)
+            return jnp.broadcast_to(core, (copies, *core.shape)), structure
         matrices = matrices.dense()
     array = jnp.asarray(matrices, jnp.float32)
     if array.ndim == 2:

@@ -11,6 +11,7 @@ from jaxtyping import Array
 
 from unrollbit.algorithms.base import LinearMap
 from unrollbit.operators import Composition, LinearOperator
+from unrollbit.operators.cores import core_of
 from unrollbit.operators.structured import Diagonal, Structured, column_products
 from unrollbit.variables import Physics
 from unrollbit.weights.base import Arrays, PackedWeights, Weights, WeightsFactory
@@ -72,11 +73,11 @@ class Normalised(Wrapper):
         """Normalise with the physics ``A``; weights that do not train (``frozen``, or ``Fixed``) get their diagonals
         computed once.
         """
-        dense = physics.dense()
-        reference = inner.structure.gather(dense) if isinstance(inner.layer(0), Structured) else dense
+        structured = isinstance(inner.layer(0).prepare(), Structured)
+        reference = core_of(physics, inner.structure) if structured else physics.dense()
         if not (frozen or isinstance(inner, Fixed)):
             return cls(inner, reference)
-        products = [column_products(inner.layer(k), reference) for k in range(inner.copies)]
+        products = [column_products(inner.layer(k).prepare(), reference) for k in range(inner.copies)]
         return cls(inner, None, _reciprocal(jnp.stack(products)))
 
     @classmethod

@@ -25,7 +25,7 @@ DATA: dict[str, dict[str, Any]] = {
 }
 DEPTHS, SIZES, TRAINING = (4, 8, 12, 16), (100, 500, 2000, 10_000, 50_000), 8192
 RELU, ONE_BIT, TWO, FLOAT = "dense ReLU, float32", "one-bit", "one-bit, 2 planes, tied", "full precision"
-_RATE = 1e-2
+_RATE, _LARGE_SIGNALS = 1e-2, 200
 _NOTES = (
     "NMSE in dB, 10 log10(sum of errors / sum of energies), on training and on test signals, networks read back from",
     "their files; mean of dB: mean over test signals of each signal's. One seed. Equal depth; unrolled: 400 steps,",
@@ -123,7 +123,11 @@ def experiments(claims: Sequence[str], seed: int, quick: bool) -> list[Experimen
 def run(options: argparse.Namespace, out: Path) -> dict[str, Any]:
     """Train, print a table per claim with its verdict, draw the figures."""
     claims = [claim for claim in CLAIMS if claim in (options.claims or CLAIMS)]
-    rows = run_all(experiments(claims, options.seed, options.quick), out, signals=2000, workers=options.workers)
+    planned = experiments(claims, options.seed, options.quick)
+    rows = []
+    for signals, large in ((2000, False), (_LARGE_SIGNALS, True)):  # estimates of all layers fill the memory
+        part = [experiment for experiment in planned if (experiment.labels["claim"] == "large") is large]
+        rows += run_all(part, out, signals=signals, workers=options.workers)
     verdicts = {}
     for claim in claims:
         own = [row for row in rows if row["claim"] == claim]
