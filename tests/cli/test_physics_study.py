@@ -40,6 +40,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("unrollbit.cli.studies.experiment.in_parallel", in_turn)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small")
 def test_the_study_trains_compares_and_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"

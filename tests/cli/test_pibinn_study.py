@@ -73,6 +73,7 @@ def test_every_network_can_be_built(tmp_path: Path) -> None:
     assert {run.network.depth for run in built} == {pibinn.DEPTH}
 
 
+@pytest.mark.slow
 def test_a_claim_from_the_command_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -49,7 +49,13 @@ def test_all_five_notebooks_are_there() -> None:
     assert script.notebooks() == FOUND
 
 
-@each_notebook
+@pytest.mark.parametrize(  # the tour and one of theory; all of them with the slow tests
+    "path",
+    [
+        pytest.param(path, id=path.stem, marks=[] if path.stem in ("1-tour", "4-stability") else pytest.mark.slow)
+        for path in FOUND
+    ],
+)
 def test_a_notebook_runs_from_top_to_bottom(path: Path, tmp_path: Path) -> None:
     held = Path(shutil.copy(path, tmp_path))
     notebook = script.execute(held, quick=True, folder=tmp_path, environment=ONE_THREAD, seconds=300)

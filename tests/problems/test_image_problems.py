@@ -108,13 +108,13 @@ def test_photons_give_poisson_noise():
     """Mean and variance of many draws; negative intensities count nothing."""
     problem = Deblurring(size=16, transform="dct", photons=50.0).split("test")
     x = problem.all()[0][:1]
-    x = jnp.broadcast_to(x, (4000, 256))
+    x = jnp.broadcast_to(x, (1500, 256))
     y = np.asarray(problem.measured(x, jax.random.key(1)), np.float64)
     clean = np.asarray(problem.operator(x[0])) + GREY
     counts = (y + GREY) * 50
     np.testing.assert_allclose(counts, np.round(counts), atol=1e-3)
-    np.testing.assert_allclose(y.mean(0) + GREY, clean, atol=5 * np.sqrt(clean.max() / 50 / 4000))
-    np.testing.assert_allclose(y.var(0), clean / 50, rtol=0.2, atol=1e-4)
+    np.testing.assert_allclose(y.mean(0) + GREY, clean, atol=5 * np.sqrt(clean.max() / 50 / 1500))
+    np.testing.assert_allclose(y.var(0), clean / 50, rtol=0.25, atol=1e-4)
     dark = problem.measured(jnp.full((2, 256), -10.0), jax.random.key(0))
     assert np.isfinite(dark).all()
 

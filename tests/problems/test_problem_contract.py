@@ -47,6 +47,12 @@ FIXED = ["blurred", "coarse", "tomography", "spikes"]  # nothing about their phy
 KINDS = list(MAKERS)
 GENERATED = ["sparse", "blocks", "spikes"]
 DATA = [kind for kind in KINDS if kind not in GENERATED]
+ALIKE = ["blurred", "coarse", "missing", "resonance"]  # image problems share all but their physics: two run always
+
+
+def cases(kinds):
+    """Kinds as parameters; those that differ from others in their physics alone are slow."""
+    return [pytest.param(kind, marks=pytest.mark.slow if kind in ALIKE else []) for kind in kinds]
 
 
 @jax.jit
@@ -64,7 +70,7 @@ def noisy():
     return {name: make(snr_db=20.0) for name, make in MAKERS.items()}
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", cases(KINDS))
 def test_the_energy_is_known_where_signals_are_generated(problems, kind):
     """And is never estimated from data: certificates need it fixed before."""
     for subset in SUBSETS:
@@ -73,7 +79,7 @@ def test_the_energy_is_known_where_signals_are_generated(problems, kind):
         assert energy is None if kind in DATA else energy == pytest.approx(share * problems[kind].operator.shape[1])
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", cases(KINDS))
 def test_samples_are_float32_pairs_reproducible_from_the_key(noisy, kind):
     problem = noisy[kind]
     m, n = problem.operator.shape
@@ -88,7 +94,7 @@ def test_samples_are_float32_pairs_reproducible_from_the_key(noisy, kind):
             assert not np.array_equal(a, c)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", cases(KINDS))
 def test_equal_keys_give_other_signals_in_other_subsets(noisy, kind):
     drawn = [np.asarray(draw(noisy[kind].split(subset), jax.random.key(0))[0]) for subset in SUBSETS]
     rows = [{row.tobytes() for row in part if row.any()} for part in drawn]
@@ -97,7 +103,7 @@ def test_equal_keys_give_other_signals_in_other_subsets(noisy, kind):
     assert not rows[1] & rows[2]
 
 
-@pytest.mark.parametrize("kind", DATA)
+@pytest.mark.parametrize("kind", cases(DATA))
 def test_data_subsets_share_no_row_and_sample_draws_from_all(noisy, kind):
     rows = {}
     for subset in SUBSETS:
@@ -111,14 +117,14 @@ def test_data_subsets_share_no_row_and_sample_draws_from_all(noisy, kind):
     assert not rows["validation"] & rows["test"]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", cases(KINDS))
 def test_measurement_is_the_operator_exactly_without_noise(problems, kind):
     x, y = draw(problems[kind], jax.random.key(0))
     dense = np.asarray(jax.jit(lambda A: A.dense())(problems[kind].operator), np.float64)
     np.testing.assert_allclose(y, np.asarray(x, np.float64) @ dense.T, atol=2e-6 * float(jnp.abs(y).max()))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", cases(KINDS))
 def test_snr_is_that_of_each_signal(noisy, kind):
     problem = noisy[kind].split("test")
     x, y = (np.concatenate(part) for part in zip(*(draw(problem, jax.random.key(i)) for i in range(16)), strict=True))
@@ -134,7 +140,7 @@ def test_snr_is_that_of_each_signal(noisy, kind):
     np.testing.assert_array_less(np.abs(np.corrcoef(noise[:500].ravel(), clean[:500].ravel())[0, 1]), 0.03)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", cases(KINDS))
 def test_all(noisy, kind):
     problem = noisy[kind].split("validation")
     pairs = problem.all()
@@ -149,7 +155,7 @@ def test_all(noisy, kind):
     assert relative == pytest.approx(0.1, rel=4 / np.sqrt(2 * y.size))
 
 
-@pytest.mark.parametrize("kind", [k for k in KINDS if k != "arrays"])
+@pytest.mark.parametrize("kind", cases(k for k in KINDS if k != "arrays"))
 def test_spec_survives_json_and_gives_the_same_samples(noisy, kind):
     problem = noisy[kind]
     spec = json.loads(json.dumps(problem.to_spec()))
@@ -165,7 +171,7 @@ def test_spec_survives_json_and_gives_the_same_samples(noisy, kind):
             np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("kind", [k for k in KINDS if k != "arrays"])
+@pytest.mark.parametrize("kind", cases(k for k in KINDS if k != "arrays"))
 def test_spec_without_noise_leaves_it_out_and_takes_defaults(problems, kind):
     spec = problems[kind].to_spec()
     assert "snr_db" not in spec
@@ -173,7 +179,7 @@ def test_spec_without_noise_leaves_it_out_and_takes_defaults(problems, kind):
     assert Problem.from_spec({"kind": spec["kind"]}).to_spec()["seed"] == 0
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", cases(KINDS))
 def test_seed_decides_the_physics(problems, kind):
     other = MAKERS[kind](seed=1)
     if kind == "arrays":
@@ -186,7 +192,7 @@ def test_seed_decides_the_physics(problems, kind):
         assert not np.allclose(transformed(other.operator, probe), transformed(problems[kind].operator, probe))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", cases(KINDS))
 def test_problem_is_an_argument_of_jit(noisy, kind):
     problem = noisy[kind].split("test")
     key = jax.random.key(2)
@@ -197,7 +203,7 @@ def test_problem_is_an_argument_of_jit(noisy, kind):
     assert jax.tree.unflatten(tree, leaves).subset == "test"
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", cases(KINDS))
 def test_x64_changes_no_sample(noisy, kind):
     problem = noisy[kind]
     x, y = draw(problem, jax.random.key(9))
@@ -212,7 +218,7 @@ def test_x64_changes_no_sample(noisy, kind):
     np.testing.assert_allclose(y, made[1], atol=1e-5 * np.abs(y).max())
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", cases(KINDS))
 def test_metrics_of_the_truth_and_of_zero(problems, kind):
     problem = problems[kind]
     x, _ = draw(problem, jax.random.key(0))
@@ -223,7 +229,7 @@ def test_metrics_of_the_truth_and_of_zero(problems, kind):
     assert all(isinstance(value, float) for value in exact.values())
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", cases(KINDS))
 def test_unknown_subset_is_refused(problems, kind):
     with pytest.raises(ValueError, match=r"expected one of .*'train', 'validation', 'test'.*got 'dev'"):
         problems[kind].split("dev")
