@@ -62,7 +62,7 @@ class MagneticResonance(ImageRecovery):
 
     Example:
         >>> MagneticResonance(acceleration=4, size=16).operator.shape
-        (82, 256)
+        (64, 256)
     """
 
     counts_photons: ClassVar[bool] = False
