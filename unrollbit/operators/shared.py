@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array
 
 from unrollbit.operators.convolution import Boundary, Convolution
-from unrollbit.operators.structure import Structure
+from unrollbit.operators.structure import Structure, positive_integer
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,10 @@ class Shared(Structure):
     stride: int = 1
 
     def __post_init__(self) -> None:
-        Convolution.of(
-            np.zeros(self.kernel_shape), self.signal_shape, self.boundary, self.stride
-        )  # or says what is wrong
+        # one tap says what is wrong with the grid: a file's sizes must not allocate anything
+        Convolution.of(np.zeros((1,) * len(self.kernel_shape)), self.signal_shape, self.boundary, self.stride)
+        for taps in self.kernel_shape:
+            positive_integer("kernel_shape", taps)
         if any(taps > side for taps, side in zip(self.kernel_shape, self.signal_shape, strict=True)):
             raise ValueError(f"Shared: a kernel of {self.kernel_shape} does not fit into {self.signal_shape}")
 

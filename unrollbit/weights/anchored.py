@@ -10,6 +10,7 @@ from jaxtyping import Array
 
 from unrollbit.algorithms.base import LinearMap
 from unrollbit.operators import LinearOperator, Scaled, Sum
+from unrollbit.operators.cores import core_of
 from unrollbit.operators.structured import Structured
 from unrollbit.variables import Physics
 from unrollbit.weights.base import Arrays, PackedWeights, Weights, WeightsFactory
@@ -33,7 +34,7 @@ class Anchored(Wrapper):
     @classmethod
     def around(cls, inner: Weights, anchor: LinearOperator, *, frozen: bool = False) -> Anchored:
         """Add the physics ``anchor``; ``frozen`` weights never form the sum."""
-        return cls(inner, anchor, None if frozen else inner.structure.gather(anchor.dense()))
+        return cls(inner, anchor, None if frozen else core_of(anchor, inner.structure))
 
     @classmethod
     def for_map(

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from unrollbit.algorithms.base import LinearMap
 from unrollbit.operators import LinearOperator, Shared
+from unrollbit.operators.cores import core_of
 from unrollbit.operators.quantised import plane_scales, uniform_signs
 from unrollbit.weights.one_bit import OneBit
 from unrollbit.weights.scales import Scale
@@ -185,7 +186,7 @@ def designed(
     structure = linear_map.structure
     if not linear_map.transposed or structure.core_mask is not None or isinstance(structure, Shared):
         raise ValueError("designed: signs are designed for maps of the shape of A, dense or in blocks; use OneBit here")
-    core = np.asarray(structure.gather(physics.dense()))
+    core = np.asarray(core_of(physics, structure))
     blocks = core.reshape(-1, *core.shape[-2:])
     temperature = 0.1 if core.shape[-1] < 1024 else 0.05
     starts = [_start(block, planes, block if around_physics else None, noise, steps) for block in blocks]
