@@ -2,6 +2,7 @@
 
 from unrollbit.algorithms import ADMM, AMP, FISTA, ISTA, GradientDescent, solve
 from unrollbit.bits import BitReport, count_bits
+from unrollbit.kernels import packed_matmul
 from unrollbit.metrics import nmse_db
 from unrollbit.networks import Activations, FullyConnected, Unrolled, refine
 from unrollbit.operators import LinearOperator
@@ -36,6 +37,7 @@ __all__ = [
     "load",
     "nmse_db",
     "pack",
+    "packed_matmul",
     "recipes",
     "refine",
     "solve",

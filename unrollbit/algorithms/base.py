@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from unrollbit.operators import LinearOperator, Structure
+from unrollbit.operators.base import Norm
 from unrollbit.scalars import ScalarSpec
 from unrollbit.shrinkage.base import Shrinkage
 from unrollbit.specs import Specified
@@ -48,6 +49,19 @@ class LinearMap:
         return matrix.T if self.transposed else matrix
 
 
+class _Unmeasured:
+    """An operator whose norm nobody needs to know."""
+
+    def __init__(self, operator: LinearOperator) -> None:
+        self._operator = operator
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._operator, name)
+
+    def norm(self) -> Norm:
+        return Norm(1.0, exact=True)
+
+
 class OutsideNormalForm(ValueError):
     """A step that is not ``shrink(H x + G y)``, nor that of ADMM; the message says why."""
 
@@ -71,6 +85,12 @@ class Algorithm(Specified, abc.ABC):
     @abc.abstractmethod
     def scalars(self, A: LinearOperator) -> dict[str, ScalarSpec]:
         """The scalars by name, the shrinkage's own included."""
+
+    def scalar_forms(self, A: LinearOperator) -> dict[str, ScalarSpec]:
+        """``scalars(A)`` for a network that has values for them: initial values are those of physics of norm 1, since
+        the norm of large physics takes minutes.
+        """
+        return self.scalars(_Unmeasured(A))  # pyright: ignore[reportArgumentType] - delegates to an operator
 
     @abc.abstractmethod
     def init(self, y: Float[Array, "*batch m"], A: LinearOperator) -> State:

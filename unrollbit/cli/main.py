@@ -17,6 +17,7 @@ COMMANDS = {
     "theory": "every theorem on a network: bound beside measurement, what applies and what is vacuous; figures",
     "card": "the model card of a packed network: accuracy on fresh signals of several seeds, bits, how to use",
     "reproduce": "train and compare the networks of a published table or figure, or of one of our own",
+    "bench": "packed products and networks against float32: time, error, memory",
     "recover": "apply a packed network to your own measurements",
 }
 

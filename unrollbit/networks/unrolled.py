@@ -76,7 +76,8 @@ class Unrolled(Network):
         copies = depth if distinct is None else distinct
         if not 1 <= copies <= depth:
             raise ValueError(f"distinct: expected a number of matrices in [1, {depth}], got {distinct}")
-        linear_maps, specs = algorithm.maps(A), algorithm.scalars(A)
+        linear_maps = algorithm.maps(A)
+        specs = algorithm.scalars(A) if scalars is None else algorithm.scalar_forms(A)
         if scalars is None:
             scalars = {name: jnp.asarray(spec.raw(spec.initial_values(depth))) for name, spec in specs.items()}
         self.algorithm = algorithm

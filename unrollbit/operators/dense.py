@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from unrollbit.operators.band import Indexed
 from unrollbit.operators.base import LinearOperator, Spec, finite_array
-from unrollbit.operators.structure import Full, Structure
+from unrollbit.operators.structure import Full, Structure, times
 
 
 @jax.tree_util.register_dataclass
@@ -50,7 +50,7 @@ class Dense(LinearOperator):
         return self.matrix.shape[0], self.matrix.shape[1]
 
     def _apply(self, x: Array) -> Array:
-        return x @ self.matrix.T
+        return times(self.matrix, x)
 
     def _apply_adjoint(self, y: Array) -> Array:
         return y @ self.matrix

@@ -11,19 +11,22 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
+from unrollbit.kernels import packed_matmul
+from unrollbit.kernels.portable import Layout, Tiles, cut, rows_of
 from unrollbit.operators.base import LinearOperator, Spec
 from unrollbit.operators.shared import Shared
 from unrollbit.operators.structure import Blocks, Structure
 from unrollbit.operators.structured import Structured
 from unrollbit.signbits import pack_signs, unpack_signs
 
+_SPARSE = 4  # masks with less than a quarter of the entries
 Scale = Literal["none", "global", "layer", "row", "column"]
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class PackedSigns(LinearOperator):
-    """``W = sum_p c_p * (M o S_p)`` from packed bits, unpacked a few rows at a time inside a scan.
+    """``W = sum_p c_p * (M o S_p)`` from packed bits (``unrollbit.kernels``).
 
     ``bits`` (planes, *core_shape[:-1], ceil(core_shape[-1] / 8)); ``scales`` (planes,), (planes, m) for ``row`` or
     (planes, n) for ``column``; ``exists`` are the packed rows of an irregular mask (bit 1: the entry exists), else
@@ -44,84 +47,42 @@ class PackedSigns(LinearOperator):
     def planes(self) -> int:
         return self.bits.shape[0]
 
-    def _tiles(self) -> tuple[tuple[Any, ...], int]:
-        """Per tile of a few rows: bits (planes, rows, bytes), mask, scales (planes, rows|1, columns|1); padding."""
-        structure, planes, (m, _) = self.structure, self.planes, self.shape
-        if isinstance(structure, Blocks):  # a tile is a block
-            rows, columns, padding = structure.block_m, structure.block_n, 0
-        else:
-            rows, columns = max(1, min(64, m // 8)), structure.shape[1]
-            padding = -m % rows
-        count = (m + padding) // rows
-        bits, exists = self.bits, self.exists
-        if not isinstance(structure, Blocks):
-            bits = jnp.pad(bits, ((0, 0), (0, padding), (0, 0))).reshape(planes, count, rows, -1)
-            if exists is not None:
-                exists = jnp.pad(exists, ((0, padding), (0, 0))).reshape(count, rows, -1)
-        if self.scale == "row":
-            scales = jnp.pad(self.scales, ((0, 0), (0, padding))).reshape(planes, count, rows, 1)
-        elif self.scale == "column":  # blocks have lines of their own
-            scales = jnp.broadcast_to(self.scales.reshape(planes, -1, 1, columns), (planes, count, 1, columns))
-        else:
-            scales = jnp.broadcast_to(self.scales[:, None, None, None], (planes, count, 1, 1))
-        return (jnp.moveaxis(bits, 1, 0), exists, jnp.moveaxis(scales, 1, 0)), padding
-
-    def _core(self, tile: tuple[Any, ...], dtype: Any) -> Float[Array, "rows columns"]:
-        """A few rows of the matrix, all planes together."""
-        bits, exists, scales = tile
-        core = jnp.zeros((), dtype)
-        for plane in range(self.planes):
-            core = core + scales[plane].astype(dtype) * self._values(bits[plane], dtype)
-        return core if exists is None else core * unpack_mask(exists, self.structure.core_shape[-1], dtype)
-
-    def _values(self, packed: Array, dtype: Any) -> Array:
+    def _unpacked(self, packed: Array, n: int, dtype: Any) -> Array:
         """What packed rows stand for."""
-        return unpack_signs(packed, self.structure.core_shape[-1], dtype)
+        return unpack_signs(packed, n, dtype)
+
+    def _blocked(self) -> tuple[Layout, Array, Array, Array | None]:
+        """Layout, bits, scales and mask as products take them: with an axis of blocks."""
+        m, n = self.shape
+        blocks = self.structure.blocks
+        bits = self.bits if isinstance(self.structure, Blocks) else self.bits[:, None]
+        exists = self.exists if self.exists is None or isinstance(self.structure, Blocks) else self.exists[None]
+        scales = {"row": self.scales[..., None], "column": self.scales[..., None, :]}.get(self.scale, self.scales)
+        return Layout(blocks, m // blocks, n // blocks), bits, scales, exists
+
+    def _product(self, x: Array, transpose: bool) -> Array:
+        layout, bits, scales, exists = self._blocked()
+        # Two products of signs make a masked one; a sparse mask would lose digits to the entries that do not exist.
+        sparse = exists is not None and _SPARSE * self.structure.size < math.prod(self.shape) // layout.blocks
+        options = {"scales": scales, "exists": exists, "transpose": transpose}
+        return packed_matmul(bits, x, layout.columns, **options, path="portable" if sparse else None)
 
     def _apply(self, x: Array) -> Array:
         if isinstance(self.structure, Shared):  # a few taps, which the convolution needs together
             return self.prepare()._apply(x)
-        tiles, padding = self._tiles()
-        m, n = self.shape
-        flat = x.reshape(-1, n)
-        blocks = self.structure.blocks
-        parts = flat.reshape(len(flat), blocks, n // blocks).swapaxes(0, 1)  # (blocks, batch, block_n)
-        blocked = isinstance(self.structure, Blocks)
-
-        def body(_: None, inputs: tuple[Any, Array | None]) -> tuple[None, Array]:
-            tile, part = inputs
-            return None, (parts[0] if part is None else part) @ self._core(tile, x.dtype).T
-
-        _, out = jax.lax.scan(body, None, (tiles, parts if blocked else None))  # (tiles, batch, rows)
-        return jnp.moveaxis(out, 0, 1).reshape(len(flat), m + padding)[:, :m].reshape(*x.shape[:-1], m)
+        return self._product(x, transpose=False)
 
     def _apply_adjoint(self, y: Array) -> Array:
-        if isinstance(self.structure, Shared):  # a few taps, which the convolution needs together
+        if isinstance(self.structure, Shared):
             return self.prepare()._apply_adjoint(y)
-        tiles, padding = self._tiles()
-        m, n = self.shape
-        flat = jnp.pad(y.reshape(-1, m), ((0, 0), (0, padding)))
-        count = len(tiles[0])
-        parts = flat.reshape(len(flat), count, (m + padding) // count).swapaxes(0, 1)  # (tiles, batch, rows)
-
-        def product(inputs: tuple[Any, Array]) -> Array:
-            tile, part = inputs
-            return part @ self._core(tile, y.dtype)
-
-        if isinstance(self.structure, Blocks):
-            _, out = jax.lax.scan(lambda _, inputs: (None, product(inputs)), None, (tiles, parts))
-            out = jnp.moveaxis(out, 0, 1).reshape(len(flat), n)
-        else:
-            start = jnp.zeros((len(flat), n), y.dtype)
-            out, _ = jax.lax.scan(lambda total, inputs: (total + product(inputs), None), start, (tiles, parts))
-        return out.reshape(*y.shape[:-1], n)
+        return self._product(y, transpose=True)
 
     def dense(self) -> Array:
         return self.prepare().dense()
 
     def prepare(self) -> Structured:
         """The float matrix, as the core of its structure."""
-        signs = self._values(self.bits, self.scales.dtype)
+        signs = self._unpacked(self.bits, self.structure.core_shape[-1], self.scales.dtype)
         if self.exists is not None:
             signs = signs * unpack_mask(self.exists, self.structure.core_shape[-1], self.scales.dtype)
         lines = {"row": self.structure.rows, "column": self.structure.columns}.get(self.scale, lambda scale: scale)
@@ -132,15 +93,16 @@ class PackedSigns(LinearOperator):
         """From the bits, a few rows at a time."""
         if isinstance(self.structure, Shared):
             return jnp.asarray(self.structure.convolution(self.prepare().core).column_rms())
-        dtype, (m, n) = self.scales.dtype, self.shape
-        tiles, padding = self._tiles()
-        exists = (jnp.arange(m + padding) < m).astype(dtype).reshape(len(tiles[0]), -1, 1)
+        (m, n), dtype = self.shape, self.scales.dtype
+        layout, bits, scales, exists = self._blocked()
+        tiles, padding = cut(layout, bits, scales, exists)
+        real = (jnp.arange(m + padding) < m).astype(dtype).reshape(len(tiles.bits), -1, 1)
 
-        def add(total: Array, inputs: tuple[Any, Array]) -> tuple[Array, None]:
-            tile, rows = inputs
-            return total + jnp.sum((self._core(tile, dtype) * rows) ** 2), None
+        def add(total: Array, inputs: tuple[Tiles, Array]) -> tuple[Array, None]:
+            tile, kept = inputs
+            return total + jnp.sum((rows_of(tile, layout.columns, dtype, self._unpacked) * kept) ** 2), None
 
-        total, _ = jax.lax.scan(add, jnp.zeros((), dtype), (tiles, exists))
+        total, _ = jax.lax.scan(add, jnp.zeros((), dtype), (tiles, real))
         return jnp.sqrt(total / n)
 
     def mask(self) -> Structure:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from unrollbit.kernels.portable import product
 from unrollbit.operators.base import LinearOperator, Spec
 from unrollbit.operators.packed import PackedSigns
 from unrollbit.operators.structure import Structure
@@ -19,15 +20,20 @@ from unrollbit.trits import PerByte, check_trits, trit_bytes, unpack_trits
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class PackedTernary(PackedSigns):
-    """``W = sum_p c_p T_p`` with entries of T in {-1, 0, 1}, unpacked a few rows at a time like ``PackedSigns``.
+    """``W = sum_p c_p T_p`` with entries of T in {-1, 0, 1}, unpacked a few rows at a time inside a scan.
 
     ``bits`` holds ``per_byte`` weights a byte (``unrollbit.trits``). What a mask forbids is a zero like any other.
     """
 
     per_byte: PerByte = field(default=5, metadata={"static": True})
 
-    def _values(self, packed: Array, dtype: Any) -> Array:
-        return unpack_trits(packed, self.structure.core_shape[-1], self.per_byte, dtype)
+    def _unpacked(self, packed: Array, n: int, dtype: Any) -> Array:
+        return unpack_trits(packed, n, self.per_byte, dtype)
+
+    def _product(self, x: Array, transpose: bool) -> Array:
+        layout, bits, scales, exists = self._blocked()
+        out = product(layout, bits, scales, exists, x.reshape(-1, x.shape[-1]), transpose, self._unpacked)
+        return out.reshape(*x.shape[:-1], out.shape[-1])
 
     def resident_bits(self) -> int:
         """Rows padded to whole bytes, and scales at 32 bits."""

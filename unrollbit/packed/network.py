@@ -86,7 +86,7 @@ class PackedNetwork:
         kind = spec.get("kind")
         if kind == "Unrolled":
             algorithm = Algorithm.from_spec(spec["algorithm"])
-            linear, specs = algorithm.maps(A), algorithm.scalars(A)
+            linear, specs = algorithm.maps(A), algorithm.scalar_forms(A)
             shapes = {name: (spec["depth"], *scalar.shape) for name, scalar in specs.items()}
         elif kind == "FullyConnected":
             m, n = A.shape

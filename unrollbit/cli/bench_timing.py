@@ -1,0 +1,100 @@
+"""Timing on one thread: functions take turns, so that what else the machine does meets them alike."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Function = Callable[[], Any]
+_FLAGS = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+_SHORTEST = 2e-3  # seconds of a sample
+_LEAST, _MOST = 5, 200  # rounds
+_EVICTING = 2**27  # bytes: more than last-level caches hold
+
+
+def one_thread() -> None:
+    """Bind this process to one core, before JAX and BLAS start their threads."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_FLAGS}".strip()
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = "1"
+
+
+class Timer:
+    """Median CPU times of functions that run in turn; ``cold`` calls find nothing in the caches."""
+
+    def __init__(self, seconds: float) -> None:
+        """``seconds``: what one comparison may take, about; every function runs 5 times at least."""
+        self.seconds = seconds
+        self._evicting = np.ones(_EVICTING // 4, np.float32)
+
+    def compare(self, functions: Mapping[str, Function], *, cold: bool = False) -> dict[str, float]:
+        """Seconds per call by name: the median over rounds, in each of which every function has its turn.
+
+        CPU time of the process, which other processes on the machine disturb less than the clock on the wall.
+        """
+        repeats = {name: 1 if cold else self._repeats(function) for name, function in functions.items()}
+        times: dict[str, list[float]] = {name: [] for name in functions}
+        begun = time.perf_counter()
+        while len(times[next(iter(times))]) < _MOST:
+            for name, function in functions.items():
+                if cold:
+                    self._evicting.sum()
+                started = time.process_time()
+                for _ in range(repeats[name]):
+                    function()
+                times[name].append((time.process_time() - started) / repeats[name])
+            rounds = len(times[next(iter(times))])
+            if rounds >= _LEAST and time.perf_counter() - begun > self.seconds:
+                break
+        return {name: statistics.median(spent) for name, spent in times.items()}
+
+    def _repeats(self, function: Function) -> int:
+        function()  # compiles
+        started = time.perf_counter()
+        function()
+        return max(1, int(_SHORTEST / max(time.perf_counter() - started, 1e-9)))
+
+
+def read_bandwidth() -> float:
+    """Bytes per second that one thread reads from memory: the best of ten sums over 128 MiB."""
+    values = np.ones(_EVICTING // 8)
+    best = float("inf")
+    for _ in range(10):
+        started = time.process_time()
+        values.sum()
+        best = min(best, time.process_time() - started)
+    return values.nbytes / best
+
+
+def extra_mebibytes(function: Function) -> float | None:
+    """Peak of resident memory while a function runs, beyond what is resident before; None where the system does not
+    say (other systems than Linux).
+    """
+    resident = _status("VmRSS")
+    if resident is None:
+        return None
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # forgets the peak so far
+    except OSError:
+        return None
+    before = _status("VmRSS")
+    function()
+    peak = _status("VmHWM")
+    return None if before is None or peak is None else max(0.0, (peak - before) / 1024)
+
+
+def _status(name: str) -> int | None:
+    """A figure of the process in kibibytes."""
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) for line in lines if line.startswith(f"{name}:")), None)

@@ -1,0 +1,113 @@
+"""One function for products with bit-packed one-bit matrices."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, UInt8
+
+from unrollbit.kernels.native import LEVELS, kernels
+from unrollbit.kernels.portable import Layout, product
+from unrollbit.kernels.primitive import signs_product
+
+_NATIVE = (*LEVELS, "pallas")
+
+
+def packed_matmul(
+    bits: UInt8[Array, "planes blocks rows bytes"],
+    x: Float[Array, "*batch k"],
+    columns: int,
+    *,
+    scales: Float[Array, "..."] | None = None,
+    exists: UInt8[Array, "blocks rows bytes"] | None = None,
+    transpose: bool = False,
+    path: str | None = None,
+) -> Float[Array, "*batch l"]:
+    """``W x`` (or ``W^T x``) with ``W = sum_p c_p (M o S_p)`` from packed signs, of which no float matrix is formed.
+
+    Works under ``jit``, ``vmap`` and ``grad`` (with respect to ``x`` and ``scales``): W is linear, so the derivative is
+    the transposed product from the same bits.
+
+    Args:
+        bits: rows of packed signs (``unrollbit.signbits``: bit 1 is -1), ``bytes = ceil(columns / 8)``. Several
+            blocks lie on the diagonal of W, whose shape is ``(m, n) = (blocks * rows, blocks * columns)``.
+        x: vectors, k = n (transposed: m); all leading axes are batch axes.
+        columns: of a block.
+        scales: c_p: None (1), (planes,), (planes, m, 1) by row or (planes, 1, n) by column.
+        exists: packed rows of the mask M (bit 1: the entry exists), or None.
+        transpose: the transposed product.
+        path: one of ``kernels().available``; None takes ``kernels().path``. The C extension works in float32; inputs of
+            another dtype take the portable path.
+
+    Raises:
+        ValueError: shapes that disagree, or a path that does not run here.
+        TypeError: bits that are no bytes, or x that is not floating.
+
+    Example:
+        >>> import numpy as np
+        >>> from unrollbit.signbits import pack_signs
+        >>> bits = jnp.asarray(pack_signs(np.array([[1.0, -1.0, 1.0], [1.0, 1.0, 1.0]])))
+        >>> packed_matmul(bits[None, None], jnp.array([1.0, 2.0, 3.0]), 3).tolist()
+        [2.0, 6.0]
+    """
+    bits, x = jnp.asarray(bits), jnp.asarray(x)
+    layout = _checked(bits, x, columns, exists, transpose)
+    m, n = layout.shape
+    planes = bits.shape[0]
+    scales = jnp.ones(planes, x.dtype) if scales is None else jnp.asarray(scales)
+    if scales.shape not in ((planes,), (planes, m, 1), (planes, 1, n)):
+        wanted = f"({planes},), ({planes}, {m}, 1) or ({planes}, 1, {n})"
+        raise ValueError(f"packed_matmul: expected scales of shape {wanted}, got {scales.shape}")
+    chosen = kernels()
+    if path is not None and path not in chosen.available:
+        raise ValueError(f"packed_matmul: expected a path among {', '.join(chosen.available)}, got {path!r}")
+    path = chosen.path if path is None else path
+    flat = x.reshape(-1, x.shape[-1])
+    if path not in _NATIVE or x.dtype != jnp.float32 or 0 in flat.shape:
+        out = product(layout, bits, scales, exists, flat, transpose)
+    else:
+        out = _by_planes(layout, bits, scales, exists, flat, transpose, path)
+    return out.reshape(*x.shape[:-1], out.shape[-1])
+
+
+def _by_planes(
+    layout: Layout, bits: Array, scales: Array, exists: Array | None, x: Array, transpose: bool, path: str
+) -> Array:
+    """One product of signs per plane; scales of rows multiply what comes out of W, or what goes into its transpose."""
+    total: Array | None = None
+    before = scales.ndim == 3 and (scales.shape[1] == 1) != transpose
+    for plane in range(bits.shape[0]):
+        scale = scales[plane].reshape(-1).astype(x.dtype)  # one number, or a vector
+        inputs = x * scale if before else x
+        if exists is None:
+            out = signs_product(bits[plane], inputs, columns=layout.columns, transpose=transpose, path=path)
+        else:  # an entry that does not exist is +1 in one matrix and -1 in the other
+            halves = (bits[plane] & exists, bits[plane] | ~exists)
+            both = [
+                signs_product(half, inputs, columns=layout.columns, transpose=transpose, path=path) for half in halves
+            ]
+            out = (both[0] + both[1]) / 2
+        out = out if before else out * scale
+        total = out if total is None else total + out
+    assert total is not None
+    return total
+
+
+def _checked(bits: Array, x: Array, columns: int, exists: Array | None, transpose: bool) -> Layout:
+    if bits.dtype != jnp.uint8:
+        raise TypeError(f"packed_matmul: expected bits of dtype uint8, got {bits.dtype}")
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise TypeError(f"packed_matmul: expected a real floating-point x, got dtype {x.dtype}")
+    if isinstance(columns, bool) or not isinstance(columns, int) or columns < 1:
+        raise ValueError(f"packed_matmul: expected a number of columns >= 1, got {columns!r}")
+    if bits.ndim != 4 or 0 in bits.shape or bits.shape[-1] != -(-columns // 8):
+        expected = f"(planes, blocks, rows, {-(-columns // 8)})"
+        raise ValueError(f"packed_matmul: expected bits of shape {expected} for {columns} columns, got {bits.shape}")
+    layout = Layout(bits.shape[1], bits.shape[2], columns)
+    size = layout.shape[0] if transpose else layout.shape[1]
+    if x.ndim == 0 or x.shape[-1] != size:
+        raise ValueError(f"packed_matmul: expected the last axis of x to have {size} entries, got shape {x.shape}")
+    if exists is not None and (exists.shape != bits.shape[1:] or exists.dtype != jnp.uint8):
+        raise ValueError(
+            f"packed_matmul: expected a mask of {bits.shape[1:]} bytes, got {exists.shape}, {exists.dtype}"
+        )
+    return layout
