@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from unrollbit.cli.bench_timing import Timer, one_thread, read_bandwidth
-from unrollbit.cli.common import add_common, check_outputs, print_table, write_json
+from unrollbit.cli.common import add_common, check_outputs, positive, print_table, write_json
 
 Row = dict[str, Any]
 _NOTES = (
@@ -25,6 +25,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
     parser.add_argument("--quick", action="store_true", help="three sizes, less than 3 minutes")
     parser.add_argument("--kernels", metavar="PATH", help="portable, avx2, avx512 or plain (default: the best here)")
+    parser.add_argument(
+        "--sizes",
+        type=positive,
+        nargs="+",
+        metavar="N",
+        help="square matrices to multiply by, in place of the usual ones",
+    )
     parser.add_argument("--only", choices=("products", "networks"), help="one of the two tables")
     add_common(parser, out="folder for bench.json")
 
@@ -58,7 +65,8 @@ def run(options: argparse.Namespace) -> None:
     networks: list[Row] = []
     with use_kernels(path):
         if options.only != "networks":
-            planned = bench_products.cases(shapes(options.quick), batches(options.quick))
+            wanted = [(n, n, 1) for n in options.sizes] if options.sizes else shapes(options.quick)
+            planned = bench_products.cases(wanted, batches(options.quick))
             total = sum(2 * (2 if case.batch == 1 else 1) for case in planned)
             rows = bench_products.measure(planned, path, ("hot", "cold"), timer, bandwidth, options.seed)
             products = _shown(rows, total, "products")

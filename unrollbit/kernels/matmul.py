@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import jax.numpy as jnp
 from jaxtyping import Array, Float, UInt8
 
@@ -61,7 +63,7 @@ def packed_matmul(
     if path is not None and path not in chosen.available:
         raise ValueError(f"packed_matmul: expected a path among {', '.join(chosen.available)}, got {path!r}")
     path = chosen.path if path is None else path
-    flat = x.reshape(-1, x.shape[-1])
+    flat = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
     if path not in _NATIVE or x.dtype != jnp.float32 or 0 in flat.shape:
         out = product(layout, bits, scales, exists, flat, transpose)
     else:

@@ -94,7 +94,9 @@ def product(
         _, out = jax.lax.scan(forward, None, (tiles, parts if several else None))  # (tiles, batch, rows)
         return jnp.moveaxis(out, 0, 1).reshape(batch, m + padding)[:, :m]
 
-    parts = jnp.pad(x, ((0, 0), (0, padding))).reshape(batch, count, -1).swapaxes(0, 1)  # (tiles, batch, rows)
+    parts = (
+        jnp.pad(x, ((0, 0), (0, padding))).reshape(batch, count, (m + padding) // count).swapaxes(0, 1)
+    )  # (tiles, batch, rows)
 
     def adjoint(inputs: tuple[Tiles, Array]) -> Array:
         tile, part = inputs

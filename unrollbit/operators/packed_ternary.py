@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,7 +33,9 @@ class PackedTernary(PackedSigns):
 
     def _product(self, x: Array, transpose: bool) -> Array:
         layout, bits, scales, exists = self._blocked()
-        out = product(layout, bits, scales, exists, x.reshape(-1, x.shape[-1]), transpose, self._unpacked)
+        out = product(
+            layout, bits, scales, exists, x.reshape(math.prod(x.shape[:-1]), x.shape[-1]), transpose, self._unpacked
+        )
         return out.reshape(*x.shape[:-1], out.shape[-1])
 
     def resident_bits(self) -> int:
