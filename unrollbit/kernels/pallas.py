@@ -94,7 +94,7 @@ def _forward(bits: Any, terms: Any, out: Any) -> None:
         for bit in range(8):
             signs = _signs(packed, bit)
             for term in range(_TERMS):
-                total += pl.dot(signs, terms[term, 0, bit, at, :])
+                total += plt.dot(signs, terms[term, 0, bit, at, :])
         return total
 
     start = jnp.zeros((_ROWS, _BATCH), jnp.float32)
@@ -110,7 +110,7 @@ def _adjoint(bits: Any, terms: Any, out: Any) -> None:
         for bit, total in enumerate(totals):
             signs = _signs(packed, bit).T
             for values in inputs:
-                total += pl.dot(signs, values)
+                total += plt.dot(signs, values)
             found.append(total)
         return tuple(found)
 
