@@ -20,7 +20,7 @@ import json
 import math
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -125,11 +125,12 @@ def parsed(text: bytes, what: str) -> dict[str, Any]:
 
 def array_of(name: str, entry: Spec, data: memoryview, begins: int) -> Stored:
     """One array of the data section, which must begin where the one before it ended. Copies nothing."""
-    dtype, shape, (begin, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
+    dtype, shape, offsets = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
+    begin, end = offsets if len(offsets) == 2 else (-1, -1)
     if dtype not in DTYPES:
         raise ValueError(f"array {name!r} has dtype {dtype}; expected one of {', '.join(DTYPES)}")
     if not all(type(number) is int and number >= 0 for number in (*shape, begin, end)):
-        raise ValueError(f"array {name!r}: expected integers >= 0 as shape {shape} and data_offsets {begin}, {end}")
+        raise ValueError(f"array {name!r}: expected integers >= 0 as shape {shape} and two as data_offsets {offsets}")
     expected = math.prod(shape) * np.dtype(DTYPES[dtype]).itemsize
     if begin != begins or end - begin != expected or end > len(data):
         raise ValueError(
@@ -385,6 +386,11 @@ def tiled(shape: tuple[int, int], blocks: int, panel: Callable[[int, int], np.nd
     return Operator(shape, apply, adjoint, rows, blocks=blocks)
 
 
+def add_at(out: np.ndarray, places: np.ndarray, values: np.ndarray) -> None:
+    """``out[..., places] += values`` for places that may occur several times."""
+    np.add.at(out, (..., places), values)  # pyright: ignore[reportArgumentType]
+
+
 def correlation(
     taps: np.ndarray, sides: tuple[int, ...], counts: tuple[int, ...], lower: tuple[int, ...], stride: int, wraps: bool
 ) -> Operator:
@@ -410,7 +416,7 @@ def correlation(
         out = np.zeros((len(r), n), np.float32)
         for k, tap in np.ndenumerate(taps):
             flat, exists = places(k)
-            np.add.at(out, (slice(None), flat), tap * np.where(exists, r, np.float32(0)))
+            add_at(out, flat, tap * np.where(exists, r, np.float32(0)))
         return out
 
     return Operator((m, n), apply, adjoint)
@@ -443,13 +449,12 @@ class Structure(NamedTuple):
 
 
 def full(spec: Spec) -> Structure:
-    m, n = integers(**dict(zip(("m", "n"), fields(spec, "m", "n"), strict=True)))
+    m, n = (integer("m, n", size) for size in fields(spec, "m", "n"))
     return Structure((m, n), (m, n))
 
 
 def blocks(spec: Spec) -> Structure:
-    names = ("count", "block_m", "block_n")
-    count, m, n = integers(**dict(zip(names, fields(spec, *names), strict=True)))
+    count, m, n = (integer("a size of blocks", size) for size in fields(spec, "count", "block_m", "block_n"))
     return Structure((count * m, count * n), (count, m, n), blocks=count)
 
 
@@ -458,7 +463,8 @@ def band(spec: Spec) -> Structure:
     m, n, lower, upper, *rest = fields(spec, "m", "n", "lower", "upper", stride=1, circular=False, transposed=False)
     (m, n, stride), circular, turned = integers(m=m, n=n, stride=rest[0]), rest[1], rest[2]
     lower, upper = (integer("lower, upper", v, -LARGEST) for v in (lower, upper))
-    one_of("circular", circular, (False, True)), one_of("transposed", turned, (False, True))
+    one_of("circular", circular, (False, True))
+    one_of("transposed", turned, (False, True))
 
     def exists() -> np.ndarray:
         rows, columns = (n, m) if turned else (m, n)
@@ -471,9 +477,9 @@ def band(spec: Spec) -> Structure:
 
 def stencil(spec: Spec) -> Structure:
     """Kronecker product of two bands."""
-    first, second = (structure_of(part) for part in fields(spec, "vertical", "horizontal"))
+    first, second = (kind_of(part, {"Band": band}, "band")(part) for part in fields(spec, "vertical", "horizontal"))
     shape = (first.shape[0] * second.shape[0], first.shape[1] * second.shape[1])
-    return Structure(shape, shape, exists=lambda: np.kron(*(part.mask() for part in (first, second))))
+    return Structure(shape, shape, exists=lambda: np.kron(first.exists(), second.exists()))
 
 
 def indexed(spec: Spec) -> Structure:
@@ -599,7 +605,7 @@ def quantised(
         if scale in ("row", "column"):
             raise ValueError(f"shared taps have no scales per {scale}; expected a global or layer scale")
         taps = [c * unpack(plane, last) for c, plane in zip(scales, packed, strict=True)]
-        return convolution(sum(taps[1:], taps[0]), *structure.grid)
+        return convolution(functools.reduce(np.add, taps), *structure.grid)
     mask = structure.mask()
     if mask is None:
         planes = packed.reshape(len(packed), m, -1)
@@ -632,6 +638,19 @@ def structured(structure: Structure, core: np.ndarray) -> Operator:
     return tiled((m, n), count, lambda i, j: rows[i:j], m // count)
 
 
+def of_blocks(core: np.ndarray) -> Operator:
+    """A block-diagonal matrix of floats; ``core`` is (blocks, block_m, block_n)."""
+    count, m, n = core.shape
+    return structured(Structure((count * m, count * n), core.shape, blocks=count), core.astype(np.float32))
+
+
+def core_of(A: Operator) -> np.ndarray:
+    """The diagonal blocks of an operator, float64; inverse of ``of_blocks``."""
+    (m, n), count = A.shape, A.blocks
+    matrix = A.dense().reshape(count, m // count, count, n // count)
+    return matrix[np.arange(count), :, np.arange(count)].astype(np.float64)
+
+
 def low_rank(rows: np.ndarray, L: Operator, middle: np.ndarray, R: Operator, columns: np.ndarray) -> Operator:
     """``diag(rows) L diag(middle) R diag(columns)``."""
     parts = (diagonal(rows), L, diagonal(middle), R, diagonal(columns))
@@ -646,18 +665,18 @@ def unit_columns(matrix: np.ndarray) -> np.ndarray:
 
 
 def normal(m: int, n: int, seed: Any) -> np.ndarray:
-    limited("a matrix", m, n)
+    limited("a matrix", *integers(m=m, n=n))
     return seed_of(seed).standard_normal((m, n))
 
 
 def gaussian(m: int, n: int, seed: int = 0) -> np.ndarray:
     """Independent normal entries, columns of unit norm."""
-    return unit_columns(normal(*integers(m=m, n=n), seed))
+    return unit_columns(normal(m, n, seed))
 
 
 def ill_conditioned(m: int, n: int, seed: int = 0, condition: float = 50.0) -> np.ndarray:
     """Normal entries, singular values replaced by a geometric series, columns of unit norm."""
-    U, s, Vt = np.linalg.svd(normal(*integers(m=m, n=n), seed), full_matrices=False)
+    U, s, Vt = np.linalg.svd(normal(m, n, seed), full_matrices=False)
     return unit_columns((U * np.geomspace(1.0, 1.0 / number("condition", condition), len(s))) @ Vt)
 
 
@@ -706,23 +725,12 @@ def given(spec: Spec, name: str, ndim: int, **others: Any) -> tuple[np.ndarray, 
 
 def dense(spec: Spec) -> Operator:
     matrix, (mask,) = given(spec, "matrix", 2, mask=None)
-    if mask is None:
-        return tiled(matrix.shape, 1, lambda i, j: matrix[i:j], len(matrix))
-    structure = structure_of(mask)
-    if structure.shape != matrix.shape:
-        raise ValueError(f"mask: expected shape {matrix.shape}, got {structure.shape}")
-    exists, count = structure.mask(), structure.blocks
-    if exists is not None:
-        return structured(structure, matrix * exists)
-    block_m, block_n = structure.shape[0] // count, structure.shape[1] // count
-    pieces = [matrix[b * block_m : (b + 1) * block_m, b * block_n : (b + 1) * block_n] for b in range(count)]
-    return structured(structure, np.concatenate(pieces))
-
-
-def block_diagonal(spec: Spec) -> Operator:
-    core, _ = given(spec, "core", 3)
-    count, m, n = core.shape
-    return structured(Structure((count * m, count * n), core.shape, blocks=count), core)
+    structure = Structure(matrix.shape, matrix.shape) if mask is None else structure_of(mask)
+    if structure.shape != matrix.shape or structure.grid is not None:
+        raise ValueError(f"mask: expected a mask of shape {matrix.shape}, got {mask!r:.80}")
+    exists = structure.mask()
+    whole = structured(Structure(matrix.shape, matrix.shape), matrix if exists is None else matrix * exists)
+    return whole if structure.blocks == 1 else of_blocks(core_of(replace(whole, blocks=structure.blocks)))
 
 
 def structured_physics(spec: Spec) -> Operator:
@@ -789,9 +797,7 @@ def hadamard(spec: Spec) -> Operator:
         return x.reshape(-1, n)
 
     def adjoint(r: np.ndarray) -> np.ndarray:
-        placed = np.zeros((len(r), n), np.float32)
-        placed[:, kept] = r
-        return transform(placed) * signs / size
+        return transform(placed(r, kept, n)) * signs / size
 
     return Operator((m, n), lambda x: transform(x * signs)[:, kept] / size, adjoint, frame=n / m)
 
@@ -802,10 +808,7 @@ def preconditioned(spec: Spec) -> Operator:
     A, delta = physics_of(inner), number("delta", delta)
     if A.accept is not None or not 0 <= delta < math.inf:
         raise ValueError(f"Preconditioned: expected delta >= 0 and physics that is not preconditioned, got {delta}")
-    (m, n), count = A.shape, A.blocks
-    block_m, block_n = m // count, n // count
-    matrix = A.dense().reshape(count, block_m, count, block_n)
-    core = matrix[np.arange(count), :, np.arange(count)].astype(np.float64)
+    core = core_of(A)
     values, vectors = np.linalg.eigh(core @ core.swapaxes(-1, -2))
     largest = values.max()
     if not largest > 0:
@@ -814,11 +817,9 @@ def preconditioned(spec: Spec) -> Operator:
     shrunk = np.where(kept, 1 / np.sqrt(np.where(kept, values + delta * largest, 1)), 0)
     P = (vectors * shrunk[:, None, :]) @ vectors.swapaxes(-1, -2)
     PA = P @ core
-    scale = 1 / np.sqrt((PA**2).sum() / n)
-    square = Structure((m, m), (count, block_m, block_m), blocks=count)
-    whiten = structured(square, (scale * P).astype(np.float32))
-    B = structured(Structure((m, n), (count, block_m, block_n), blocks=count), (scale * PA).astype(np.float32))
-    return Operator(B.shape, B.apply, B.adjoint, B.rows, blocks=count, accept=whiten.apply)
+    scale = 1 / np.sqrt((PA**2).sum() / A.shape[1])
+    B = of_blocks(scale * PA)
+    return Operator(B.shape, B.apply, B.adjoint, B.rows, blocks=B.blocks, accept=of_blocks(scale * P).apply)
 
 
 def banded(spec: Spec) -> Operator:
@@ -954,7 +955,7 @@ def wavelet(spec: Spec) -> Operator:
 
     def merge(low_half: np.ndarray, high_half: np.ndarray) -> np.ndarray:
         out = np.zeros((*low_half.shape[:-1], 2 * low_half.shape[-1]), np.float32)
-        np.add.at(out, (..., places(out.shape[-1])), np.stack([low_half, high_half], -1) @ bank)
+        add_at(out, places(out.shape[-1]), np.stack([low_half, high_half], -1) @ bank)
         return out
 
     def turned(x: np.ndarray) -> np.ndarray:
@@ -1029,7 +1030,7 @@ def radon(spec: Spec) -> Operator:
         for k, angle in enumerate(radians):
             spread = np.tile(r[:, k * size : (k + 1) * size], size)
             for place, w in zip(*bilinear(size, angle, np.float32), strict=True):
-                np.add.at(out, (slice(None), place), w * spread)
+                add_at(out, place, w * spread)
         return out
 
     return Operator((len(radians) * size, size**2), apply, adjoint)
@@ -1041,13 +1042,13 @@ def scaled_physics(spec: Spec) -> Operator:
 
 
 OPERATORS: dict[str, Callable[[Spec], Operator]] = {
-    "Adjoint": lambda spec: transposed(physics_of(*fields(spec, "operator"))),
+    "Adjoint": lambda spec: transposed(physics_of(fields(spec, "operator")[0])),
     "Banded": banded,
-    "BlockDiagonal": block_diagonal,
+    "BlockDiagonal": lambda spec: of_blocks(given(spec, "core", 3)[0]),
     "Composition": lambda spec: composed(*(physics_of(part) for part in fields(spec, "outer", "inner"))),
     "Convolution": convolution_physics,
     "Dense": dense,
-    "Diagonal": lambda spec: diagonal(floats(*fields(spec, "diagonal"), 1)),
+    "Diagonal": lambda spec: diagonal(floats(fields(spec, "diagonal")[0], 1)),
     "Hadamard": hadamard,
     "LowRank": low_rank_physics,
     "PackedSigns": packed_physics,
@@ -1085,23 +1086,17 @@ def check_fingerprint(A: Operator, expected: Any) -> None:
 
 def coherence_matrix(A: Operator) -> Operator:
     """ALISTA's ``w_j = (A A^T)^+ a_j / (a_j^T (A A^T)^+ a_j)``, block by block, in float64."""
-    (m, n), count = A.shape, A.blocks
-    matrix = A.dense().reshape(count, m // count, count, n // count)
-    core = matrix[np.arange(count), :, np.arange(count)].astype(np.float64)
+    core = core_of(A)
     W = core if A.frame is not None else np.linalg.pinv(core, rcond=RESOLUTION).swapaxes(-1, -2)
-    W = W / (W * core).sum(-2, keepdims=True)
-    return structured(Structure((m, n), W.shape, blocks=count), W.astype(np.float32))
+    return of_blocks(W / (W * core).sum(-2, keepdims=True))
 
 
 def regularised_inverse(A: Operator, rho: float) -> Operator:
     """``(A A^T + rho I)^{-1} A``, block by block, in float64."""
     if A.frame is not None:
         return scaled(A, 1 / (A.frame + rho))
-    (m, n), count = A.shape, A.blocks
-    matrix = A.dense().reshape(count, m // count, count, n // count)
-    core = matrix[np.arange(count), :, np.arange(count)].astype(np.float64)
-    solved = np.linalg.solve(core @ core.swapaxes(-1, -2) + rho * np.eye(m // count), core)
-    return structured(Structure((m, n), core.shape, blocks=count), solved.astype(np.float32))
+    core = core_of(A)
+    return of_blocks(np.linalg.solve(core @ core.swapaxes(-1, -2) + rho * np.eye(core.shape[-2]), core))
 
 
 # ---- learned matrices ----------------------------------------------------------------------------------------------
@@ -1175,7 +1170,7 @@ def little_bit(structure: Structure, copies: int, arrays: Arrays, rank: Any, pat
     (m, n), count = structure.shape, structure.blocks
     rank, paths = integer("rank", rank, 1, min(m, n) // count), one_of("paths", paths, (1, 2))
     inner = count * rank
-    if structure.blocks > 1 or len(structure.core) == 3:
+    if len(structure.core) == 3:
         left = Structure((m, inner), (count, m // count, rank), blocks=count)
         right = Structure((inner, n), (count, rank, n // count), blocks=count)
     else:
@@ -1189,13 +1184,13 @@ def little_bit(structure: Structure, copies: int, arrays: Arrays, rank: Any, pat
     def factor(side: int, k: int, p: int) -> Operator:
         return quantised((left, right)[side], bits[side][k, p][None], one)
 
-    def masked(whole: Operator, exists: np.ndarray) -> Operator:
-        return tiled((m, n), 1, lambda i, j: whole.panel(i, j) * exists[i:j], PANEL)
-
     def copy(k: int) -> Operator:
         terms = (low_rank(h[k, p], factor(0, k, p), middle[k, p], factor(1, k, p), g[k, p]) for p in range(paths))
         whole = functools.reduce(added, terms)
-        return whole if mask is None else masked(whole, mask)
+        if mask is None:
+            return whole
+        shown = mask  # of the matrix itself: products cost as much as with the dense one
+        return tiled((m, n), 1, lambda i, j: whole.panel(i, j) * shown[i:j], PANEL)
 
     return [copy(k) for k in range(copies)]
 
@@ -1239,14 +1234,14 @@ def normalised(spec: Spec, arrays: Arrays, linear: Map, A: Operator) -> list[Ope
 
     if linear.shape != A.shape:
         raise ValueError("Normalised: only maps of the shape of A have columns to normalise")
-    inner = weights_of(*fields(spec, "inner"), arrays, linear, A)
+    inner = weights_of(fields(spec, "inner")[0], arrays, linear, A)
     return [composed(W, diagonal(scale(W).astype(np.float32))) for W in inner]
 
 
 def anchored(spec: Spec, arrays: Arrays, linear: Map, A: Operator) -> list[Operator]:
     """``A + V``."""
     anchor = linear.initial()
-    return [added(anchor, V) for V in weights_of(*fields(spec, "inner"), arrays, linear, A)]
+    return [added(anchor, V) for V in weights_of(fields(spec, "inner")[0], arrays, linear, A)]
 
 
 def transformed(spec: Spec, arrays: Arrays, linear: Map, A: Operator) -> list[Operator]:
@@ -1260,7 +1255,7 @@ def transformed(spec: Spec, arrays: Arrays, linear: Map, A: Operator) -> list[Op
         return outer if W is A else composed(W, transposed(psi))
 
     signal = Map(outer.shape, initial, linear.adjoint)
-    return [composed(S, psi) for S in weights_of(*fields(spec, "inner"), arrays, signal, outer)]
+    return [composed(S, psi) for S in weights_of(fields(spec, "inner")[0], arrays, signal, outer)]
 
 
 WRAPPERS: dict[str, Callable[[Spec, Arrays, Map, Operator], list[Operator]]] = {
@@ -1442,7 +1437,7 @@ def shrinkage_of(spec: Any, n: int) -> tuple[Shrink, dict[str, tuple[str, tuple[
 
 # ---- algorithms: step(options, state, y, A, maps, scalars, shrink) -> state ------------------------------------------
 
-State = dict[str, np.ndarray]
+State = dict[str, Any]
 Maps = Mapping[str, Function]
 
 
@@ -1455,10 +1450,15 @@ def noise_level(r: np.ndarray, A: Operator) -> np.ndarray:
 
 def ista(o: Spec, state: State, y: np.ndarray, A: Operator, W: Maps, s: Scalars, shrink: Shrink) -> State:
     """``x <- shrink(x + step W^T (y - A x))``, or ``shrink(beta x + W2 x + W1 y)`` (classic)."""
-    x, classic = state["x"], o["parametrisation"] == "classic"
-    r = y - A.apply(x) if o["adaptive"] or not classic else None
-    u = s["beta"] * x + W["W2"](x) + W["W1"](y) if classic else x + s["step"] * W["W"](r)
-    return {"x": shrink(u, s, noise_level(r, A) if o["adaptive"] else 1.0)[0]}
+    x = state["x"]
+    if o["parametrisation"] == "classic":
+        u = s["beta"] * x + W["W2"](x) + W["W1"](y)
+        tau = noise_level(y - A.apply(x), A) if o["adaptive"] else 1.0
+    else:
+        r = y - A.apply(x)
+        u = x + s["step"] * W["W"](r)
+        tau = noise_level(r, A) if o["adaptive"] else 1.0
+    return {"x": shrink(u, s, tau)[0]}
 
 
 def fista(o: Spec, state: State, y: np.ndarray, A: Operator, W: Maps, s: Scalars, shrink: Shrink) -> State:
@@ -1485,7 +1485,8 @@ def admm(o: Spec, state: State, y: np.ndarray, A: Operator, W: Maps, s: Scalars,
 def amp(o: Spec, state: State, y: np.ndarray, A: Operator, W: Maps, s: Scalars, shrink: Shrink) -> State:
     """``v' = y - A x + b v``, ``u = x + step W^T v' + momentum (x - x_before)``, ``x' = shrink(u, tau)``.
 
-    ``tau = ||v'|| / (sqrt(m) a)``; a is the RMS norm of the columns of A; b is learned, or computed: ``(n / m) mean shrink'(u)`` of the step before.
+    ``tau = ||v'|| / (sqrt(m) a)``, a the RMS norm of the columns of A; b is learned, or computed from the step before:
+    ``(n / m) mean shrink'(u)``.
     """
     x, (m, n) = state["x"], A.shape
     v = y - A.apply(x)
@@ -1561,9 +1562,7 @@ ALGORITHMS: dict[str, Algorithm] = {
     "GradientDescent": Algorithm(
         {"shrinkage": {"kind": "Identity"}, "regularisation": 0.0}, lambda o: STEP, the_physics, (), gradient_descent
     ),
-    "ISTA": Algorithm(
-        {**PROXIMAL, "parametrisation": "coupled", "adaptive": False}, ista_scalars, ista_maps, (), ista
-    ),
+    "ISTA": Algorithm({**PROXIMAL, "parametrisation": "coupled", "adaptive": False}, ista_scalars, ista_maps, (), ista),
 }
 
 
@@ -1628,7 +1627,8 @@ class Network:
         if y.dtype.kind != "f" or y.ndim == 0 or y.shape[-1] != m:
             raise ValueError(f"measurements: expected real floats of shape (..., {m}), got {y.dtype} of {y.shape}")
         flat = y.reshape(-1, m).astype(np.float32)
-        return np.asarray(self._run(flat), np.float32).reshape(*y.shape[:-1], n)
+        x = self._run(flat) if len(flat) else np.empty((0, n))
+        return np.asarray(x, np.float32).reshape(*y.shape[:-1], n)
 
     def _layers(self, shapes: Mapping[str, tuple[str, tuple[int, ...]]]) -> dict[str, np.ndarray]:
         """Scalars as the algorithm sees them: the file's, or their exponentials where they must be positive."""
