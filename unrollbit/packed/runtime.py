@@ -1627,7 +1627,8 @@ class Network:
         if y.dtype.kind != "f" or y.ndim == 0 or y.shape[-1] != m:
             raise ValueError(f"measurements: expected real floats of shape (..., {m}), got {y.dtype} of {y.shape}")
         flat = y.reshape(-1, m).astype(np.float32)
-        x = self._run(flat) if len(flat) else np.empty((0, n))
+        with np.errstate(all="ignore"):  # measurements far outside the trained range may overflow, as in the library
+            x = self._run(flat) if len(flat) else np.empty((0, n))
         return np.asarray(x, np.float32).reshape(*y.shape[:-1], n)
 
     def _layers(self, shapes: Mapping[str, tuple[str, tuple[int, ...]]]) -> dict[str, np.ndarray]:
@@ -1699,6 +1700,8 @@ def main(arguments: list[str] | None = None) -> int:
         except (ValueError, EOFError) as error:
             raise ValueError(f"{options.measurements}: not a readable .npy file ({error})") from error
         x = network(y)
+        if not np.isfinite(x).all():
+            raise ValueError(f"{options.measurements}: the estimate is not finite; are the measurements out of range?")
         with open(options.estimates, "wb") as file:
             np.save(file, x)
     except (ValueError, OSError) as error:
