@@ -71,6 +71,7 @@ def test_the_wheel_holds_one_package_with_licence_and_types(wheel: Path) -> None
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"unrollbit"}
     assert "unrollbit/py.typed" in names
+    assert {"unrollbit/packed/FORMAT.md", "unrollbit/packed/runtime.py"} <= set(names)
     assert "unrollbit/problems/sparse.py" in names
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
 

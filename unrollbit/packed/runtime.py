@@ -1,0 +1,1714 @@
+"""Run a packed network with NumPy alone. This one file is all that a device needs next to a network's file::
+
+    python runtime.py network.safetensors Y.npy X.npy     # or: runtime.load("network.safetensors")(y)
+
+It imports the standard library and NumPy only, and reads format version 1, of which ``FORMAT.md`` is the specification
+and this file the same in code. Estimates equal those of ``unrollbit.load`` to float32 rounding: sums run in float32 as
+they do there (in another order), and in float64 where they do there. Packed matrices stay packed: ``PANEL`` rows at a
+time are unpacked. What is wrong with a file or with measurements is one ``ValueError`` that says what was expected.
+
+Every kind that a file can name is one small function in a table: ``STRUCTURES`` (where a matrix may be non-zero),
+``OPERATORS`` (the physics A), ``FORMATS`` and ``WRAPPERS`` (learned matrices W), ``SHRINKAGES`` and ``ALGORITHMS``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import hashlib
+import json
+import math
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+FORMAT, VERSION = "unrollbit", "1"
+FIELDS = {"network", "maps", "physics", "fingerprint", "problem", "training"}
+DTYPES = {"U8": "|u1", "BF16": "<u2", "F32": "<f4", "F64": "<f8", "I32": "<i4"}  # BF16: upper half of a float32
+LARGEST_HEADER = 100_000_000  # bytes; the limit of safetensors
+LARGEST = 2**28  # entries of a matrix or signal that a recipe, which is no array of the file, may ask for
+PANEL = 64  # rows of a matrix that are unpacked at a time
+FINGERPRINT_TOLERANCE = 1e-3  # relative
+RESOLUTION = 1e-6  # singular values below this share of the largest are rounding
+
+Spec = Mapping[str, Any]
+Function = Callable[[np.ndarray], np.ndarray]  # of (batch, ...) arrays
+
+
+def load(path: str | Path) -> Network:
+    """Read a packed network. Raises ``FileNotFoundError``, and ``ValueError`` for everything that is wrong with it."""
+    description, arrays = read(Path(path))
+    try:
+        return Network(description, arrays)
+    except (KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError, MemoryError) as error:
+        raise ValueError(f"{path}: the description is damaged ({type(error).__name__}: {error})") from error
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+# ---- the file ------------------------------------------------------------------------------------------------------
+
+
+class Stored(NamedTuple):
+    """An array of a file: the name of its dtype there, and its entries (bfloat16 as uint16)."""
+
+    dtype: str
+    entries: np.ndarray
+
+    def floats(self) -> np.ndarray:
+        """As float32; raises ``ValueError`` for entries that are not finite."""
+        wide = self.entries.astype(np.uint32) << 16 if self.dtype == "BF16" else self.entries
+        with np.errstate(over="ignore"):
+            values = wide.view(np.float32) if self.dtype == "BF16" else wide.astype(np.float32)
+        if not np.isfinite(values).all():
+            raise ValueError(f"expected finite numbers in an array of shape {values.shape}, got NaN or infinity")
+        return values
+
+
+def read(path: Path) -> tuple[dict[str, Any], dict[str, Stored]]:
+    """Description and arrays of a file, after all checks of ``FORMAT.md`` that need no knowledge of networks."""
+    content = path.read_bytes()
+    size = int.from_bytes(content[:8], "little")
+    if len(content) < 8 or size > min(LARGEST_HEADER, len(content) - 8):
+        raise ValueError(f"{path}: no safetensors file, or cut: {len(content)} bytes for a header of {size}")
+    header, data = parsed(content[8 : 8 + size], f"{path}: the header"), memoryview(content)[8 + size :]
+    metadata = header.pop("__metadata__", None)
+    if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
+        raise ValueError(f"{path}: a safetensors file, but no packed network of {FORMAT}")
+    if metadata.get("version") != VERSION:
+        raise ValueError(f"{path}: format version {metadata.get('version')!r}; this reader knows version {VERSION!r}")
+    text, checksum = metadata.get("description"), metadata.get("checksum")
+    if not isinstance(text, str) or not isinstance(checksum, str):
+        raise ValueError(f"{path}: expected the strings description and checksum in the metadata")
+    arrays, begins = {}, 0
+    try:
+        for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
+            arrays[name] = array_of(name, entry, data, begins)
+            begins = entry["data_offsets"][1]
+    except (KeyError, TypeError, IndexError) as error:
+        raise ValueError(f"{path}: expected dtype, shape and data_offsets of every array ({error!r})") from error
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    if begins != len(data):
+        raise ValueError(f"{path}: expected {begins} bytes of arrays, got {len(data)}")
+    if checksum != checksum_of(text, arrays):
+        raise ValueError(f"{path}: the checksum does not match; the file was damaged or changed")
+    description = parsed(text.encode("utf-8", "surrogatepass"), f"{path}: the description")
+    if set(description) != FIELDS:
+        raise ValueError(f"{path}: expected the fields {sorted(FIELDS)} in the description, got {sorted(description)}")
+    return description, arrays
+
+
+def parsed(text: bytes, what: str) -> dict[str, Any]:
+    """A JSON object; names that occur twice and numbers that JSON does not have are refused."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len({name for name, _ in pairs}) < len(pairs):
+            raise ValueError(f"duplicate names among {sorted(name for name, _ in pairs)}")
+        return dict(pairs)
+
+    def refuse(constant: str) -> Any:
+        raise ValueError(f"{constant} is no number of JSON")
+
+    try:
+        found = json.loads(text.decode("utf-8"), object_pairs_hook=unique, parse_constant=refuse)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{what} is not readable JSON ({error})") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{what}: expected a JSON object, got {type(found).__name__}")
+    return found
+
+
+def array_of(name: str, entry: Spec, data: memoryview, begins: int) -> Stored:
+    """One array of the data section, which must begin where the one before it ended. Copies nothing."""
+    dtype, shape, offsets = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
+    begin, end = offsets if len(offsets) == 2 else (-1, -1)
+    if dtype not in DTYPES:
+        raise ValueError(f"array {name!r} has dtype {dtype}; expected one of {', '.join(DTYPES)}")
+    if not all(type(number) is int and number >= 0 for number in (*shape, begin, end)):
+        raise ValueError(f"array {name!r}: expected integers >= 0 as shape {shape} and two as data_offsets {offsets}")
+    expected = math.prod(shape) * np.dtype(DTYPES[dtype]).itemsize
+    if begin != begins or end - begin != expected or end > len(data):
+        raise ValueError(
+            f"array {name!r}: expected the bytes {begins} to {begins + expected} of {len(data)}, got {begin} to {end}"
+        )
+    return Stored(dtype, np.frombuffer(data[begin:end], DTYPES[dtype]).reshape(shape))
+
+
+def checksum_of(description: str, arrays: Mapping[str, Stored]) -> str:
+    """SHA-256 of the description, then of name, dtype, shape and bytes of every array, by name."""
+    digest = hashlib.sha256(description.encode("utf-8", "surrogatepass"))
+    for name in sorted(arrays):
+        dtype, entries = arrays[name]
+        code = "<V2" if dtype == "BF16" else DTYPES[dtype]  # what NumPy calls a type that it does not have
+        digest.update(f"{name}|{code}|{entries.shape}|".encode("utf-8", "surrogatepass"))
+        digest.update(entries.tobytes())
+    return digest.hexdigest()
+
+
+def with_arrays(value: Any, arrays: Mapping[str, Stored]) -> Any:
+    """A part of the description with its references ``{"array": name}`` replaced by the arrays."""
+    if not isinstance(value, dict):
+        return value
+    if set(value) == {"array"}:
+        if value["array"] not in arrays:
+            raise ValueError(f"array {value['array']!r} is missing")
+        return arrays[value["array"]]
+    return {name: with_arrays(entry, arrays) for name, entry in value.items()}
+
+
+def taken(arrays: Mapping[str, Stored], name: str, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
+    """An array of weights or scalars (float32, or bytes) after checking dtype, shape and that it is finite."""
+    if name not in arrays:
+        raise ValueError(f"array {name!r} is missing")
+    found, entries = arrays[name]
+    if found != dtype or entries.shape != shape:
+        raise ValueError(f"array {name!r}: expected {dtype} of shape {shape}, got {found} of shape {entries.shape}")
+    try:
+        return entries if dtype == "U8" else arrays[name].floats()
+    except ValueError as error:
+        raise ValueError(f"array {name!r}: {error}") from error
+
+
+def floats(value: Any, ndim: int) -> np.ndarray:
+    """An array of the physics, float32."""
+    if not isinstance(value, Stored) or value.dtype not in ("F32", "F64") or value.entries.ndim != ndim:
+        raise ValueError(f"expected a {ndim}-D array of floats of the file, got {value!r:.80}")
+    return value.floats()
+
+
+def bytes_of(value: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """An array of bytes of the physics or of a structure; -1 in ``shape`` stands for any size."""
+    found = value.entries.shape if isinstance(value, Stored) and value.dtype == "U8" else None
+    if found is None or len(found) != len(shape) or any(b not in (-1, a) for a, b in zip(found, shape, strict=True)):
+        raise ValueError(f"expected bytes of shape {shape}, got {found or value!r:.80}")
+    return value.entries
+
+
+# ---- specs: {"kind": name, field: value, ...} -----------------------------------------------------------------------
+
+
+def kind_of(spec: Any, table: Mapping[str, Any], what: str) -> Any:
+    """The entry of a table that a spec names."""
+    kind = spec.get("kind") if isinstance(spec, Mapping) else None
+    if not isinstance(kind, str) or kind not in table:
+        raise ValueError(f"unknown {what} {kind!r}; this reader knows {', '.join(sorted(table))}")
+    return table[kind]
+
+
+def fields(spec: Spec, *names: str, **defaults: Any) -> list[Any]:
+    """The values of the fields of a spec, in this order: required ones, then those with defaults."""
+    unknown, missing = set(spec) - {"kind", *names, *defaults}, [name for name in names if name not in spec]
+    if unknown or missing:
+        wrong = f"does not know {sorted(unknown)}" if unknown else f"needs {missing}"
+        raise ValueError(f"{spec['kind']} {wrong}; its fields: {', '.join((*names, *defaults))}")
+    return [spec[name] for name in names] + [spec.get(name, default) for name, default in defaults.items()]
+
+
+def integer(name: str, value: Any, low: int = 1, high: int = LARGEST) -> int:
+    """A checked integer: ``low <= value <= high``."""
+    if type(value) is not int or not low <= value <= high:
+        raise ValueError(f"{name}: expected an integer from {low} to {high}, got {value!r}")
+    return value
+
+
+def integers(low: int = 1, **values: Any) -> list[int]:
+    """``integer`` for several names."""
+    return [integer(name, value, low) for name, value in values.items()]
+
+
+def seed_of(value: Any) -> np.random.RandomState:
+    """Mersenne Twister with NumPy's legacy distributions: the same numbers in every version."""
+    return np.random.RandomState(integer("seed", value, 0, 2**32 - 1))
+
+
+def number(name: str, value: Any) -> float:
+    """A checked real number; files write infinities as ``"inf"`` and ``"-inf"``."""
+    value = {"inf": math.inf, "-inf": -math.inf}.get(value, value) if isinstance(value, str) else value
+    if type(value) not in (int, float) or math.isnan(value):
+        raise ValueError(f"{name}: expected a number, got {value!r}")
+    return float(value)
+
+
+def one_of(name: str, value: Any, allowed: tuple[Any, ...]) -> Any:
+    """A checked choice."""
+    if not any(type(value) is type(choice) and value == choice for choice in allowed):
+        raise ValueError(f"{name}: expected one of {allowed}, got {value!r}")
+    return value
+
+
+def limited(what: str, *sizes: int) -> None:
+    """Raises ``ValueError`` where the product of sizes is more than a recipe may ask for."""
+    if math.prod(sizes) > LARGEST:
+        raise ValueError(f"{what} of {' x '.join(map(str, sizes))}: expected at most {LARGEST} entries")
+
+
+def sides_of(value: Any) -> tuple[int, ...]:
+    """A signal's shape ``[n]`` or ``[height, width]``."""
+    if not isinstance(value, list) or len(value) not in (1, 2):
+        raise ValueError(f"signal_shape: expected [n] or [height, width], got {value!r}")
+    sides = tuple(integer("signal_shape", side) for side in value)
+    limited("a signal", *sides)
+    return sides
+
+
+# ---- linear operators ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Operator:
+    """A matrix A (m, n): ``apply`` maps (batch, n) to (batch, m), ``adjoint`` back; both in float32."""
+
+    shape: tuple[int, int]
+    apply: Function
+    adjoint: Function
+    rows: Callable[[int, int], np.ndarray] | None = None  # rows i to j - 1, where that is quicker than by ``adjoint``
+    blocks: int = 1  # diagonal blocks, of which each has its own noise level
+    frame: float | None = None  # c where A A^T = c I exactly
+    accept: Function | None = None  # what is done to measurements first (preconditioned physics)
+    parts: tuple[Operator, Operator] | None = None  # (outer, inner) of a composition
+
+    def panel(self, i: int, j: int) -> np.ndarray:
+        """Rows i to j - 1 of the matrix."""
+        if self.rows is not None:
+            return self.rows(i, j)
+        return self.adjoint(np.eye(j - i, self.shape[0], i, dtype=np.float32))
+
+    def panels(self) -> Iterator[tuple[int, int]]:
+        """Ranges of rows to take at a time."""
+        m = self.shape[0]
+        return ((i, min(i + PANEL, m)) for i in range(0, m, PANEL))
+
+    def dense(self) -> np.ndarray:
+        """The matrix, for what is computed from it once."""
+        limited("a matrix", *self.shape)
+        return self.panel(0, self.shape[0])
+
+    def column_rms(self) -> float:
+        """``||A||_F / sqrt(n)``."""
+        m, n = self.shape
+        if self.frame is not None:
+            return math.sqrt(m * self.frame / n)
+        return math.sqrt(sum(float((self.panel(i, j).astype(np.float64) ** 2).sum()) for i, j in self.panels()) / n)
+
+    def norm(self) -> float:
+        """Spectral norm, exact."""
+        if self.frame is not None:
+            return math.sqrt(self.frame)
+        if min(self.shape) > 4096 or math.prod(self.shape) > 2**25:
+            raise ValueError(f"the norm of a {self.shape} operator without a formula needs the full library")
+        return float(np.linalg.norm(self.dense().astype(np.float64), 2))
+
+
+def transposed(A: Operator) -> Operator:
+    """``A^T``."""
+    m, n = A.shape
+    return Operator((n, m), A.adjoint, A.apply, blocks=A.blocks, frame=A.frame if m == n else None)
+
+
+def scaled(A: Operator, factor: float) -> Operator:
+    """``factor A``."""
+    frame = None if A.frame is None else factor**2 * A.frame
+    maps = (lambda x: factor * A.apply(x)), (lambda r: factor * A.adjoint(r)), (lambda i, j: factor * A.panel(i, j))
+    return Operator(A.shape, *maps, blocks=A.blocks, frame=frame, accept=A.accept)
+
+
+def composed(outer: Operator, inner: Operator) -> Operator:
+    """``outer inner``: x -> outer(inner(x))."""
+    if outer.shape[1] != inner.shape[0] or inner.accept is not None:
+        raise ValueError(f"cannot compose operators of shapes {outer.shape} and {inner.shape}, or preconditioned ones")
+    frame = None if outer.frame is None or inner.frame is None else inner.frame * outer.frame
+    return Operator(
+        (outer.shape[0], inner.shape[1]),
+        lambda x: outer.apply(inner.apply(x)),
+        lambda r: inner.adjoint(outer.adjoint(r)),
+        lambda i, j: inner.adjoint(outer.panel(i, j)),
+        frame=frame,
+        accept=outer.accept,
+        parts=(outer, inner),
+    )
+
+
+def added(first: Operator, second: Operator) -> Operator:
+    """``first + second``."""
+    if first.shape != second.shape or second.accept is not None:
+        raise ValueError(f"cannot add operators of shapes {first.shape} and {second.shape}, or preconditioned ones")
+    return Operator(
+        first.shape,
+        lambda x: first.apply(x) + second.apply(x),
+        lambda r: first.adjoint(r) + second.adjoint(r),
+        lambda i, j: first.panel(i, j) + second.panel(i, j),
+        blocks=first.blocks if first.blocks == second.blocks else 1,
+    )
+
+
+def diagonal(d: np.ndarray) -> Operator:
+    """``diag(d)``."""
+    return Operator((len(d), len(d)), lambda x: x * d, lambda r: r * d)
+
+
+def tiled(shape: tuple[int, int], blocks: int, panel: Callable[[int, int], np.ndarray], height: int) -> Operator:
+    """A matrix of equal diagonal blocks (or of one), made at most ``height`` rows at a time.
+
+    ``panel(i, j)``: rows i to j - 1, which lie in one block, without the zeros outside it.
+    """
+    (m, n), block_m, block_n = shape, shape[0] // blocks, shape[1] // blocks
+    tiles = [
+        (i, min(i + height, (b + 1) * block_m), slice(b * block_n, (b + 1) * block_n))
+        for b in range(blocks)
+        for i in range(b * block_m, (b + 1) * block_m, height)
+    ]
+
+    def apply(x: np.ndarray) -> np.ndarray:
+        out = np.empty((len(x), m), np.float32)
+        for i, j, columns in tiles:
+            out[:, i:j] = x[:, columns] @ panel(i, j).T
+        return out
+
+    def adjoint(r: np.ndarray) -> np.ndarray:
+        out = np.zeros((len(r), n), np.float32)
+        for i, j, columns in tiles:
+            out[:, columns] += r[:, i:j] @ panel(i, j)
+        return out
+
+    def rows(start: int, stop: int) -> np.ndarray:
+        out = np.zeros((stop - start, n), np.float32)
+        for i, j, columns in tiles:
+            i, j = max(i, start), min(j, stop)
+            if i < j:
+                out[i - start : j - start, columns] = panel(i, j)
+        return out
+
+    return Operator(shape, apply, adjoint, rows, blocks=blocks)
+
+
+def add_at(out: np.ndarray, places: np.ndarray, values: np.ndarray) -> None:
+    """``out[..., places] += values`` for places that may occur several times."""
+    np.add.at(out, (..., places), values)  # pyright: ignore[reportArgumentType]
+
+
+def correlation(
+    taps: np.ndarray, sides: tuple[int, ...], counts: tuple[int, ...], lower: tuple[int, ...], stride: int, wraps: bool
+) -> Operator:
+    """``y[i] = sum_k taps[k] x[stride i + lower + k]`` on 1 or 2 axes; x outside is 0, or periodic if it ``wraps``."""
+    m, n = math.prod(counts), math.prod(sides)
+
+    def places(k: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:  # of x in y, and whether they exist
+        flat, exists = np.zeros(1, np.int64), np.ones(1, bool)
+        for side, count, low, tap in zip(sides, counts, lower, k, strict=True):
+            index = stride * np.arange(count) + low + tap
+            flat = (flat[:, None] * side + index % side).ravel()
+            exists = (exists[:, None] & (wraps | ((index >= 0) & (index < side)))).ravel()
+        return flat, exists
+
+    def apply(x: np.ndarray) -> np.ndarray:
+        out = np.zeros((len(x), m), np.float32)
+        for k, tap in np.ndenumerate(taps):
+            flat, exists = places(k)
+            out += tap * np.where(exists, x[:, flat], np.float32(0))
+        return out
+
+    def adjoint(r: np.ndarray) -> np.ndarray:
+        out = np.zeros((len(r), n), np.float32)
+        for k, tap in np.ndenumerate(taps):
+            flat, exists = places(k)
+            add_at(out, flat, tap * np.where(exists, r, np.float32(0)))
+        return out
+
+    return Operator((m, n), apply, adjoint)
+
+
+def convolution(kernel: np.ndarray, sides: tuple[int, ...], wraps: bool, stride: int) -> Operator:
+    """``y[i] = sum_t kernel[t] x[i + c - t]``, ``c = (size - 1) // 2``, at ``i = stride // 2 + stride k``."""
+    lower = tuple(stride // 2 - size // 2 for size in kernel.shape)
+    return correlation(np.flip(kernel), sides, tuple(side // stride for side in sides), lower, stride, wraps)
+
+
+# ---- structures: where a matrix may be non-zero ---------------------------------------------------------------------
+
+
+class Structure(NamedTuple):
+    """Shape (m, n); the shape of the core that holds the entries; how many of them exist and which."""
+
+    shape: tuple[int, int]
+    core: tuple[int, ...]
+    blocks: int = 1
+    exists: Callable[[], np.ndarray] | None = None  # the mask of an irregular structure
+    grid: tuple[tuple[int, ...], bool, int] | None = None  # sides, periodic, stride of shared taps
+
+    def mask(self) -> np.ndarray | None:
+        """The mask, or None where all entries of the core exist."""
+        if self.exists is None:
+            return None
+        limited("a mask", *self.shape)
+        return self.exists()
+
+
+def full(spec: Spec) -> Structure:
+    m, n = (integer("m, n", size) for size in fields(spec, "m", "n"))
+    return Structure((m, n), (m, n))
+
+
+def blocks(spec: Spec) -> Structure:
+    count, m, n = (integer("a size of blocks", size) for size in fields(spec, "count", "block_m", "block_n"))
+    return Structure((count * m, count * n), (count, m, n), blocks=count)
+
+
+def band(spec: Spec) -> Structure:
+    """``lower <= j - stride i <= upper`` (modulo n if circular), or the transpose of that."""
+    m, n, lower, upper, *rest = fields(spec, "m", "n", "lower", "upper", stride=1, circular=False, transposed=False)
+    (m, n, stride), circular, turned = integers(m=m, n=n, stride=rest[0]), rest[1], rest[2]
+    lower, upper = (integer("lower, upper", v, -LARGEST) for v in (lower, upper))
+    one_of("circular", circular, (False, True))
+    one_of("transposed", turned, (False, True))
+
+    def exists() -> np.ndarray:
+        rows, columns = (n, m) if turned else (m, n)
+        offset = np.arange(columns) - stride * np.arange(rows)[:, None]
+        inside = (offset - lower) % columns <= upper - lower if circular else (lower <= offset) & (offset <= upper)
+        return inside.T if turned else inside
+
+    return Structure((m, n), (m, n), exists=exists)
+
+
+def stencil(spec: Spec) -> Structure:
+    """Kronecker product of two bands."""
+    first, second = (kind_of(part, {"Band": band}, "band")(part) for part in fields(spec, "vertical", "horizontal"))
+    shape = (first.shape[0] * second.shape[0], first.shape[1] * second.shape[1])
+    return Structure(shape, shape, exists=lambda: np.kron(first.exists(), second.exists()))
+
+
+def indexed(spec: Spec) -> Structure:
+    """Existing entries as a bitmap, or as indices of ``ceil(log2(m n))`` bits; packed little-endian."""
+    m, n, size, indices, bitmap = fields(spec, "m", "n", "size", indices=None, bitmap=None)
+    m, n, size = (*integers(m=m, n=n), integer("size", size, 0))
+    width = max(1, (m * n - 1).bit_length())
+    count = size * width if bitmap is None else m * n
+    packed = bytes_of(indices if bitmap is None else bitmap, (-(-count // 8),))
+
+    def exists() -> np.ndarray:
+        bits = np.unpackbits(packed, count=count, bitorder="little")
+        if bitmap is None:
+            flat = (bits.reshape(size, width).astype(np.int64) << np.arange(width)).sum(1)
+        else:
+            flat = np.flatnonzero(bits)
+        if len(flat) != size or (np.diff(flat) <= 0).any() or (flat >= m * n).any():
+            raise ValueError(f"Indexed: expected {size} increasing indices below {m * n}, got {len(flat)} others")
+        mask = np.zeros(m * n, bool)
+        mask[flat] = True
+        return mask.reshape(m, n)
+
+    return Structure((m, n), (m, n), exists=exists)
+
+
+def rays(spec: Spec) -> Structure:
+    """The non-zeros of ``Radon``."""
+    size, degrees, turned = fields(spec, "size_of_image", "angles", transposed=False)
+    size, degrees = integer("size_of_image", size), angles_of(degrees)
+    one_of("transposed", turned, (False, True))
+
+    def exists() -> np.ndarray:
+        mask = np.zeros((len(degrees), size, size**2), bool)
+        for met, angle in zip(mask, np.deg2rad(degrees), strict=True):
+            places, weights = bilinear(size, angle, np.float64)
+            found = weights > 1e-6
+            met[np.broadcast_to(np.arange(size**2) % size, places.shape)[found], places[found]] = True
+        mask = mask.reshape(-1, size**2)
+        return mask.T if turned else mask
+
+    m, n = len(degrees) * size, size**2
+    shape = (n, m) if turned else (m, n)
+    return Structure(shape, shape, exists=exists)
+
+
+def shared(spec: Spec) -> Structure:
+    """A convolution: the core is its kernel."""
+    sides, kernel, boundary, stride = fields(spec, "signal_shape", "kernel_shape", boundary="circular", stride=1)
+    sides, kernel, stride = sides_of(sides), sides_of(kernel), integer("stride", stride)
+    if len(kernel) != len(sides) or any(side % stride or k > side for side, k in zip(sides, kernel, strict=True)):
+        raise ValueError(f"Shared: {kernel} taps and stride {stride} do not fit a signal of shape {sides}")
+    n = math.prod(sides)
+    grid = (sides, one_of("boundary", boundary, ("circular", "zero")) == "circular", stride)
+    return Structure((n // stride ** len(sides), n), kernel, grid=grid)
+
+
+STRUCTURES: dict[str, Callable[[Spec], Structure]] = {
+    "Full": full,
+    "Blocks": blocks,
+    "Band": band,
+    "Stencil": stencil,
+    "Indexed": indexed,
+    "Rays": rays,
+    "Shared": shared,
+}
+
+
+def structure_of(spec: Any) -> Structure:
+    """The structure that a spec describes; nothing of a matrix's size is formed yet."""
+    return kind_of(spec, STRUCTURES, "structure")(spec)
+
+
+# ---- packed matrices -----------------------------------------------------------------------------------------------
+
+
+def unpack_signs(packed: np.ndarray, n: int) -> np.ndarray:
+    """(..., ceil(n / 8)) bytes to (..., n) signs, int8: bit 1, least significant first, is -1."""
+    return 1 - 2 * np.unpackbits(packed, axis=-1, count=n, bitorder="little").view(np.int8)
+
+
+def unpack_trits(packed: np.ndarray, n: int, per_byte: int) -> np.ndarray:
+    """(..., ceil(n / per_byte)) bytes to (..., n) of -1, 0, 1, int8: base 3 digits (five a byte), or 2-bit codes."""
+    if per_byte == 5:
+        digits = packed[..., None] // np.array([1, 3, 9, 27, 81], np.uint8) % 3
+    else:
+        codes = packed[..., None] >> np.arange(0, 8, 2, dtype=np.uint8) & 3
+        digits = codes - (codes == 3)  # 3 stands for -1, which is digit 2
+    values = np.array([0, 1, -1], np.int8)[digits]
+    return values.reshape(*packed.shape[:-1], -1)[..., :n]
+
+
+def check_trits(packed: np.ndarray, n: int, per_byte: int) -> None:
+    """Raises ``ValueError`` for codes that stand for no weight, and for padding that is not 0."""
+    codes = packed[..., None] >> np.arange(0, 8, 2, dtype=np.uint8) & 3
+    unknown = packed > 242 if per_byte == 5 else (codes == 2).any(-1)
+    used = (3 if per_byte == 5 else 4) ** (n % per_byte or per_byte)
+    if unknown.any() or (packed[..., -1].astype(int) >= used).any():
+        raise ValueError("ternary weights: expected codes of -1, 0 and 1 and zeros as padding; got other bytes")
+
+
+def packed_shape(structure: Structure, per_byte: int) -> tuple[int, ...]:
+    """Shape of a matrix of codes in a file: rows of the core, or existing entries of an irregular one in a row."""
+    mask = structure.mask()
+    *rows, last = structure.core if mask is None else (int(mask.sum()),)
+    return (*rows, -(-last // per_byte))
+
+
+def quantised(
+    structure: Structure,
+    packed: np.ndarray,
+    scales: np.ndarray,
+    scale: str = "layer",
+    unpack: Callable[[np.ndarray, int], np.ndarray] = unpack_signs,
+    *,
+    compact: bool = True,
+) -> Operator:
+    """``W = sum_p c_p (M o S_p)``: packed planes (P, ...); scales (P,), per ``row`` (P, m) or per ``column`` (P, n).
+
+    ``compact``: only existing entries of an irregular structure are packed (weights); else whole rows (physics).
+    """
+    (m, n), count, last = structure.shape, structure.blocks, structure.core[-1]
+    if structure.grid is not None:
+        if scale in ("row", "column"):
+            raise ValueError(f"shared taps have no scales per {scale}; expected a global or layer scale")
+        taps = [c * unpack(plane, last) for c, plane in zip(scales, packed, strict=True)]
+        return convolution(functools.reduce(np.add, taps), *structure.grid)
+    mask = structure.mask()
+    if mask is None:
+        planes = packed.reshape(len(packed), m, -1)
+    else:  # whole rows at a byte per entry
+        planes = np.zeros((len(packed), m, n), np.int8)
+        for plane, bits in zip(planes, packed, strict=True):
+            plane[mask] = unpack(bits, int(mask.sum())) if compact else unpack(bits, n)[mask]
+
+    def factor(p: int, i: int, j: int) -> np.ndarray:
+        if scale == "column":
+            return scales[p].reshape(count, -1)[i // (m // count)]
+        return scales[p, i:j, None] if scale == "row" else scales[p]
+
+    def panel(i: int, j: int) -> np.ndarray:
+        parts = (
+            factor(p, i, j) * (unpack(plane[i:j], last) if mask is None else plane[i:j])
+            for p, plane in enumerate(planes)
+        )
+        return functools.reduce(np.add, parts)
+
+    return tiled((m, n), count, panel, PANEL)
+
+
+def structured(structure: Structure, core: np.ndarray) -> Operator:
+    """A matrix of floats by its core."""
+    if structure.grid is not None:
+        return convolution(core, *structure.grid)
+    (m, n), count = structure.shape, structure.blocks
+    rows = core.reshape(m, n // count)
+    return tiled((m, n), count, lambda i, j: rows[i:j], m // count)
+
+
+def of_blocks(core: np.ndarray) -> Operator:
+    """A block-diagonal matrix of floats; ``core`` is (blocks, block_m, block_n)."""
+    count, m, n = core.shape
+    return structured(Structure((count * m, count * n), core.shape, blocks=count), core.astype(np.float32))
+
+
+def core_of(A: Operator) -> np.ndarray:
+    """The diagonal blocks of an operator, float64; inverse of ``of_blocks``."""
+    (m, n), count = A.shape, A.blocks
+    matrix = A.dense().reshape(count, m // count, count, n // count)
+    return matrix[np.arange(count), :, np.arange(count)].astype(np.float64)
+
+
+def low_rank(rows: np.ndarray, L: Operator, middle: np.ndarray, R: Operator, columns: np.ndarray) -> Operator:
+    """``diag(rows) L diag(middle) R diag(columns)``."""
+    parts = (diagonal(rows), L, diagonal(middle), R, diagonal(columns))
+    return functools.reduce(composed, parts)
+
+
+# ---- physics -------------------------------------------------------------------------------------------------------
+
+
+def unit_columns(matrix: np.ndarray) -> np.ndarray:
+    return matrix / np.linalg.norm(matrix, axis=0)
+
+
+def normal(m: int, n: int, seed: Any) -> np.ndarray:
+    limited("a matrix", *integers(m=m, n=n))
+    return seed_of(seed).standard_normal((m, n))
+
+
+def gaussian(m: int, n: int, seed: int = 0) -> np.ndarray:
+    """Independent normal entries, columns of unit norm."""
+    return unit_columns(normal(m, n, seed))
+
+
+def ill_conditioned(m: int, n: int, seed: int = 0, condition: float = 50.0) -> np.ndarray:
+    """Normal entries, singular values replaced by a geometric series, columns of unit norm."""
+    U, s, Vt = np.linalg.svd(normal(m, n, seed), full_matrices=False)
+    return unit_columns((U * np.geomspace(1.0, 1.0 / number("condition", condition), len(s))) @ Vt)
+
+
+def gaussian_blocks(count: int, m: int, n: int, seed: int = 0) -> np.ndarray:
+    """Blocks of ``gaussian``, drawn in order from one generator."""
+    count, m, n = integers(count=count, m=m, n=n)
+    return np.stack([unit_columns(block) for block in normal(count * m, n, seed).reshape(count, m, n)])
+
+
+def rademacher_blocks(count: int, m: int, n: int, seed: int = 0) -> np.ndarray:
+    """Blocks of independent ``+-1 / sqrt(m)``."""
+    count, m, n = integers(count=count, m=m, n=n)
+    limited("blocks", count, m, n)
+    return (1 - 2 * seed_of(seed).randint(0, 2, (count, m, n), dtype=np.int64)) / math.sqrt(m)
+
+
+def hadamard_blocks(count: int, m: int, n: int, seed: int = 0) -> np.ndarray:
+    """Blocks that are ``Hadamard`` with seeds of their own."""
+    count, m, n = integers(count=count, m=m, n=n)
+    limited("blocks", count, m, n)
+    seeds = seed_of(seed).randint(0, 2**31 - 1, count, dtype=np.int64)
+    return np.stack([hadamard({"kind": "Hadamard", "m": m, "n": n, "seed": int(own)}).dense() for own in seeds])
+
+
+RECIPES: dict[str, Callable[..., np.ndarray]] = {
+    "gaussian": gaussian,
+    "ill_conditioned": ill_conditioned,
+    "gaussian_blocks": gaussian_blocks,
+    "rademacher_blocks": rademacher_blocks,
+    "hadamard_blocks": hadamard_blocks,
+}
+
+
+def given(spec: Spec, name: str, ndim: int, **others: Any) -> tuple[np.ndarray, list[Any]]:
+    """The matrix of ``{"recipe": [name, *arguments]}`` or of an array, float32; and the values of other fields."""
+    recipe, stored, *rest = fields(spec, recipe=None, **{name: None}, **others)
+    if recipe is None:
+        return floats(stored, ndim), rest
+    if not isinstance(recipe, list) or not recipe or recipe[0] not in RECIPES:
+        raise ValueError(f"unknown matrix recipe {recipe!r}; expected one of {', '.join(RECIPES)}")
+    matrix = RECIPES[recipe[0]](*recipe[1:]).astype(np.float32)
+    if matrix.ndim != ndim:
+        raise ValueError(f"matrix recipe {recipe!r}: expected {ndim} axes for {spec['kind']}, got {matrix.ndim}")
+    return matrix, rest
+
+
+def dense(spec: Spec) -> Operator:
+    matrix, (mask,) = given(spec, "matrix", 2, mask=None)
+    structure = Structure(matrix.shape, matrix.shape) if mask is None else structure_of(mask)
+    if structure.shape != matrix.shape or structure.grid is not None:
+        raise ValueError(f"mask: expected a mask of shape {matrix.shape}, got {mask!r:.80}")
+    exists = structure.mask()
+    whole = structured(Structure(matrix.shape, matrix.shape), matrix if exists is None else matrix * exists)
+    return whole if structure.blocks == 1 else of_blocks(core_of(replace(whole, blocks=structure.blocks)))
+
+
+def structured_physics(spec: Spec) -> Operator:
+    core, structure = fields(spec, "core", "structure")
+    structure = structure_of(structure)
+    values = floats(core, len(structure.core))
+    if values.shape != structure.core:
+        raise ValueError(f"Structured: expected a core of shape {structure.core}, got {values.shape}")
+    return structured(structure, values)
+
+
+def packed_physics(spec: Spec, unpack: Any = unpack_signs, per_byte: int = 8) -> Operator:
+    bits, scales, structure, scale = fields(spec, "bits", "scales", "structure", "scale")
+    structure, scale = structure_of(structure), one_of("scale", scale, ("none", "global", "layer", "row", "column"))
+    *rows, last = structure.core
+    packed = bytes_of(bits, (-1, *rows, -(-last // per_byte)))
+    lines = {"row": structure.shape[:1], "column": structure.shape[1:]}.get(scale, ())
+    values = floats(scales, 1 + len(lines))
+    if not len(packed) or values.shape != (len(packed), *lines):
+        raise ValueError(f"{spec['kind']}: expected scales of shape {(len(packed), *lines)}, got {values.shape}")
+    if per_byte < 8:
+        check_trits(packed, last, per_byte)
+    return quantised(structure, packed, values, scale, unpack, compact=False)
+
+
+def packed_ternary(spec: Spec) -> Operator:
+    per_byte = one_of("per_byte", spec["per_byte"], (5, 4))
+    rest = {name: value for name, value in spec.items() if name != "per_byte"}
+    return packed_physics(rest, functools.partial(unpack_trits, per_byte=per_byte), per_byte)
+
+
+def low_rank_physics(spec: Spec) -> Operator:
+    rows, left, middle, right, columns = fields(spec, "rows", "left", "middle", "right", "columns")
+    return low_rank(floats(rows, 1), physics_of(left), floats(middle, 1), physics_of(right), floats(columns, 1))
+
+
+def rademacher(spec: Spec) -> Operator:
+    """Independent ``+-1 / sqrt(m)``, held as bits."""
+    m, n, seed = fields(spec, "m", "n", seed=0)
+    m, n = integers(m=m, n=n)
+    limited("a matrix", m, n)
+    drawn = seed_of(seed).randint(0, 2, (m, n), dtype=np.int8)
+    packed = np.packbits(drawn, axis=-1, bitorder="little")
+    return quantised(Structure((m, n), (m, n)), packed[None], np.full(1, 1 / math.sqrt(m), np.float32))
+
+
+def hadamard(spec: Spec) -> Operator:
+    """``R H diag(s) / sqrt(m)``: m rows of Sylvester's n x n matrix, random signs s."""
+    m, n, seed = fields(spec, "m", "n", seed=0)
+    m, n = integers(m=m, n=n)
+    if n & (n - 1) or m > n:
+        raise ValueError(f"Hadamard: expected n a power of two and m <= n, got m = {m}, n = {n}")
+    random = seed_of(seed)
+    kept = random.permutation(n)[:m]
+    signs = (1 - 2 * random.randint(0, 2, n, dtype=np.int8)).astype(np.float32)
+    size = np.float32(math.sqrt(m))
+
+    def transform(x: np.ndarray) -> np.ndarray:  # butterflies: log2(n) additions per entry
+        order = 1
+        while order < n:
+            pairs = x.reshape(len(x), -1, 2, order)
+            first, second = pairs[:, :, 0], pairs[:, :, 1]
+            x, order = np.stack([first + second, first - second], axis=2), 2 * order
+        return x.reshape(-1, n)
+
+    def adjoint(r: np.ndarray) -> np.ndarray:
+        return transform(placed(r, kept, n)) * signs / size
+
+    return Operator((m, n), lambda x: transform(x * signs)[:, kept] / size, adjoint, frame=n / m)
+
+
+def preconditioned(spec: Spec) -> Operator:
+    """``P A``, ``P = c (A A^T + delta ||A||^2 I)^{-1/2}`` block by block; measurements y of A become P y."""
+    inner, delta = fields(spec, "operator", "delta")
+    A, delta = physics_of(inner), number("delta", delta)
+    if A.accept is not None or not 0 <= delta < math.inf:
+        raise ValueError(f"Preconditioned: expected delta >= 0 and physics that is not preconditioned, got {delta}")
+    core = core_of(A)
+    values, vectors = np.linalg.eigh(core @ core.swapaxes(-1, -2))
+    largest = values.max()
+    if not largest > 0:
+        raise ValueError("Preconditioned: expected an operator with non-zero entries")
+    kept = values > RESOLUTION**2 * largest
+    shrunk = np.where(kept, 1 / np.sqrt(np.where(kept, values + delta * largest, 1)), 0)
+    P = (vectors * shrunk[:, None, :]) @ vectors.swapaxes(-1, -2)
+    PA = P @ core
+    scale = 1 / np.sqrt((PA**2).sum() / A.shape[1])
+    B = of_blocks(scale * PA)
+    return Operator(B.shape, B.apply, B.adjoint, B.rows, blocks=B.blocks, accept=of_blocks(scale * P).apply)
+
+
+def banded(spec: Spec) -> Operator:
+    taps, m, n, lower, stride, circular = fields(spec, "taps", "m", "n", "lower", "stride", "circular")
+    (m, n, stride), lower = integers(m=m, n=n, stride=stride), integer("lower", lower, -LARGEST)
+    return correlation(floats(taps, 1), (n,), (m,), (lower,), stride, one_of("circular", circular, (False, True)))
+
+
+def convolution_physics(spec: Spec) -> Operator:
+    kernel, sides, boundary, stride = fields(spec, "kernel", "signal_shape", "boundary", stride=1)
+    sides, stride = sides_of(sides), integer("stride", stride)
+    if any(side % stride for side in sides):
+        raise ValueError(f"Convolution: stride {stride} does not divide the sides of {sides}")
+    circular = one_of("boundary", boundary, ("circular", "zero")) == "circular"
+    return convolution(floats(kernel, len(sides)), sides, circular, stride)
+
+
+def kept_entries(spec: Spec, candidates: Callable[[tuple[int, ...]], np.ndarray]) -> tuple[tuple[int, ...], np.ndarray]:
+    """Sides of a signal and flat indices: listed, drawn from the candidates by a seed, or all."""
+    sides, count, seed, listed = fields(spec, "signal_shape", count=None, seed=None, indices=None)
+    sides = sides_of(sides)
+    n = math.prod(sides)
+    if listed is not None:
+        if not isinstance(listed, Stored) or listed.dtype != "I32" or listed.entries.ndim != 1:
+            raise ValueError(f"indices: expected a 1-D array of I32, got {listed!r:.80}")
+        kept = listed.entries
+        if not kept.size or kept.min() < 0 or kept.max() >= n or np.unique(kept).size != kept.size:
+            raise ValueError(f"indices: expected distinct integers in [0, {n})")
+        return sides, kept
+    if seed is None:
+        return sides, np.arange(n)
+    drawn = seed_of(seed).permutation(candidates(sides))
+    return sides, drawn[: integer("count", count, 1, len(drawn))]
+
+
+def every(sides: tuple[int, ...]) -> np.ndarray:
+    return np.arange(math.prod(sides))
+
+
+def conjugates(sides: tuple[int, ...]) -> np.ndarray:
+    """The flat index of ``-f`` for every frequency f."""
+    return every(sides).reshape(sides)[np.ix_(*(-np.arange(side) % side for side in sides))].ravel()
+
+
+def one_of_each_pair(sides: tuple[int, ...]) -> np.ndarray:
+    flat = every(sides)
+    return flat[flat < conjugates(sides)]
+
+
+def placed(r: np.ndarray, kept: np.ndarray, n: int) -> np.ndarray:
+    """(batch, n) with r at the kept places and zeros elsewhere."""
+    out = np.zeros((len(r), n), r.dtype)
+    out[:, kept] = r
+    return out
+
+
+def subsampling(spec: Spec) -> Operator:
+    """``x[S]``."""
+    sides, kept = kept_entries(spec, every)
+    n = math.prod(sides)
+    return Operator((len(kept), n), lambda x: x[:, kept], lambda r: placed(r, kept, n), frame=1.0)
+
+
+def fourier(spec: Spec) -> Operator:
+    """``(Re F_S x, Im F_S x)`` with the unitary DFT."""
+    sides, kept = kept_entries(spec, one_of_each_pair)
+    axes, n, pairs = tuple(range(1, len(sides) + 1)), math.prod(sides), len(kept)
+
+    def apply(x: np.ndarray) -> np.ndarray:
+        found = np.fft.fftn(x.reshape(-1, *sides), axes=axes, norm="ortho").reshape(-1, n)[:, kept]
+        return np.concatenate([found.real, found.imag], 1).astype(np.float32)
+
+    def adjoint(r: np.ndarray) -> np.ndarray:
+        spectrum = placed(r[:, :pairs] + 1j * r[:, pairs:], kept, n).reshape(-1, *sides)
+        return np.fft.ifftn(spectrum, axes=axes, norm="ortho").real.reshape(-1, n).astype(np.float32)
+
+    alone = not np.isin(conjugates(sides)[kept], kept).any()
+    return Operator((2 * pairs, n), apply, adjoint, frame=0.5 if alone else None)
+
+
+def dct(spec: Spec) -> Operator:
+    """Orthonormal DCT-II: ``w_k sum_t x[t] cos(pi k (2 t + 1) / (2 n))``, on every axis."""
+    sides, kept = kept_entries(spec, every)
+    n = math.prod(sides)
+
+    def along(x: np.ndarray, axis: int, inverse: bool) -> np.ndarray:  # by transforms of twice the length
+        side, x = x.shape[axis], np.moveaxis(x, axis, -1)
+        weights = np.where(np.arange(side) == 0, math.sqrt(1 / side), math.sqrt(2 / side))
+        turn = weights * np.exp(-0.5j * math.pi * np.arange(side) / side)
+        if inverse:
+            x = 2 * side * np.fft.ifft(x * turn.conj(), 2 * side)[..., :side].real
+        else:
+            x = (turn * np.fft.fft(x, 2 * side)[..., :side]).real
+        return np.moveaxis(x, -1, axis)
+
+    def transform(x: np.ndarray, inverse: bool) -> np.ndarray:
+        image = x.reshape(-1, *sides).astype(np.float64)
+        for axis in range(1, len(sides) + 1):
+            image = along(image, axis, inverse)
+        return image.reshape(-1, n).astype(np.float32)
+
+    def adjoint(r: np.ndarray) -> np.ndarray:
+        return transform(placed(r, kept, n), True)
+
+    return Operator((len(kept), n), lambda x: transform(x, False)[:, kept], adjoint, frame=1.0)
+
+
+def daubechies(order: int) -> np.ndarray:
+    """The 2 order taps of the scaling filter, of sum sqrt(2) and minimal phase, by spectral factorisation."""
+    taps = np.ones(1)
+    for _ in range(order):
+        taps = np.convolve(taps, [1.0, 1.0])
+    for y in np.roots([math.comb(order - 1 + k, k) for k in range(order)][::-1]):
+        root = 1 - 2 * y + np.sqrt((1 - 2 * y) ** 2 - 1 + 0j)
+        taps = np.convolve(taps, [1.0, -(root if abs(root) < 1 else 1 / root)])
+    return np.real(taps) * math.sqrt(2) / np.real(taps).sum()
+
+
+def wavelet(spec: Spec) -> Operator:
+    """Synthesis from periodic Daubechies coefficients, coarse to fine; orthogonal."""
+    sides, name, levels = fields(spec, "signal_shape", "name", "levels")
+    sides, name = sides_of(sides), one_of("name", name, tuple(f"db{order}" for order in range(1, 9)))
+    levels, n = integer("levels", levels, 1, min((side & -side).bit_length() - 1 for side in sides)), math.prod(sides)
+    low = daubechies(int(name[2:]))
+    bank = np.stack([low, low[::-1] * (-1.0) ** np.arange(len(low))]).astype(np.float32)
+
+    def places(length: int) -> np.ndarray:
+        return (2 * np.arange(length // 2)[:, None] + 1 - len(low) // 2 + np.arange(len(low))) % length
+
+    def split(x: np.ndarray) -> list[np.ndarray]:  # low and high half of the last axis
+        halves = x[..., places(x.shape[-1])] @ bank.T
+        return [halves[..., 0], halves[..., 1]]
+
+    def merge(low_half: np.ndarray, high_half: np.ndarray) -> np.ndarray:
+        out = np.zeros((*low_half.shape[:-1], 2 * low_half.shape[-1]), np.float32)
+        add_at(out, places(out.shape[-1]), np.stack([low_half, high_half], -1) @ bank)
+        return out
+
+    def turned(x: np.ndarray) -> np.ndarray:
+        return x.swapaxes(-1, -2)
+
+    def analysis(x: np.ndarray) -> np.ndarray:
+        image, parts = x.reshape(-1, *sides), []
+        for _ in range(levels):
+            bands = split(image)
+            if len(sides) == 2:  # down the columns as well
+                bands = [turned(q) for half in bands for q in split(turned(half))]
+            image, parts = bands[0], [*bands[1:], *parts]
+        return np.concatenate([part.reshape(len(x), -1) for part in (image, *parts)], 1)
+
+    def synthesis(c: np.ndarray) -> np.ndarray:
+        shape = tuple(side >> levels for side in sides)
+        at = math.prod(shape)
+        image = c[:, :at].reshape(-1, *shape)
+        for _ in range(levels):
+            size = math.prod(image.shape[1:])
+            ends = range(at, at + (2 ** len(sides) - 1) * size, size)
+            bands = [image, *(c[:, i : i + size].reshape(image.shape) for i in ends)]
+            if len(sides) == 2:
+                bands = [turned(merge(turned(a), turned(b))) for a, b in (bands[:2], bands[2:])]
+            image, at = merge(*bands), ends.stop
+        return image.reshape(-1, n)
+
+    return Operator((n, n), synthesis, analysis, frame=1.0)
+
+
+def angles_of(value: Any) -> np.ndarray:
+    if not isinstance(value, list) or not value:
+        raise ValueError(f"angles: expected a list of degrees, got {value!r:.80}")
+    angles = np.array([number("angle", angle) for angle in value])
+    if not np.isfinite(angles).all():
+        raise ValueError("angles: expected finite degrees")
+    return angles
+
+
+def bilinear(size: int, angle: Any, dtype: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Four pixels (flat, clipped) and weights (0 outside) that every pixel of an image turned by ``angle`` reads."""
+    c, offset = size // 2, np.arange(size).astype(dtype) - size // 2
+    cos, sin = np.cos(dtype(angle)), np.sin(dtype(angle))
+    row = (c + cos * offset[:, None] - sin * offset).ravel()
+    column = (c + sin * offset[:, None] + cos * offset).ravel()
+    places, weights = [], []
+    for y in (np.floor(row), np.floor(row) + 1):
+        for x in (np.floor(column), np.floor(column) + 1):
+            inside = (y >= 0) & (y < size) & (x >= 0) & (x < size)
+            weights.append(np.where(inside, (1 - np.abs(row - y)) * (1 - np.abs(column - x)), 0))
+            places.append(np.clip(y, 0, size - 1).astype(int) * size + np.clip(x, 0, size - 1).astype(int))
+    return np.stack(places), np.stack(weights)
+
+
+def radon(spec: Spec) -> Operator:
+    """Sums of the columns of the image turned by each angle."""
+    size, degrees = fields(spec, "size", "angles")
+    size, degrees = integer("size", size), angles_of(degrees)
+    limited("an image", size, size)
+    radians = np.deg2rad(degrees).astype(np.float32)
+
+    def apply(x: np.ndarray) -> np.ndarray:
+        out = np.empty((len(x), len(radians), size), np.float32)
+        for k, angle in enumerate(radians):
+            places, weights = bilinear(size, angle, np.float32)
+            turned = sum(w * x[:, place] for place, w in zip(places, weights, strict=True))
+            out[:, k] = np.asarray(turned, np.float32).reshape(-1, size, size).sum(1)
+        return out.reshape(len(x), -1)
+
+    def adjoint(r: np.ndarray) -> np.ndarray:
+        out = np.zeros((len(r), size**2), np.float32)
+        for k, angle in enumerate(radians):
+            spread = np.tile(r[:, k * size : (k + 1) * size], size)
+            for place, w in zip(*bilinear(size, angle, np.float32), strict=True):
+                add_at(out, place, w * spread)
+        return out
+
+    return Operator((len(radians) * size, size**2), apply, adjoint)
+
+
+def scaled_physics(spec: Spec) -> Operator:
+    operator, factor = fields(spec, "operator", "factor")
+    return scaled(physics_of(operator), number("factor", factor))
+
+
+OPERATORS: dict[str, Callable[[Spec], Operator]] = {
+    "Adjoint": lambda spec: transposed(physics_of(fields(spec, "operator")[0])),
+    "Banded": banded,
+    "BlockDiagonal": lambda spec: of_blocks(given(spec, "core", 3)[0]),
+    "Composition": lambda spec: composed(*(physics_of(part) for part in fields(spec, "outer", "inner"))),
+    "Convolution": convolution_physics,
+    "Dense": dense,
+    "Diagonal": lambda spec: diagonal(floats(fields(spec, "diagonal")[0], 1)),
+    "Hadamard": hadamard,
+    "LowRank": low_rank_physics,
+    "PackedSigns": packed_physics,
+    "PackedTernary": packed_ternary,
+    "Preconditioned": preconditioned,
+    "Rademacher": rademacher,
+    "Radon": radon,
+    "Scaled": scaled_physics,
+    "Structured": structured_physics,
+    "SubsampledDCT": dct,
+    "SubsampledFourier": fourier,
+    "Subsampling": subsampling,
+    "Sum": lambda spec: added(*(physics_of(part) for part in fields(spec, "first", "second"))),
+    "Wavelet": wavelet,
+}
+
+
+def physics_of(spec: Any) -> Operator:
+    """The operator that a spec describes."""
+    return kind_of(spec, OPERATORS, "operator")(spec)
+
+
+def check_fingerprint(A: Operator, expected: Any) -> None:
+    """``A p`` for a fixed +-1 vector p, weighted by cosines and summed in 8 groups, must be that of training."""
+    m, n = A.shape
+    probe = np.random.RandomState(20250212).choice(np.array([-1.0, 1.0], np.float32), size=n)
+    weighted = A.apply(probe[None])[0].astype(np.float64) * np.cos(np.arange(m))
+    found = np.add.reduceat(weighted, np.unique(np.linspace(0, m, 9).astype(int)[:-1]))
+    if not isinstance(expected, list) or len(expected) != len(found):
+        raise ValueError(f"the fingerprint of the physics: expected {len(found)} numbers, got {expected!r:.80}")
+    wanted = np.array([number("fingerprint", value) for value in expected])
+    if not np.abs(found - wanted).max() <= FINGERPRINT_TOLERANCE * np.abs(wanted).max() < math.inf:
+        raise ValueError("the physics rebuilt from its recipe differs from that of training (fingerprints disagree)")
+
+
+def coherence_matrix(A: Operator) -> Operator:
+    """ALISTA's ``w_j = (A A^T)^+ a_j / (a_j^T (A A^T)^+ a_j)``, block by block, in float64."""
+    core = core_of(A)
+    W = core if A.frame is not None else np.linalg.pinv(core, rcond=RESOLUTION).swapaxes(-1, -2)
+    return of_blocks(W / (W * core).sum(-2, keepdims=True))
+
+
+def regularised_inverse(A: Operator, rho: float) -> Operator:
+    """``(A A^T + rho I)^{-1} A``, block by block, in float64."""
+    if A.frame is not None:
+        return scaled(A, 1 / (A.frame + rho))
+    core = core_of(A)
+    return of_blocks(np.linalg.solve(core @ core.swapaxes(-1, -2) + rho * np.eye(core.shape[-2]), core))
+
+
+# ---- learned matrices ----------------------------------------------------------------------------------------------
+
+
+class Map(NamedTuple):
+    """A linear map of an algorithm: its shape, its value before training, and whether it is applied as W^T."""
+
+    shape: tuple[int, int]
+    initial: Callable[[], Operator]
+    adjoint: bool = False
+
+
+Arrays = Mapping[str, Stored]
+
+
+def one_bit(structure: Structure, copies: int, arrays: Arrays, planes: Any, scale: Any) -> list[Operator]:
+    """``sum_p c_p (M o S_p)``, scales as logarithms."""
+    planes, (m, n) = integer("planes", planes), structure.shape
+    scale = one_of("scale", scale, ("none", "global", "layer", "row", "column"))
+    lead = (copies, planes)
+    bits = taken(arrays, "signs", "U8", (*lead, *packed_shape(structure, 8)))
+    scales = np.ones(lead, np.float32)
+    if scale != "none":
+        shape = {"global": (planes,), "layer": lead, "row": (*lead, m), "column": (*lead, n)}[scale]
+        logs = taken(arrays, "log_scales", "F32", shape)
+        if (logs > 88).any():
+            raise ValueError(f"array 'log_scales': expected logarithms of float32 scales, got {logs.max()}")
+        scales = np.broadcast_to(np.exp(logs), lead) if scale == "global" else np.exp(logs)
+    return [quantised(structure, bits[k], scales[k], scale) for k in range(copies)]
+
+
+def positive(arrays: Arrays, name: str, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
+    values = taken(arrays, name, dtype, shape)
+    if not (values > 0).all():
+        raise ValueError(f"array {name!r}: expected scales > 0, got {values.min()}")
+    return values
+
+
+def bitnet(structure: Structure, copies: int, arrays: Arrays) -> list[Operator]:
+    """``beta S``."""
+    bits = taken(arrays, "signs", "U8", (copies, *packed_shape(structure, 8)))
+    scale = positive(arrays, "scale", "BF16", (copies,))
+    return [quantised(structure, bits[k : k + 1], scale[k : k + 1]) for k in range(copies)]
+
+
+def ternary(structure: Structure, copies: int, arrays: Arrays, per_byte: Any) -> list[Operator]:
+    """``gamma T``, T in {-1, 0, 1}."""
+    per_byte, mask = one_of("per_byte", per_byte, (5, 4)), structure.mask()
+    trits = taken(arrays, "trits", "U8", (copies, *packed_shape(structure, per_byte)))
+    scale = positive(arrays, "scale", "F32", (copies,))
+    check_trits(trits, structure.core[-1] if mask is None else int(mask.sum()), per_byte)
+    unpack = functools.partial(unpack_trits, per_byte=per_byte)
+    return [quantised(structure, trits[k : k + 1], scale[k : k + 1], unpack=unpack) for k in range(copies)]
+
+
+def one_bit_svid(structure: Structure, copies: int, arrays: Arrays) -> list[Operator]:
+    """``diag(h) S diag(g)``."""
+    bits = taken(arrays, "signs", "U8", (copies, *packed_shape(structure, 8)))
+    h, g = (
+        positive(arrays, name, "BF16", (copies, size))
+        for name, size in zip(("rows", "columns"), structure.shape, strict=True)
+    )
+    one = np.ones(1, np.float32)
+    signs = [quantised(structure, bits[k : k + 1], one) for k in range(copies)]
+    return [composed(diagonal(h[k]), composed(signs[k], diagonal(g[k]))) for k in range(copies)]
+
+
+def little_bit(structure: Structure, copies: int, arrays: Arrays, rank: Any, paths: Any) -> list[Operator]:
+    """``sum_p diag(h_p) L_p diag(l_p) R_p diag(g_p)`` with sign factors; an irregular mask multiplies the sum."""
+    (m, n), count = structure.shape, structure.blocks
+    rank, paths = integer("rank", rank, 1, min(m, n) // count), one_of("paths", paths, (1, 2))
+    inner = count * rank
+    if len(structure.core) == 3:
+        left = Structure((m, inner), (count, m // count, rank), blocks=count)
+        right = Structure((inner, n), (count, rank, n // count), blocks=count)
+    else:
+        left, right = Structure((m, rank), (m, rank)), Structure((rank, n), (rank, n))
+    lead = (copies, paths)
+    bits = [taken(arrays, name, "U8", (*lead, *packed_shape(s, 8))) for name, s in (("left", left), ("right", right))]
+    sizes = {"rows": m, "middle": inner, "columns": n}
+    h, middle, g = (positive(arrays, name, "BF16", (*lead, size)) for name, size in sizes.items())
+    one, mask = np.ones(1, np.float32), structure.mask()
+
+    def factor(side: int, k: int, p: int) -> Operator:
+        return quantised((left, right)[side], bits[side][k, p][None], one)
+
+    def copy(k: int) -> Operator:
+        terms = (low_rank(h[k, p], factor(0, k, p), middle[k, p], factor(1, k, p), g[k, p]) for p in range(paths))
+        whole = functools.reduce(added, terms)
+        if mask is None:
+            return whole
+        shown = mask  # of the matrix itself: products cost as much as with the dense one
+        return tiled((m, n), 1, lambda i, j: whole.panel(i, j) * shown[i:j], PANEL)
+
+    return [copy(k) for k in range(copies)]
+
+
+def full_precision(structure: Structure, copies: int, arrays: Arrays) -> list[Operator]:
+    """float32 entries; of an irregular structure only those that exist."""
+    mask = structure.mask()
+    values = taken(arrays, "values", "F32", (copies, *(structure.core if mask is None else (int(mask.sum()),))))
+    if mask is None:
+        return [structured(structure, values[k]) for k in range(copies)]
+    cores = np.zeros((copies, *structure.core), np.float32)
+    cores[:, mask] = values
+    return [structured(structure, core) for core in cores]
+
+
+# a format with its options, in the order of its function's arguments
+FORMATS: dict[str, tuple[Callable[..., list[Operator]], tuple[str, ...]]] = {
+    "BitNet": (bitnet, ()),
+    "FullPrecision": (full_precision, ()),
+    "LittleBit": (little_bit, ("rank", "paths")),
+    "OneBit": (one_bit, ("planes", "scale")),
+    "OneBitSVID": (one_bit_svid, ()),
+    "Ternary": (ternary, ("per_byte",)),
+}
+
+
+def fixed(spec: Spec, arrays: Arrays, linear: Map, A: Operator) -> list[Operator]:
+    """``W = A``, or what the algorithm starts from, or (``coherent``) ALISTA's matrix."""
+    (coherent,) = fields(spec, coherent=False)
+    if one_of("coherent", coherent, (False, True)) and not linear.adjoint:
+        raise ValueError("Fixed: the matrix of least coherence is for maps of the shape of A")
+    return [coherence_matrix(A) if coherent else linear.initial()]
+
+
+def normalised(spec: Spec, arrays: Arrays, linear: Map, A: Operator) -> list[Operator]:
+    """``W D`` with ``D_j = 1 / (w_j^T a_j)``, so that ``diag((W D)^T A) = 1``."""
+
+    def scale(W: Operator) -> np.ndarray:
+        products = sum((W.panel(i, j) * A.panel(i, j)).sum(0, dtype=np.float64) for i, j in A.panels())
+        return np.where(products < 0, -1, 1) / np.maximum(np.abs(products), 1e-6)
+
+    if linear.shape != A.shape:
+        raise ValueError("Normalised: only maps of the shape of A have columns to normalise")
+    inner = weights_of(fields(spec, "inner")[0], arrays, linear, A)
+    return [composed(W, diagonal(scale(W).astype(np.float32))) for W in inner]
+
+
+def anchored(spec: Spec, arrays: Arrays, linear: Map, A: Operator) -> list[Operator]:
+    """``A + V``."""
+    anchor = linear.initial()
+    return [added(anchor, V) for V in weights_of(fields(spec, "inner")[0], arrays, linear, A)]
+
+
+def transformed(spec: Spec, arrays: Arrays, linear: Map, A: Operator) -> list[Operator]:
+    """``S Psi`` for physics ``A = Phi Psi``, where S starts at Phi (elsewhere: at ``W Psi^T``)."""
+    if A.parts is None or A.parts[1].shape != (A.shape[1],) * 2 or A.parts[1].frame != 1 or not linear.adjoint:
+        raise ValueError("Transformed: expected physics that is a composition with an orthonormal synthesis")
+    outer, psi = A.parts
+
+    def initial() -> Operator:
+        W = linear.initial()
+        return outer if W is A else composed(W, transposed(psi))
+
+    signal = Map(outer.shape, initial, linear.adjoint)
+    return [composed(S, psi) for S in weights_of(fields(spec, "inner")[0], arrays, signal, outer)]
+
+
+WRAPPERS: dict[str, Callable[[Spec, Arrays, Map, Operator], list[Operator]]] = {
+    "Anchored": anchored,
+    "Fixed": fixed,
+    "Normalised": normalised,
+    "Transformed": transformed,
+}
+
+
+def weights_of(spec: Any, arrays: Arrays, linear: Map, A: Operator) -> list[Operator]:
+    """The matrices of a map; layer k uses number ``k mod len``."""
+    found = kind_of(spec, {**WRAPPERS, **FORMATS}, "weight format")
+    if not isinstance(found, tuple):
+        return found(spec, arrays, linear, A)
+    build, names = found
+    copies, structure, *options, _ = fields(spec, "copies", "structure", *names, surrogate=None)  # trains, not runs
+    copies, structure = integer("copies", copies), structure_of(structure)
+    if structure.shape != linear.shape:
+        raise ValueError(f"weights: expected matrices of shape {linear.shape}, the file has {structure.shape}")
+    return build(structure, copies, arrays, *options)
+
+
+def stores_weights(spec: Spec) -> bool:
+    while "inner" in spec:
+        spec = spec["inner"]
+    return spec["kind"] != "Fixed"
+
+
+# ---- shrinkages: shrink(u, scalars, tau) -> estimate of x in u = x + noise, and its derivative -----------------------
+
+Scalars = Mapping[str, Any]  # of one layer, as the algorithm sees them
+Shrunk = tuple[np.ndarray, Any]
+THRESHOLD = {"threshold": "nonnegative"}
+
+
+def soft(o: Spec, u: np.ndarray, s: Scalars, tau: Any) -> Shrunk:
+    """``sign(u) max(|u| - t, 0)``, ``t = tau theta``."""
+    t = tau * s["threshold"]
+    return u - np.minimum(np.maximum(u, -t), t), np.abs(u) > t
+
+
+def support_selection(o: Spec, u: np.ndarray, s: Scalars, tau: Any) -> Shrunk:
+    """Soft threshold, but the ``share`` per cent largest entries pass unshrunk where they exceed the threshold."""
+    n, size = u.shape[-1], np.abs(u)
+    count = min(int(np.round(s["share"] * np.float32(n) / np.float32(100))), n)
+    border = 0 if count == n else np.sort(size, axis=-1)[:, n - 1 - count, None]
+    shrunk, slope = soft(o, u, s, tau)
+    return np.where((size > border) & slope, u, shrunk), slope
+
+
+def firm(o: Spec, u: np.ndarray, s: Scalars, tau: Any) -> Shrunk:
+    """``sign(u) min(max(|u| - t, 0) (1 + theta / omega), |u|)``."""
+    gain, size = 1 + s["threshold"] / np.maximum(s["width"], np.float32(1e-6)), np.abs(u)
+    risen = gain * np.maximum(size - tau * s["threshold"], 0)
+    slope = np.where(risen < size, gain * (risen > 0), 1)
+    return np.sign(u) * np.minimum(risen, size), slope
+
+
+def hard(o: Spec, u: np.ndarray, s: Scalars, tau: Any) -> Shrunk:
+    """u where ``|u| > t``, else 0."""
+    large = np.abs(u) > tau * s["threshold"]
+    return np.where(large, u, 0), large
+
+
+def group_soft(o: Spec, u: np.ndarray, s: Scalars, tau: Any) -> Shrunk:
+    """``u_g max(1 - t / ||u_g||, 0)`` for groups of consecutive entries; t is the mean over the group."""
+    size = integer("group_size", o["group_size"])
+    if u.shape[-1] % size:
+        raise ValueError(f"GroupSoft: {u.shape[-1]} entries do not divide into groups of {size}")
+    groups = u.reshape(len(u), -1, size)
+    t = np.broadcast_to(tau * s["threshold"], u.shape).reshape(groups.shape).mean(-1)
+    norm = np.sqrt(np.maximum((groups**2).sum(-1), np.float32(1e-30)))
+    return (groups * np.maximum(1 - t / norm, 0)[..., None]).reshape(u.shape), None
+
+
+def bernoulli_gaussian(o: Spec, u: np.ndarray, s: Scalars, tau: Any) -> Shrunk:
+    """Posterior mean: ``u w / (1 + exp(-z))``, ``z = a w (u / t)^2 / 2 - kappa - log(1 + v / t^2) / 2``.
+
+    ``t = max(sigma tau, 1e-6)``, ``w = 1 / (1 + t^2 / v)``.
+    """
+    t = np.maximum(np.asarray(s["noise"] * tau, np.float32), np.float32(1e-6))
+    v = s["variance"] if o["learn_variance"] else np.float32(number("variance", o["variance"]))
+    w = 1 / (1 + t**2 / v)
+    ratio = np.clip(u / t, -1e12, 1e12).astype(np.float32)
+    z = s["gain"] * w * ratio**2 / 2 - s["log_odds"] - np.log1p(v / t**2) / 2
+    with np.errstate(over="ignore"):
+        share = 1 / (1 + np.exp(-z))
+    return u * w * share, w * share * (1 + (1 - share) * s["gain"] * w * ratio**2)
+
+
+def non_negative(o: Spec, u: np.ndarray, s: Scalars, tau: Any) -> Shrunk:
+    """``max(u - t, 0)``."""
+    shrunk = np.maximum(u - tau * s["threshold"], 0)
+    return shrunk, shrunk > 0
+
+
+def box(o: Spec, u: np.ndarray, s: Scalars, tau: Any) -> Shrunk:
+    """``min(max(u, lower), upper)``."""
+    lower, upper = (np.float32(number(name, o[name])) for name in ("lower", "upper"))
+    return np.minimum(np.maximum(u, lower), upper), (u > lower) & (u < upper)
+
+
+def group_ids(o: Spec) -> np.ndarray:
+    """The group of every unknown, from a list of them or of runs ``[group, count]``."""
+    entries = o["groups"]
+    if not isinstance(entries, list) or not entries:
+        raise ValueError("Grouped: expected a list of groups, or of runs [group, count]")
+    if isinstance(entries[0], list):
+        runs = np.array([[integer("group", v, 0) for v in run] for run in entries], np.int64)
+        if runs.shape[1:] != (2,):
+            raise ValueError("Grouped: expected runs [group, count]")
+        limited("a signal", int(runs[:, 1].sum()))
+        ids = np.repeat(runs[:, 0], runs[:, 1])
+    else:
+        ids = np.array([integer("group", v, 0) for v in entries])
+    if not ids.size or set(np.unique(ids)) != set(range(ids.max() + 1 if ids.max() < ids.size else 0)):
+        raise ValueError("Grouped: expected the groups 0..G-1, each used at least once")
+    return ids
+
+
+class Shrinkage(NamedTuple):
+    """Options with defaults, constraints of the scalars by name, and the function."""
+
+    options: dict[str, Any]
+    scalars: Callable[[Spec], dict[str, str]]
+    function: Callable[[Spec, np.ndarray, Scalars, Any], Shrunk]
+
+
+def bernoulli_scalars(o: Spec) -> dict[str, str]:
+    learned = {"variance": "positive"} if one_of("learn_variance", o["learn_variance"], (False, True)) else {}
+    if not 0 < number("variance", o["variance"]) < math.inf:
+        raise ValueError(f"BernoulliGaussian: expected a variance > 0, got {o['variance']!r}")
+    return {**learned, "gain": "positive", "log_odds": "free", "noise": "positive"}
+
+
+REQUIRED: Any = object()
+SHRINKAGES: dict[str, Shrinkage] = {
+    "BernoulliGaussian": Shrinkage(
+        {"sparsity": 0.1, "variance": 1.0, "noise": 1.3, "learn_variance": False}, bernoulli_scalars, bernoulli_gaussian
+    ),
+    "Box": Shrinkage({"lower": 0.0, "upper": 1.0}, lambda o: {}, box),
+    "Firm": Shrinkage({"relative_width": 1.0}, lambda o: {**THRESHOLD, "width": "positive"}, firm),
+    "GroupSoft": Shrinkage({"group_size": REQUIRED}, lambda o: THRESHOLD, group_soft),
+    "Hard": Shrinkage({}, lambda o: THRESHOLD, hard),
+    "Identity": Shrinkage({}, lambda o: {}, lambda o, u, s, tau: (u, np.ones_like(u))),
+    "NonNegative": Shrinkage({}, lambda o: THRESHOLD, non_negative),
+    "Soft": Shrinkage({}, lambda o: THRESHOLD, soft),
+    "SupportSelection": Shrinkage(
+        {"share": 1.2, "max_share": 13.0}, lambda o: {**THRESHOLD, "share": "nonnegative"}, support_selection
+    ),
+}
+Shrink = Callable[[np.ndarray, Scalars, Any], Shrunk]
+
+
+def options_of(spec: Spec, defaults: Spec) -> dict[str, Any]:
+    needed = [name for name, default in defaults.items() if default is REQUIRED]
+    others = {name: default for name, default in defaults.items() if default is not REQUIRED}
+    return dict(zip((*needed, *others), fields(spec, *needed, **others), strict=True))
+
+
+def shrinkage_of(spec: Any, n: int) -> tuple[Shrink, dict[str, tuple[str, tuple[int, ...]]]]:
+    """The function ``shrink(u, scalars, tau)``, and constraint and shape of its scalars by name."""
+    if isinstance(spec, Mapping) and spec.get("kind") == "Grouped":
+        inner, groups, _ = fields(spec, "shrinkage", "groups", initial=[])
+        (shrink, scalars), ids = shrinkage_of(inner, n), group_ids({"groups": groups})
+        if len(ids) != n or not scalars or any(shape for _, shape in scalars.values()) or "share" in scalars:
+            raise ValueError(f"Grouped: expected groups of {n} unknowns around a shrinkage whose scalars are numbers")
+        shape = (int(ids.max()) + 1,)
+
+        def grouped(u: np.ndarray, s: Scalars, tau: Any) -> Shrunk:
+            return shrink(u, {name: s[name][ids] for name in scalars}, tau)
+
+        return grouped, {name: (constraint, shape) for name, (constraint, _) in scalars.items()}
+    kind: Shrinkage = kind_of(spec, SHRINKAGES, "shrinkage")
+    options = options_of(spec, kind.options)
+    return functools.partial(kind.function, options), {k: (c, ()) for k, c in kind.scalars(options).items()}
+
+
+# ---- algorithms: step(options, state, y, A, maps, scalars, shrink) -> state ------------------------------------------
+
+State = dict[str, Any]
+Maps = Mapping[str, Function]
+
+
+def noise_level(r: np.ndarray, A: Operator) -> np.ndarray:
+    """``sqrt(mean r^2 + 1e-20)`` of every signal, or of every block of it (repeated for its unknowns)."""
+    parts = r.reshape(len(r), A.blocks, -1)
+    level = np.sqrt((parts * parts).mean(-1) + np.float32(1e-20))
+    return level if A.blocks == 1 else np.repeat(level, A.shape[1] // A.blocks, axis=1)
+
+
+def ista(o: Spec, state: State, y: np.ndarray, A: Operator, W: Maps, s: Scalars, shrink: Shrink) -> State:
+    """``x <- shrink(x + step W^T (y - A x))``, or ``shrink(beta x + W2 x + W1 y)`` (classic)."""
+    x = state["x"]
+    if o["parametrisation"] == "classic":
+        u = s["beta"] * x + W["W2"](x) + W["W1"](y)
+        tau = noise_level(y - A.apply(x), A) if o["adaptive"] else 1.0
+    else:
+        r = y - A.apply(x)
+        u = x + s["step"] * W["W"](r)
+        tau = noise_level(r, A) if o["adaptive"] else 1.0
+    return {"x": shrink(u, s, tau)[0]}
+
+
+def fista(o: Spec, state: State, y: np.ndarray, A: Operator, W: Maps, s: Scalars, shrink: Shrink) -> State:
+    """``x' = shrink(z + step W^T (y - A z))``, ``z' = x' + momentum (x' - x)``."""
+    z = state["z"]
+    x, _ = shrink(z + s["step"] * W["W"](y - A.apply(z)), s, 1.0)
+    return {"x": x, "z": x + s["momentum"] * (x - state["x"])}
+
+
+def gradient_descent(o: Spec, state: State, y: np.ndarray, A: Operator, W: Maps, s: Scalars, shrink: Shrink) -> State:
+    """``x <- shrink(x + step W^T (y - A x))``."""
+    x = state["x"]
+    return {"x": shrink(x + s["step"] * W["W"](y - A.apply(x)), s, 1.0)[0]}
+
+
+def admm(o: Spec, state: State, y: np.ndarray, A: Operator, W: Maps, s: Scalars, shrink: Shrink) -> State:
+    """``q = 2 x - v``, ``v' = v - x + q + step W^T (y - A q)``, ``x' = shrink(v')``."""
+    x, v = state["x"], state["v"]
+    q = 2 * x - v
+    v = v - x + q + s["step"] * W["W"](y - A.apply(q))
+    return {"x": shrink(v, s, 1.0)[0], "v": v}
+
+
+def amp(o: Spec, state: State, y: np.ndarray, A: Operator, W: Maps, s: Scalars, shrink: Shrink) -> State:
+    """``v' = y - A x + b v``, ``u = x + step W^T v' + momentum (x - x_before)``, ``x' = shrink(u, tau)``.
+
+    ``tau = ||v'|| / (sqrt(m) a)``, a the RMS norm of the columns of A; b is learned, or computed from the step before:
+    ``(n / m) mean shrink'(u)``.
+    """
+    x, (m, n) = state["x"], A.shape
+    v = y - A.apply(x)
+    if o["onsager"] != "none":
+        v = v + (s["memory"] if o["onsager"] == "learned" else state["onsager"]) * state["v"]
+    u = x + s["step"] * W["W"](v)
+    if o["momentum"]:
+        u = u + s["momentum"] * (x - state["previous"])
+    estimate, slope = shrink(u, s, noise_level(v, A) / state["column"])
+    following = {"x": estimate, "previous": x, "v": v, "column": state["column"]}
+    if o["onsager"] == "computed":
+        means = np.asarray(slope, np.float32).reshape(len(u), A.blocks, -1).mean(-1)
+        following["onsager"] = np.float32(n / m) * np.repeat(means, m // A.blocks, axis=1)
+    return following
+
+
+def the_physics(o: Spec, A: Operator) -> dict[str, Map]:
+    return {"W": Map(A.shape, lambda: A, adjoint=True)}
+
+
+def ista_maps(o: Spec, A: Operator) -> dict[str, Map]:
+    if o["parametrisation"] == "coupled":
+        return the_physics(o, A)
+    if o["parametrisation"] == "step":
+        return {"W": Map(A.shape, lambda: coherence_matrix(A), adjoint=True)}
+    m, n = A.shape
+    return {
+        "W1": Map((n, m), lambda: scaled(transposed(A), 1 / A.norm() ** 2)),
+        "W2": Map((n, n), lambda: scaled(composed(transposed(A), A), -1 / A.norm() ** 2)),
+    }
+
+
+def ista_scalars(o: Spec) -> dict[str, str]:
+    one_of("parametrisation", o["parametrisation"], ("coupled", "classic", "step"))
+    one_of("adaptive", o["adaptive"], (False, True))
+    return {"beta": "free"} if o["parametrisation"] == "classic" else {"step": "positive"}
+
+
+def amp_scalars(o: Spec) -> dict[str, str]:
+    learned = one_of("onsager", o["onsager"], ("learned", "computed", "none")) == "learned"
+    momentum = {"momentum": "free"} if one_of("momentum", o["momentum"], (False, True)) else {}
+    return {"step": "positive", **momentum, **({"memory": "free"} if learned else {})}
+
+
+class Algorithm(NamedTuple):
+    """Options with defaults; constraints of scalars; linear maps; what the state holds besides x; the step."""
+
+    options: dict[str, Any]
+    scalars: Callable[[Spec], dict[str, str]]
+    maps: Callable[[Spec, Operator], dict[str, Map]]
+    state: tuple[str, ...]
+    step: Callable[..., State]
+
+
+PROXIMAL = {"shrinkage": {"kind": "Soft"}, "regularisation": 0.1}
+STEP = {"step": "positive"}
+ALGORITHMS: dict[str, Algorithm] = {
+    "ADMM": Algorithm(
+        {**PROXIMAL, "rho": 1.0},
+        lambda o: STEP,
+        lambda o, A: {"W": Map(A.shape, lambda: regularised_inverse(A, number("rho", o["rho"])), adjoint=True)},
+        ("v",),
+        admm,
+    ),
+    "AMP": Algorithm(
+        {"shrinkage": {"kind": "BernoulliGaussian"}, "onsager": "learned", "momentum": True},
+        amp_scalars,
+        the_physics,
+        ("previous",),
+        amp,
+    ),
+    "FISTA": Algorithm(PROXIMAL, lambda o: {**STEP, "momentum": "free"}, the_physics, ("z",), fista),
+    "GradientDescent": Algorithm(
+        {"shrinkage": {"kind": "Identity"}, "regularisation": 0.0}, lambda o: STEP, the_physics, (), gradient_descent
+    ),
+    "ISTA": Algorithm({**PROXIMAL, "parametrisation": "coupled", "adaptive": False}, ista_scalars, ista_maps, (), ista),
+}
+
+
+# ---- networks ------------------------------------------------------------------------------------------------------
+
+
+def quantise(x: np.ndarray, bits: int) -> np.ndarray:
+    """``clip(round(x s), -Q - 1, Q) / s``, ``s = Q / max |x|`` of each sample, ``Q = 2^(bits - 1) - 1``."""
+    Q = 2 ** (bits - 1) - 1
+    s = np.float32(Q) / np.maximum(np.abs(x).max(-1, keepdims=True), np.float32(1e-30))
+    return np.clip(np.round(x * s), -Q - 1, Q) / s
+
+
+def normalise(x: np.ndarray) -> np.ndarray:
+    """``(x - mean) / sqrt(variance + 1e-5)``."""
+    centred = x - x.mean(-1, keepdims=True)
+    return centred / np.sqrt((centred * centred).mean(-1, keepdims=True) + np.float32(1e-5))
+
+
+def around(spec: Any, product: Function) -> Function:
+    """A learned map with the activations of the network before and after it."""
+    bits, where = fields({"kind": "Activations", **spec}, bits=None, normalisation="none")
+    one_of("normalisation", where, ("none", "input", "output"))
+    bits = None if bits is None else integer("bits", bits, 2, 16)
+
+    def function(x: np.ndarray) -> np.ndarray:
+        x = normalise(x) if where == "input" else x
+        u = product(x if bits is None else quantise(x, bits))
+        return normalise(u) if where == "output" else u
+
+    return function
+
+
+class Network:
+    """A network that runs from its file: ``network(y)`` maps measurements (..., m) to estimates (..., n), float32."""
+
+    def __init__(self, description: Spec, arrays: Mapping[str, Stored]) -> None:
+        self.operator = A = physics_of(with_arrays(description["physics"], arrays))
+        check_fingerprint(A, description["fingerprint"]["physics"])
+        self.shape, self._spec = A.shape, description["network"]
+        self._scalars = {name.removeprefix("scalars/"): v for name, v in arrays.items() if name.startswith("scalars/")}
+        build = {"Unrolled": self._unrolled, "FullyConnected": self._fully_connected}
+        linear, self._run = kind_of(self._spec, build, "network")(A)
+        specs = with_arrays(description["maps"], arrays)
+        if set(specs) != set(linear):
+            raise ValueError(f"expected the maps {sorted(linear)}, got {sorted(specs)}")
+        self._maps = {}
+        for name, spec in specs.items():
+            prefix = f"maps/{name}/"
+            own = {key.removeprefix(prefix): v for key, v in arrays.items() if key.startswith(prefix)}
+            matrices = weights_of(spec, own, linear[name], A)
+            if any(W.shape != linear[name].shape for W in matrices):
+                raise ValueError(f"map {name!r}: expected shape {linear[name].shape}, got {matrices[0].shape}")
+            products = [W.adjoint if linear[name].adjoint else W.apply for W in matrices]
+            if "activations" in self._spec and stores_weights(spec):
+                products = [around(self._spec["activations"], product) for product in products]
+            self._maps[name] = products
+
+    def __call__(self, y: Any) -> np.ndarray:
+        """Estimates (..., n) of measurements (..., m) of real floats. Raises ``ValueError`` for anything else."""
+        y, (m, n) = np.asarray(y), self.shape
+        if y.dtype.kind != "f" or y.ndim == 0 or y.shape[-1] != m:
+            raise ValueError(f"measurements: expected real floats of shape (..., {m}), got {y.dtype} of {y.shape}")
+        flat = y.reshape(-1, m).astype(np.float32)
+        with np.errstate(all="ignore"):  # measurements far outside the trained range may overflow, as in the library
+            x = self._run(flat) if len(flat) else np.empty((0, n))
+        return np.asarray(x, np.float32).reshape(*y.shape[:-1], n)
+
+    def _layers(self, shapes: Mapping[str, tuple[str, tuple[int, ...]]]) -> dict[str, np.ndarray]:
+        """Scalars as the algorithm sees them: the file's, or their exponentials where they must be positive."""
+        if set(shapes) != set(self._scalars):
+            raise ValueError(f"expected the scalars {sorted(shapes)}, got {sorted(self._scalars)}")
+        raw = {name: taken(self._scalars, name, "F32", shape) for name, (_, shape) in shapes.items()}
+        with np.errstate(over="ignore"):
+            return {name: v if shapes[name][0] == "free" else np.exp(v) for name, v in raw.items()}
+
+    def _unrolled(self, A: Operator) -> tuple[dict[str, Map], Function]:
+        algorithm, depth, _ = fields(self._spec, "algorithm", "depth", activations=None)
+        kind: Algorithm = kind_of(algorithm, ALGORITHMS, "algorithm")
+        o, depth = options_of(algorithm, kind.options), integer("depth", depth)
+        shrink, own = shrinkage_of(o["shrinkage"], A.shape[1])
+        declared = {**{name: (constraint, ()) for name, constraint in kind.scalars(o).items()}, **own}
+        values = self._layers({name: (constraint, (depth, *s)) for name, (constraint, s) in declared.items()})
+        column = np.float32(A.column_rms() if kind.step is amp else 1)
+        if o.get("onsager") == "computed" and o["shrinkage"].get("kind") == "GroupSoft":
+            raise ValueError("AMP: a computed Onsager term needs a separable shrinkage")
+
+        def run(y: np.ndarray) -> np.ndarray:
+            y = y if A.accept is None else A.accept(y)
+            zero = np.zeros((len(y), A.shape[1]), np.float32)
+            state: State = {"x": zero, **dict.fromkeys(kind.state, zero)}
+            if kind.step is amp:
+                state |= {"v": np.zeros_like(y), "onsager": np.zeros_like(y), "column": column}
+            for k in range(depth):
+                maps = {name: products[k % len(products)] for name, products in self._maps.items()}
+                state = kind.step(o, state, y, A, maps, {name: v[k] for name, v in values.items()}, shrink)
+            return state["x"]
+
+        return kind.maps(o, A), run
+
+    def _fully_connected(self, A: Operator) -> tuple[dict[str, Map], Function]:
+        depth, width, skip, _ = fields(self._spec, "depth", "width", "skip", activations=None)
+        (m, n), depth, width = A.shape, integer("depth", depth, 2), integer("width", width)
+        skip, hidden = one_of("skip", skip, (False, True)), depth - 2
+        shapes = {"first": (width, m), "hidden": (width, width), "last": (n, width)}
+        if not hidden:
+            del shapes["hidden"]
+        bias = self._layers({"bias_first": ("free", (1, width)), "bias_hidden": ("free", (hidden, width))})
+
+        def run(y: np.ndarray) -> np.ndarray:
+            h = self._maps["first"][0](y) + bias["bias_first"]
+            h = h if skip else np.maximum(h, 0)
+            for matrix, b in zip(self._maps.get("hidden", []), bias["bias_hidden"], strict=True):
+                h = h + matrix(np.maximum(h + b, 0)) if skip else np.maximum(matrix(h) + b, 0)
+            return self._maps["last"][0](h)
+
+        return {name: Map(s, lambda s=s: zero_matrix(s)) for name, s in shapes.items()}, run
+
+
+def zero_matrix(shape: tuple[int, int]) -> Operator:
+    return tiled(shape, 1, lambda i, j: np.zeros((j - i, shape[1]), np.float32), PANEL)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """``python runtime.py FILE Y.npy X.npy``. Returns the exit status: 0, or 1 after one line on what is wrong."""
+    parser = argparse.ArgumentParser(prog="runtime.py", description="apply a packed network to measurements")
+    parser.add_argument("network", metavar="FILE", help="packed network (.safetensors)")
+    parser.add_argument("measurements", metavar="Y.npy", help="measurements, shape (..., m), real floats")
+    parser.add_argument("estimates", metavar="X.npy", help="where to write the estimates, shape (..., n)")
+    options = parser.parse_args(arguments)
+    try:
+        network = load(options.network)
+        try:
+            y = np.load(options.measurements, allow_pickle=False)
+        except (ValueError, EOFError) as error:
+            raise ValueError(f"{options.measurements}: not a readable .npy file ({error})") from error
+        x = network(y)
+        if not np.isfinite(x).all():
+            raise ValueError(f"{options.measurements}: the estimate is not finite; are the measurements out of range?")
+        with open(options.estimates, "wb") as file:
+            np.save(file, x)
+    except (ValueError, OSError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
