@@ -17,6 +17,7 @@ from unrollbit.networks import Activations, FullyConnected, Network, Unrolled
 from unrollbit.networks.fully_connected import linear_maps
 from unrollbit.operators import LinearOperator
 from unrollbit.packed.file import read_file, write_file
+from unrollbit.packed.flips import code_signs, decode_signs
 from unrollbit.weights import PackedWeights, Weights
 from unrollbit.weights.base import required
 
@@ -58,16 +59,23 @@ class PackedNetwork:
         return self._build(frozen=False)
 
     def bits(self) -> BitReport:
-        """Bit counts, with the size of the file once it is saved or loaded."""
+        """Bit counts: by formula, of the network in memory, and ``file_bits``, the size of the file, once it is saved or
+        loaded.
+        """
         return count_bits(self.network, file_bits=self._file_bits)
 
     def save(self, path: str | Path) -> Path:
-        """Write one ``.safetensors`` file; an existing file is replaced only once the new one is complete."""
+        """Write one ``.safetensors`` file; an existing file is replaced only once the new one is complete.
+
+        Signs that differ little from ``sign(A)`` are written in the flip code (``unrollbit.packed.flips``) where that
+        is shorter; ``load`` gives back every sign.
+        """
         physics, arrays = _extract_arrays(self._operator.to_spec(), "physics")
-        for name, packed in self._maps.items():
+        maps = {name: code_signs(packed, self._operator) for name, packed in self._maps.items()}
+        for name, packed in maps.items():
             arrays |= {f"maps/{name}/{key}": array for key, array in packed.arrays.items()}
         arrays |= {f"scalars/{name}": values for name, values in self._scalars.items()}
-        specs, masks = _extract_arrays({name: packed.spec for name, packed in self._maps.items()}, "specs")
+        specs, masks = _extract_arrays({name: packed.spec for name, packed in maps.items()}, "specs")
         arrays |= masks
         header = {
             "network": self._spec,
@@ -152,7 +160,7 @@ def load(path: str | Path) -> PackedNetwork:
         for name, spec in _insert_arrays(header["maps"], arrays).items():
             prefix = f"maps/{name}/"
             own = {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}
-            maps[name] = PackedWeights(spec, own)
+            maps[name] = decode_signs(PackedWeights(spec, own), operator)
         scalars = {key.removeprefix("scalars/"): v for key, v in arrays.items() if key.startswith("scalars/")}
         bits = 8 * path.stat().st_size
         held, training = header["network"], header["training"]
