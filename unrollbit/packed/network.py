@@ -207,6 +207,8 @@ def _restored(header: dict[str, Any], arrays: dict[str, np.ndarray], file_bits: 
     if (count := _operators(physics)) > MOST_OPERATORS:
         raise ValueError(f"the physics has {count} parts; expected at most {MOST_OPERATORS}")
     specs = _insert_arrays(header["maps"], arrays, used)
+    if not isinstance(specs, dict):
+        raise ValueError(f"expected an object of maps, got {specs!r:.60}")
     prefixes = ("scalars/", *(f"maps/{name}/" for name in specs))
     if useless := sorted(name for name in arrays if name not in used and not name.startswith(prefixes)):
         raise ValueError(f"arrays of no use: {', '.join(map(repr, useless))}")
