@@ -198,4 +198,4 @@ def _entries(packed: np.ndarray, n: int) -> np.ndarray:
 
 
 def _digest(first: np.ndarray) -> str:
-    return hashlib.sha256(np.ascontiguousarray(first)).hexdigest()
+    return hashlib.sha256(first.tobytes()).hexdigest()

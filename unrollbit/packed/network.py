@@ -17,18 +17,23 @@ from unrollbit.networks import Activations, FullyConnected, Network, Unrolled
 from unrollbit.networks.fully_connected import linear_maps
 from unrollbit.operators import LinearOperator
 from unrollbit.operators.structure import positive_integer
+from unrollbit.packed.description import (
+    check_fingerprint,
+    check_parts,
+    extract_arrays,
+    fingerprint_of,
+    insert_arrays,
+)
 from unrollbit.packed.file import read_file, write_file
 from unrollbit.packed.flips import code_signs, decode_signs
 from unrollbit.weights import PackedWeights, Weights
 from unrollbit.weights.base import required
 from unrollbit.weights.one_bit import LARGEST_LOG
 
-MOST_OPERATORS = 16  # in the physics of a file, masks included
 _NETWORK_FIELDS = {
     "Unrolled": {"kind", "algorithm", "depth"},
     "FullyConnected": {"kind", "depth", "width", "skip"},
 }
-FINGERPRINT_TOLERANCE = 1e-3  # relative; float32 products on other machines differ by 1e-6
 
 
 class PackedNetwork:
@@ -75,12 +80,12 @@ class PackedNetwork:
         Signs that differ little from ``sign(A)`` are written in the flip code (``unrollbit.packed.flips``) where that
         is shorter; ``load`` gives back every sign.
         """
-        physics, arrays = _extract_arrays(self._operator.to_spec(), "physics")
+        physics, arrays = extract_arrays(self._operator.to_spec(), "physics")
         maps = {name: code_signs(packed, self._operator) for name, packed in self._maps.items()}
         for name, packed in maps.items():
             arrays |= {f"maps/{name}/{key}": array for key, array in packed.arrays.items()}
         arrays |= {f"scalars/{name}": values for name, values in self._scalars.items()}
-        specs, masks = _extract_arrays({name: packed.spec for name, packed in maps.items()}, "specs")
+        specs, masks = extract_arrays({name: packed.spec for name, packed in maps.items()}, "specs")
         arrays |= masks
         header = {
             "network": self._spec,
@@ -96,8 +101,8 @@ class PackedNetwork:
 
     def _build(self, *, frozen: bool) -> Network:
         A, spec = self._operator, self._spec
-        kind = spec.get("kind")
-        if kind not in _NETWORK_FIELDS:
+        kind = spec.get("kind") if isinstance(spec, dict) else spec
+        if not isinstance(kind, str) or kind not in _NETWORK_FIELDS:
             raise ValueError(f"unknown network kind {kind!r}; expected one of {', '.join(_NETWORK_FIELDS)}")
         if set(spec) - {"activations"} != _NETWORK_FIELDS[kind]:
             raise ValueError(f"a network of kind {kind} has the fields {sorted(_NETWORK_FIELDS[kind])}: {sorted(spec)}")
@@ -201,12 +206,11 @@ def _restored(header: dict[str, Any], arrays: dict[str, np.ndarray], file_bits: 
     if set(fingerprints) != {"physics", "problem"}:
         raise ValueError("expected the fingerprints of physics and problem")
     if fingerprints["problem"] is not None:
-        _fingerprint(fingerprints["problem"])
+        fingerprint_of(fingerprints["problem"])
     used: set[str] = set()
-    physics = _insert_arrays(header["physics"], arrays, used)
-    if (count := _operators(physics)) > MOST_OPERATORS:
-        raise ValueError(f"the physics has {count} parts; expected at most {MOST_OPERATORS}")
-    specs = _insert_arrays(header["maps"], arrays, used)
+    physics = insert_arrays(header["physics"], arrays, used)
+    check_parts(physics)
+    specs = insert_arrays(header["maps"], arrays, used)
     if not isinstance(specs, dict):
         raise ValueError(f"expected an object of maps, got {specs!r:.60}")
     prefixes = ("scalars/", *(f"maps/{name}/" for name in specs))
@@ -228,52 +232,3 @@ def _restored(header: dict[str, Any], arrays: dict[str, np.ndarray], file_bits: 
 
 def _under(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
-
-
-def _operators(spec: Any) -> int:
-    """Operators in a spec: each may be as large as a matrix may be."""
-    return 1 + sum(map(_operators, spec.values())) if isinstance(spec, dict) else 0
-
-
-def _extract_arrays(value: Any, name: str) -> tuple[Any, dict[str, np.ndarray]]:
-    """A spec with its arrays replaced by references ``{"array": name}``, and those arrays."""
-    if isinstance(value, np.ndarray | jax.Array):
-        return {"array": name}, {name: np.ascontiguousarray(value)}
-    if isinstance(value, dict):
-        parts = {key: _extract_arrays(entry, f"{name}/{key}") for key, entry in value.items()}
-        arrays: dict[str, np.ndarray] = {}
-        for _, found in parts.values():
-            arrays |= found
-        return {key: part for key, (part, _) in parts.items()}, arrays
-    return value, {}
-
-
-def _insert_arrays(value: Any, arrays: Mapping[str, np.ndarray], used: set[str]) -> Any:
-    """Inverse of ``_extract_arrays``; adds the names of the arrays to ``used``."""
-    if not isinstance(value, dict):
-        return value
-    if set(value) == {"array"}:
-        name = value["array"]
-        if not isinstance(name, str) or name not in arrays:
-            raise ValueError(f"array {name!r} of the physics is missing")
-        used.add(name)
-        return arrays[name]
-    return {key: _insert_arrays(entry, arrays, used) for key, entry in value.items()}
-
-
-def check_fingerprint(operator: LinearOperator, expected: list[float]) -> None:
-    """Raise ``ValueError`` unless the operator is the one whose fingerprint is ``expected``."""
-    found, wanted = np.asarray(operator.fingerprint()), _fingerprint(expected)
-    if found.shape != wanted.shape:
-        raise ValueError("the fingerprint of the physics is damaged")
-    if not np.abs(found - wanted).max() <= FINGERPRINT_TOLERANCE * np.abs(wanted).max():
-        raise ValueError("the physics rebuilt from its recipe differs from that of training (fingerprints disagree)")
-
-
-def _fingerprint(values: Any) -> np.ndarray:
-    if not isinstance(values, list) or not values or any(type(value) not in (int, float) for value in values):
-        raise ValueError(f"expected a list of numbers as the fingerprint of the physics, got {values!r:.60}")
-    numbers = np.asarray(values, np.float64)
-    if not np.isfinite(numbers).all():
-        raise ValueError("the fingerprint of the physics is damaged")
-    return numbers
