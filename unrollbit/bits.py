@@ -12,12 +12,12 @@ DEFINITIONS = {
     "links": "scalar multiplications of the learned maps in the dense network of the same widths and depth",
     "active_links": "links without structural zeros; fast transforms around a learned map count none",
     "stored_weights": "stored matrix entries: tied or shared ones once, each sign plane and sign factor on its own",
-    "weight_bits": "bits of stored matrix entries: 1 a sign, 1.6 or 2 a ternary weight, 32 a float",
+    "weight_bits": "bits of stored matrix entries by formula: 1 a sign, 1.6 or 2 a ternary weight, 32 a float",
     "scale_bits": "scales, step sizes, thresholds and all other learned scalars, at their stored width",
     "mask_bits": "irregular masks: the cheaper of a bitmap and an index list; 0 for declared structure",
     "physics_bits": "an operator that no seed or formula regenerates",
     "resident_bits": "all linear maps in memory while the network runs, the physics included",
-    "file_bits": "8 x size of the file",
+    "file_bits": "8 x size of the file, where signs that differ little from sign(A) take less than 1 bit (flip code)",
     "bits_per_link": "(weight + scale + mask) / links",
     "bits_per_active_link": "(weight + scale + mask) / active links",
     "bits_per_stored_weight": "(weight + scale + mask) / stored weights",
@@ -119,6 +119,9 @@ def count_bits(net: Network, *, file_bits: int | None = None) -> BitReport:
 
     A *link* is one scalar multiplication of a learned linear map in the dense network of the same widths and depth:
     structural zeros are links, and each layer of a tied network has its own.
+
+    All counts but ``file_bits`` are of the network in memory: a sign is 1 bit of ``weight_bits``, whatever it takes in
+    the file, where the flip code (``unrollbit.packed.flips``) stores signs by their differences from ``sign(A)``.
 
     Example:
         >>> from unrollbit import AMP, Unrolled

@@ -142,7 +142,7 @@ CASES = {
         lambda: from_spec(
             {"kind": "Scaled", "operator": {"kind": "Hadamard", "m": 1, "n": 2, "seed": 0}, "factor": None}
         ),
-        "field of the wrong type",
+        "factor: expected a finite number",
     ),
     "spec: recipe": (lambda: from_spec({"kind": "Dense", "recipe": ["cauchy", 1]}), "unknown matrix recipe 'cauchy'"),
     "spec: arguments": (lambda: from_spec({"kind": "Dense", "recipe": ["gaussian", 1]}), r"take the arguments \[1\]"),

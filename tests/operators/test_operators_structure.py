@@ -160,7 +160,7 @@ def test_indexed_charges_the_cheaper_list():
         (lambda: Rays(3, ()), "finite angles"),
         (lambda: Rays(3, (float("nan"),)), "finite angles"),
         (lambda: Shared((3,), (5,)), "does not fit"),
-        (lambda: Shared((3,), (10**15,)), "does not fit"),
+        (lambda: Shared((3,), (10**15,)), "kernel_shape: expected at most"),
         (lambda: Shared((3,), (0,)), "kernel_shape: expected a positive integer"),
         (lambda: Shared((4,), (2,), "mirror"), "boundary: expected"),
         (lambda: Shared((4,), (2,), stride=3), "does not divide"),

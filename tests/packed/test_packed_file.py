@@ -1,6 +1,5 @@
 """Files: round trips, size, what runs from the bits, and everything that can be wrong with a file."""
 
-import json
 from functools import partial
 
 import jax
@@ -9,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from unrollbit import AMP, ISTA, FullPrecision, FullyConnected, OneBit, Unrolled, count_bits, load, pack
@@ -124,33 +122,6 @@ def test_no_float_form_of_a_packed_matrix(distinct):
     assert max(int(np.prod(shape)) for shape in trained) >= m * n  # the test can see a dense matrix
 
 
-@pytest.fixture
-def saved(tmp_path):
-    problem = SparseRecovery(8, 16)
-    net = Unrolled(AMP(), problem, 2, partial(OneBit.for_map, scale="row"))
-    return pack(net, problem=problem).save(tmp_path / "net.safetensors")
-
-
-def rewrite(path, *, metadata=None, description=None, arrays=None, fix_checksum=True):
-    """Write a changed copy of a file, by default with a checksum that fits the change."""
-    from unrollbit.packed.file import _checksum
-
-    with safe_open(path, framework="numpy") as file:
-        held = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        meta = dict(file.metadata())
-    held |= arrays or {}
-    held = {name: array for name, array in held.items() if array is not None}
-    text = json.loads(meta["description"])
-    if description is not None:
-        description(text)
-    meta["description"] = json.dumps(text)
-    if fix_checksum:
-        meta["checksum"] = _checksum(meta["description"], held)
-    meta |= metadata or {}
-    save_file(held, path, {key: value for key, value in meta.items() if value is not None})
-    return path
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -163,7 +134,7 @@ def rewrite(path, *, metadata=None, description=None, arrays=None, fix_checksum=
         ({"arrays": {"scalars/step": np.zeros(3, np.float32)}}, r"'step': expected shape \(2,\)"),
         ({"arrays": {"scalars/step": np.zeros(2, np.float64)}}, "'step': expected shape"),
         ({"arrays": {"scalars/step": np.zeros(2, np.int64)}}, "dtype I64"),
-        ({"arrays": {"scalars/step": None}}, "expected maps"),
+        ({"arrays": {"scalars/step": None}}, "expected scalars"),
         ({"arrays": {"maps/W/signs": np.zeros((2, 1, 8, 3), np.uint8)}}, "'signs': expected shape"),
         ({"arrays": {"maps/W/signs": None}}, "'signs' is missing"),
         ({"arrays": {"maps/W/log_scales": np.full((2, 1, 8), np.inf, np.float32)}}, "'log_scales' has NaN"),
@@ -177,10 +148,10 @@ def rewrite(path, *, metadata=None, description=None, arrays=None, fix_checksum=
         ({"description": lambda d: d["physics"].update(recipe=["gaussian", 8, 16, 1])}, "fingerprints disagree"),
         ({"description": lambda d: d.update(physics=None)}, "damaged|expected"),
         ({"description": lambda d: d.pop("training")}, "exactly the fields"),
-        ({"description": lambda d: d["network"].update(depth=10**9)}, "expected shape"),
+        ({"description": lambda d: d["network"].update(depth=10**6)}, "expected shape"),
     ],
 )
-def test_what_is_wrong_with_a_file_is_said(saved, change, message):
+def test_what_is_wrong_with_a_file_is_said(saved, rewrite, change, message):
     rewrite(saved, **change)
     with pytest.raises(ValueError, match=message):
         load(saved)

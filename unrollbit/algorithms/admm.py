@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from jaxtyping import Array
@@ -32,8 +33,8 @@ class ADMM(Proximal):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.rho > 0:
-            raise ValueError(f"rho: expected a penalty parameter > 0, got {self.rho}")
+        if not 0 < self.rho < math.inf:
+            raise ValueError(f"rho: expected a finite penalty parameter > 0, got {self.rho}")
 
     def stepper(self) -> ADMM:
         return replace(self, regularisation=0.0, rho=1.0)

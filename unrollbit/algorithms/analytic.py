@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import jax.numpy as jnp
 import numpy as np
 
 from unrollbit.operators import BlockDiagonal, Blocks, Dense, LinearOperator, Scaled
+from unrollbit.operators.structure import check_entries
 
 _RESOLUTION = 1e-6  # singular values of float32 physics below this share of the largest are rounding
 _LARGEST = 8192  # a dense m x m solve beyond this takes minutes and gigabytes
@@ -26,7 +26,7 @@ def regularised_inverse(A: LinearOperator, rho: float) -> LinearOperator:
         core = np.asarray(structure.gather(A.dense()), np.float64)
         return BlockDiagonal.of(np.linalg.solve(core @ core.transpose(0, 2, 1) + rho * np.eye(m), core))
     matrix = np.asarray(A.dense(), np.float64)
-    return Dense(jnp.asarray(np.linalg.solve(matrix @ matrix.T + rho * np.eye(m), matrix)))
+    return Dense.of(np.linalg.solve(matrix @ matrix.T + rho * np.eye(m), matrix))
 
 
 def coherence_matrix(A: LinearOperator) -> LinearOperator:
@@ -41,11 +41,12 @@ def coherence_matrix(A: LinearOperator) -> LinearOperator:
     tight = A.frame_constant is not None
     matrix = core if tight else np.linalg.pinv(core, rcond=_RESOLUTION).swapaxes(-1, -2)  # (A A^T)^+ A
     matrix = matrix / (matrix * core).sum(-2, keepdims=True)
-    return BlockDiagonal.of(matrix) if isinstance(structure, Blocks) else Dense(jnp.asarray(matrix))
+    return BlockDiagonal.of(matrix) if isinstance(structure, Blocks) else Dense.of(matrix)
 
 
 def _checked_size(A: LinearOperator) -> int:
     """Measurements per block of a dense solve. Raises ``ValueError`` where that is too large."""
+    check_entries("a dense solve", *A.shape)
     m = A.shape[0] // A.mask().blocks
     if m > _LARGEST:
         raise ValueError(f"this algorithm solves a dense {m} x {m} system for this operator; the largest is {_LARGEST}")

@@ -35,8 +35,8 @@ class Proximal(Algorithm):
     regularisation: float = 0.1
 
     def __post_init__(self) -> None:
-        if not self.regularisation >= 0:
-            raise ValueError(f"regularisation: expected a weight lambda >= 0, got {self.regularisation}")
+        if not 0 <= self.regularisation < np.inf:
+            raise ValueError(f"regularisation: expected a finite weight lambda >= 0, got {self.regularisation}")
 
     def stepper(self) -> Proximal:
         return replace(self, regularisation=0.0)
@@ -129,4 +129,6 @@ class ISTA(Proximal):
 def step_size(A: LinearOperator) -> float:
     """``1 / ||A||^2``; 2 % smaller where the norm is an estimate from below."""
     norm = A.norm()
+    if not 0 < norm < np.inf:
+        raise ValueError(f"step size: expected an operator of a positive, finite norm, got {float(norm)}")
     return (1.0 if norm.exact else 0.98) / float(norm) ** 2

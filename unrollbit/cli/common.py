@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from unrollbit.packed import PackedNetwork, load
-from unrollbit.packed.network import check_fingerprint
+from unrollbit.packed.description import check_fingerprint
 from unrollbit.problems import Problem
 
 NETWORK_FILE = "network.safetensors"

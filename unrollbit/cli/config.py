@@ -13,7 +13,7 @@ from unrollbit.algorithms.base import Algorithm
 from unrollbit.cli.common import open_network
 from unrollbit.networks import Activations, FullyConnected, Network, Unrolled
 from unrollbit.operators import LinearOperator, Preconditioned, sign_planes
-from unrollbit.packed.network import check_fingerprint
+from unrollbit.packed.description import check_fingerprint
 from unrollbit.problems import Problem
 from unrollbit.training import Stage, recipes
 from unrollbit.training.losses import Loss

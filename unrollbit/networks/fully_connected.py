@@ -41,7 +41,7 @@ class FullyConnected(Network):
         activations: few bits or a normalisation for the input of the matrices; biases come after it.
 
     Raises:
-        ValueError: depth below 2 or width below 1.
+        ValueError: depth below 2, width below 1, or weights that store nothing (``Fixed``).
         TypeError: activations that are none.
     """
 
@@ -67,7 +67,9 @@ class FullyConnected(Network):
         self.physics = Physics(A)
         self.depth, self.width, self.skip = depth, units, skip
         maps = weights if isinstance(weights, Mapping) else _random_maps(weights, m, n, units, depth, skip, seed)
-        for built in maps.values():
+        for name, built in maps.items():
+            if not built.stored_weights():
+                raise ValueError(f"FullyConnected: map {name!r} stores nothing, and no physics gives its matrix")
             built.round_scales()
         self.maps = nnx.Dict(dict(maps))
         self.activations, self.activated = for_maps(activations, self.maps)
@@ -123,9 +125,14 @@ def _sizes(m: int, n: int, width: int, depth: int) -> dict[str, tuple[int, int, 
 def linear_maps(m: int, n: int, width: int, depth: int) -> dict[str, LinearMap]:
     """The maps of a fully connected network by name."""
     return {
-        name: LinearMap(Dense(jnp.zeros((rows, columns))), Full(rows, columns))
+        name: LinearMap(Dense(_zeros(rows, columns)), Full(rows, columns))
         for name, (_, rows, columns) in _sizes(m, n, width, depth).items()
     }
+
+
+def _zeros(rows: int, columns: int) -> Array:
+    """A matrix of zeros that takes no memory: a file's sizes are checked against its arrays later."""
+    return np.broadcast_to(np.zeros((), np.float32), (rows, columns))  # pyright: ignore[reportReturnType]
 
 
 def _random_maps(

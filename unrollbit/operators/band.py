@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from unrollbit.operators.structure import DenseCore, Structure, positive_integers
+from unrollbit.operators.structure import DenseCore, Structure, check_entries, positive_integers
+
+_FARTHEST = 2**53  # offsets beyond are no diagonals of any matrix
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,11 @@ class Band(DenseCore):
         positive_integers(m=self.m, n=self.n, stride=self.stride)
         if any(isinstance(v, bool) or not isinstance(v, int | np.integer) for v in (self.lower, self.upper)):
             raise ValueError(f"Band: expected integer lower and upper, got {self.lower!r} and {self.upper!r}")
+        if max(abs(self.lower), abs(self.upper)) >= _FARTHEST:
+            raise ValueError(f"Band: expected |lower|, |upper| < 2^53, got {self.lower} and {self.upper}")
+        for name, value in (("circular", self.circular), ("transposed", self.transposed)):
+            if not isinstance(value, bool):
+                raise ValueError(f"Band: expected {name} True or False, got {value!r}")
         if self.lower > self.upper:
             raise ValueError(f"Band: expected lower <= upper, got lower = {self.lower}, upper = {self.upper}")
 
@@ -38,7 +45,8 @@ class Band(DenseCore):
 
     @property
     def core_mask(self) -> np.ndarray:
-        rows, columns = (self.n, self.m) if self.transposed else (self.m, self.n)
+        check_entries("Band", self.m, self.n)
+        rows, columns = self._lines
         offset = np.arange(columns)[None, :] - self.stride * np.arange(rows)[:, None]
         if self.circular:
             mask = (offset - self.lower) % columns <= self.upper - self.lower
@@ -47,8 +55,18 @@ class Band(DenseCore):
         return mask.T if self.transposed else mask
 
     @property
+    def _lines(self) -> tuple[int, int]:
+        """Rows and columns of the band, before it is transposed."""
+        return (self.n, self.m) if self.transposed else (self.m, self.n)
+
+    @property
     def size(self) -> int:
-        return int(self.core_mask.sum())
+        rows, columns = self._lines
+        width = self.upper - self.lower + 1
+        if self.circular:
+            return rows * min(width, columns)
+        first = self.lower + self.stride * np.arange(rows)
+        return int(np.maximum(np.minimum(first + width, columns) - np.maximum(first, 0), 0).sum())
 
     @property
     def T(self) -> Band:
@@ -60,6 +78,7 @@ class Band(DenseCore):
         """The band that holds ``W^T W`` (a few of its entries may be zero where bands meet the boundary)."""
         width = self.upper - self.lower
         if self.transposed and self.circular and self.stride * self.n != self.m:
+            check_entries("Band", self.n, self.n)
             mask = self.core_mask.astype(np.int64)  # rows drift against the period: no band
             return Indexed.from_mask(mask.T @ mask > 0)
         reach = width // self.stride if self.transposed else width
@@ -102,6 +121,7 @@ class Indexed(DenseCore):
 
     @property
     def core_mask(self) -> np.ndarray:
+        check_entries("Indexed", self.m, self.n)
         mask = np.zeros(self.m * self.n, bool)
         mask[list(self.indices)] = True
         return mask.reshape(self.m, self.n)
@@ -116,6 +136,7 @@ class Indexed(DenseCore):
         return Indexed.from_mask(self.core_mask.T)
 
     def gram(self) -> Indexed:
+        check_entries("Indexed", self.n, self.n)
         mask = self.core_mask.astype(np.int64)
         return Indexed.from_mask(mask.T @ mask > 0)
 
@@ -138,6 +159,9 @@ class Indexed(DenseCore):
     @classmethod
     def _from_fields(cls, m: Any, n: Any, size: Any, indices: Any = None, bitmap: Any = None) -> Indexed:
         positive_integers(m=m, n=n)
+        check_entries("Indexed", m, n)
+        if (indices is None) == (bitmap is None) or type(size) is not int or not 0 <= size <= m * n:
+            raise ValueError(f"Indexed: expected a bitmap or indices, and how many of {m * n} exist; got {size!r}")
         width = max(1, (m * n - 1).bit_length())
         form, count = (indices, size * width) if bitmap is None else (bitmap, m * n)
         packed = np.asarray(form)

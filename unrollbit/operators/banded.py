@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 
 from unrollbit.operators.band import Band
 from unrollbit.operators.base import LinearOperator, Norm, Spec, finite_array, transpose_of
-from unrollbit.operators.structure import positive_integer
+from unrollbit.operators.structure import LARGEST_SIDE, positive_integer
 
 
 @jax.tree_util.register_dataclass
@@ -49,7 +49,13 @@ class Banded(LinearOperator):
             raise ValueError(f"lower: expected an integer (the diagonal of the first tap), got {lower!r}")
         if not isinstance(circular, bool):
             raise ValueError(f"circular: expected True or False, got {circular!r}")
-        return cls(finite_array("taps", taps, 1), m, n, int(lower), positive_integer("stride", stride), circular)
+        taps, stride = finite_array("taps", taps, 1), positive_integer("stride", stride)
+        span = (m - 1) * stride + taps.size
+        positive_integer("Banded: places that the rows span", span, 2 * LARGEST_SIDE)
+        farthest = (-2 * LARGEST_SIDE, 2 * LARGEST_SIDE) if circular else (-span, n)
+        if not farthest[0] < lower < farthest[1]:
+            raise ValueError(f"lower: expected a diagonal in {farthest}, exclusive; got {lower}")
+        return cls(taps, m, n, int(lower), stride, circular)
 
     @classmethod
     def toeplitz(cls, column: Any, row: Any) -> Banded:

@@ -188,7 +188,9 @@ def check_signal_shape(shape: Any) -> tuple[int, ...]:
     sides = tuple(shape) if isinstance(shape, tuple | list) else (shape,)
     if len(sides) not in (1, 2):
         raise ValueError(f"signal_shape: expected (n,) or (height, width), got {shape!r}")
-    return tuple(positive_integer("signal_shape", side) for side in sides)
+    sides = tuple(positive_integer("signal_shape", side) for side in sides)
+    positive_integer("signal_shape: unknowns", math.prod(sides))
+    return sides
 
 
 def finite_array(name: str, values: Any, ndim: int) -> Array:

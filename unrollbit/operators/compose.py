@@ -74,7 +74,7 @@ class Scaled(LinearOperator):
     @classmethod
     def of(cls, operator: LinearOperator, factor: float) -> Scaled:
         """Check the factor. Raises ``ValueError`` unless it is a finite number."""
-        if not np.isfinite(float(factor)):
+        if isinstance(factor, bool) or not isinstance(factor, int | float | np.number) or not np.isfinite(factor):
             raise ValueError(f"factor: expected a finite number, got {factor!r}")
         return cls(operator, float(factor))
 

@@ -8,7 +8,7 @@ from unrollbit.operators.base import LinearOperator
 from unrollbit.operators.block import BlockDiagonal
 from unrollbit.operators.convolution import Convolution
 from unrollbit.operators.shared import Shared
-from unrollbit.operators.structure import Structure
+from unrollbit.operators.structure import Structure, check_entries
 from unrollbit.operators.structured import Structured
 
 
@@ -21,4 +21,5 @@ def core_of(operator: LinearOperator, structure: Structure) -> Array:
         return structure.core_of(operator)
     if isinstance(operator, BlockDiagonal | Structured) and operator.mask() == structure:
         return operator.core
+    check_entries("the matrix of the physics", *operator.shape)
     return structure.gather(operator.dense())

@@ -97,7 +97,10 @@ class Kept(LinearOperator):
         if "indices" in spec:
             return cls.of(spec["signal_shape"], spec["indices"])
         if spec["seed"] is None:
-            return cls.full(spec["signal_shape"])
+            whole = cls.full(spec["signal_shape"])
+            if spec["count"] != whole.count or isinstance(spec["count"], bool):
+                raise ValueError(f"count: expected all {whole.count} entries without a seed, got {spec['count']!r}")
+            return whole
         return cls.random(spec["signal_shape"], spec["count"], spec["seed"])
 
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
-from unrollbit.operators.base import LinearOperator, Spec
+from unrollbit.operators.base import LinearOperator, Spec, finite_array
 from unrollbit.operators.packed import PackedSigns, unpack_mask
 
 _TILE = 64  # rows of a masked matrix that exist at a time
@@ -53,7 +53,7 @@ class LowRank(LinearOperator):
     @classmethod
     def _from_spec(cls, spec: Spec) -> LinearOperator:
         left, right = LinearOperator.from_spec(spec["left"]), LinearOperator.from_spec(spec["right"])
-        rows, middle, columns = (jnp.asarray(spec[name]) for name in ("rows", "middle", "columns"))
+        rows, middle, columns = (finite_array(name, spec[name], 1) for name in ("rows", "middle", "columns"))
         sizes = (rows.shape, left.shape, middle.shape, right.shape, columns.shape)
         (m, r), n = left.shape, right.shape[1]
         if sizes != ((m,), (m, r), (r,), (r, n), (n,)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, UInt8
 
 from unrollbit.kernels import packed_matmul
 from unrollbit.kernels.portable import Layout, Tiles, cut, rows_of
-from unrollbit.operators.base import LinearOperator, Spec
+from unrollbit.operators.base import LinearOperator, Spec, finite_array
 from unrollbit.operators.shared import Shared
 from unrollbit.operators.structure import Blocks, Structure
 from unrollbit.operators.structured import Structured
@@ -119,8 +119,22 @@ class PackedSigns(LinearOperator):
     @classmethod
     def _from_spec(cls, spec: Spec) -> LinearOperator:
         structure = Structure.from_spec(spec["structure"])
-        scales = jnp.asarray(spec["scales"])
-        return cls(jnp.asarray(spec["bits"]), scales, packed_mask(structure), structure, spec["scale"])
+        bits, scales = checked_planes(spec, structure, -(-structure.core_shape[-1] // 8))
+        return cls(bits, scales, packed_mask(structure), structure, spec["scale"])
+
+
+def checked_planes(spec: Spec, structure: Structure, row_bytes: int) -> tuple[Array, Array]:
+    """Packed planes and scales of a spec. Raises ``ValueError`` unless they fit the structure and are finite."""
+    bits, scale, (m, n) = np.asarray(spec["bits"]), spec["scale"], structure.shape
+    if not isinstance(scale, str) or scale not in get_args(Scale):
+        raise ValueError(f"operator {spec['kind']}: expected a scale among {get_args(Scale)}, got {scale!r}")
+    if bits.dtype != np.uint8 or not bits.size or bits.shape[1:] != (*structure.core_shape[:-1], row_bytes):
+        raise ValueError(f"operator {spec['kind']}: expected packed rows of {structure}, got {bits.dtype} {bits.shape}")
+    shape = (len(bits), *{"row": (m,), "column": (n,)}.get(scale, ()))
+    scales = finite_array("scales", spec["scales"], len(shape))
+    if scales.shape != shape:
+        raise ValueError(f"operator {spec['kind']}: expected scales of shape {shape}, got {scales.shape}")
+    return jnp.asarray(bits), scales
 
 
 def padded_bits(structure: Structure) -> int:

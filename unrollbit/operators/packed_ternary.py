@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
 from unrollbit.kernels.portable import product
 from unrollbit.operators.base import LinearOperator, Spec
-from unrollbit.operators.packed import PackedSigns
+from unrollbit.operators.packed import PackedSigns, checked_planes
 from unrollbit.operators.structure import Structure
 from unrollbit.trits import PerByte, check_trits, trit_bytes, unpack_trits
 
@@ -48,11 +47,9 @@ class PackedTernary(PackedSigns):
     @classmethod
     def _from_spec(cls, spec: Spec) -> LinearOperator:
         structure, per_byte = Structure.from_spec(spec["structure"]), spec["per_byte"]
-        if per_byte not in (5, 4):
+        if type(per_byte) is not int or per_byte not in (5, 4):
             raise ValueError(f"operator PackedTernary: expected 5 or 4 weights a byte, got {per_byte!r}")
-        *rows, last = structure.core_shape
-        bits = np.asarray(spec["bits"])
-        if bits.dtype != np.uint8 or bits.shape[1:] != (*rows, trit_bytes(last, per_byte)):
-            raise ValueError(f"operator PackedTernary: expected packed rows of {structure}, got shape {bits.shape}")
-        check_trits(bits, last, per_byte)
-        return cls(jnp.asarray(bits), jnp.asarray(spec["scales"]), None, structure, spec["scale"], per_byte)
+        last = structure.core_shape[-1]
+        bits, scales = checked_planes(spec, structure, trit_bytes(last, per_byte))
+        check_trits(np.asarray(bits), last, per_byte)
+        return cls(bits, scales, None, structure, spec["scale"], per_byte)

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from unrollbit.operators.base import LinearOperator, Spec
-from unrollbit.operators.structure import Blocks, Full, Structure
+from unrollbit.operators.structure import Blocks, Full, Structure, check_entries
 
 _RESOLUTION = 1e-6  # directions weaker than this share of ||A|| are rounding in float32: left out
 _LARGEST = 8192  # a dense eigendecomposition beyond this takes minutes and gigabytes
@@ -72,6 +72,7 @@ class Preconditioned(LinearOperator):
         if operator.preconditioned:
             raise ValueError("Preconditioned: the operator is preconditioned already; give the physics itself")
         m, n = operator.shape
+        check_entries("Preconditioned", m, n)
         structure = operator.mask()
         structure = structure if isinstance(structure, Blocks) else Full(m, n)
         if m // structure.blocks > _LARGEST:

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, UInt8
 from unrollbit.operators.base import LinearOperator, Spec, check_seed
 from unrollbit.operators.dense import Dense
 from unrollbit.operators.packed import PackedSigns
-from unrollbit.operators.structure import Full, positive_integer
+from unrollbit.operators.structure import Full, check_entries, positive_integer
 from unrollbit.signbits import pack_signs, unpack_signs
 
 _DRAW: Any = object()  # the default of ``packed``: draw it from the seed
@@ -48,6 +48,7 @@ class Rademacher(LinearOperator):
             return
         for name in ("m", "n"):
             object.__setattr__(self, name, positive_integer(name, getattr(self, name)))
+        check_entries("Rademacher", self.m, self.n)
         object.__setattr__(self, "seed", check_seed(self.seed))
         bits = np.random.RandomState(self.seed).randint(0, 2, (self.m, self.n), dtype=np.int8)
         object.__setattr__(self, "packed", jnp.asarray(pack_signs(1 - 2 * bits)))

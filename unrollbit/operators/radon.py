@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 from unrollbit.operators.base import LinearOperator, Norm, Spec, transpose_of
 from unrollbit.operators.rays import Rays, bilinear
-from unrollbit.operators.structure import positive_integer
+from unrollbit.operators.structure import LARGEST_SIDE, check_entries, positive_integer
 from unrollbit.operators.structured import Structured
 
 _SMALL = 2**22  # entries of a matrix that is formed to run many times
@@ -43,9 +43,9 @@ class Radon(LinearOperator):
     @classmethod
     def of(cls, size: int, angles: int | Sequence[float]) -> Radon:
         """``angles``: degrees, or how many to spread evenly over [0, 180). Raises ``ValueError`` for none or NaN."""
-        size = positive_integer("size", size)
+        size = positive_integer("size", size, math.isqrt(LARGEST_SIDE))
         if isinstance(angles, int | np.integer) and not isinstance(angles, bool):
-            count = positive_integer("angles", angles)
+            count = positive_integer("angles", angles, LARGEST_SIDE // size)
             return cls(size, tuple(180.0 * k / count for k in range(count)))
         try:
             degrees = np.asarray(angles, np.float64)
@@ -53,6 +53,7 @@ class Radon(LinearOperator):
             degrees = np.empty(0)
         if degrees.ndim != 1 or degrees.size == 0 or not np.isfinite(degrees).all():
             raise ValueError(f"angles: expected a number of angles or a list of finite degrees, got {angles!r}")
+        positive_integer("angles", degrees.size, LARGEST_SIDE // size)
         return cls(size, tuple(float(angle) for angle in degrees))
 
     @property
@@ -80,6 +81,7 @@ class Radon(LinearOperator):
 
     def dense(self) -> Float[Array, "m n"]:
         """From the interpolation's tables, in float64: a compiler would fold a transform of the identity for long."""
+        check_entries("Radon", *self.shape)
         return jnp.asarray(_matrix(self), jnp.result_type(float))
 
     def column_rms(self) -> float:

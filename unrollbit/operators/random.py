@@ -12,7 +12,7 @@ from unrollbit.operators.base import LinearOperator, check_seed
 from unrollbit.operators.block import BlockDiagonal
 from unrollbit.operators.dense import Dense
 from unrollbit.operators.hadamard import Hadamard
-from unrollbit.operators.structure import positive_integer, positive_integers
+from unrollbit.operators.structure import LARGEST_COUNT, check_entries, positive_integer, positive_integers
 
 
 def gaussian(m: int, n: int, seed: int = 0) -> Dense:
@@ -31,7 +31,8 @@ def gaussian_blocks(count: int, m: int, n: int, seed: int = 0) -> BlockDiagonal:
         >>> gaussian_blocks(3, 2, 4, seed=1).shape
         (6, 12)
     """
-    positive_integers(count=count, m=m)
+    positive_integer("count", count, LARGEST_COUNT)
+    positive_integer("m", m)
     normal = _normal(count * m, n, seed).reshape(count, m, n)
     core = np.stack([_unit_columns(block) for block in normal])
     return BlockDiagonal(jnp.asarray(core, jnp.float32), _recipe("gaussian_blocks", count, m, n, seed))
@@ -45,6 +46,7 @@ def rademacher_blocks(count: int, m: int, n: int, seed: int = 0) -> BlockDiagona
         (12, 24)
     """
     shape = tuple(positive_integer(name, size) for name, size in zip(("count", "m", "n"), (count, m, n), strict=True))
+    check_entries("rademacher_blocks", *shape)
     bits = np.random.RandomState(check_seed(seed)).randint(0, 2, shape)
     core = jnp.asarray((1 - 2 * bits) / np.sqrt(m), jnp.float32)
     return BlockDiagonal(core, _recipe("rademacher_blocks", count, m, n, seed))
@@ -59,7 +61,9 @@ def hadamard_blocks(count: int, m: int, n: int, seed: int = 0) -> BlockDiagonal:
         >>> hadamard_blocks(3, 4, 8, seed=1).shape
         (12, 24)
     """
-    seeds = np.random.RandomState(check_seed(seed)).randint(0, 2**31 - 1, positive_integer("count", count))
+    positive_integer("count", count, LARGEST_COUNT)
+    check_entries("hadamard_blocks", count, Hadamard(m, n).m, n)
+    seeds = np.random.RandomState(check_seed(seed)).randint(0, 2**31 - 1, count)
     core = jnp.stack([Hadamard(m, n, int(own)).dense().astype(jnp.float32) for own in seeds])
     return BlockDiagonal(core, _recipe("hadamard_blocks", count, m, n, seed))
 
@@ -70,7 +74,7 @@ def ill_conditioned(m: int, n: int, seed: int = 0, condition: float = 50.0) -> D
     ``condition`` is the ratio of the largest to the smallest singular value before the columns are scaled.
     Raises ``ValueError`` if it is below 1.
     """
-    if not condition >= 1:
+    if isinstance(condition, bool) or not 1 <= condition < np.inf:
         raise ValueError(f"condition: expected a ratio of singular values >= 1, got {condition}")
     u, s, vt = np.linalg.svd(_normal(m, n, seed), full_matrices=False)
     series = np.geomspace(1.0, 1.0 / condition, len(s))
@@ -81,6 +85,7 @@ def ill_conditioned(m: int, n: int, seed: int = 0, condition: float = 50.0) -> D
 
 def _normal(m: int, n: int, seed: int) -> np.ndarray:
     positive_integers(m=m, n=n)
+    check_entries("a random matrix", m, n)
     return np.random.RandomState(check_seed(seed)).standard_normal((m, n))
 
 
@@ -106,6 +111,8 @@ def from_recipe(recipe: Sequence[Any], expected: type[LinearOperator] = LinearOp
 
     Raises ``ValueError`` for an unknown recipe, wrong arguments, or an operator that is not of the ``expected`` class.
     """
+    if not isinstance(recipe, list | tuple) or not recipe:
+        raise ValueError(f"matrix recipe: expected a list [name, arguments], got {recipe!r}")
     name, *arguments = recipe
     if not isinstance(name, str) or name not in _RECIPES:
         raise ValueError(f"unknown matrix recipe {name!r}; expected one of {sorted(_RECIPES)}")

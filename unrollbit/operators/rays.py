@@ -10,7 +10,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from unrollbit.operators.structure import DenseCore, Full, Structure, positive_integer
+from unrollbit.operators.structure import LARGEST_SIDE, DenseCore, Full, Structure, check_entries, positive_integer
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,10 @@ class Rays(DenseCore):
     transposed: bool = False
 
     def __post_init__(self) -> None:
-        positive_integer("size_of_image", self.size_of_image)
-        numbers = isinstance(self.angles, tuple) and all(isinstance(angle, int | float) for angle in self.angles)
+        positive_integer("size_of_image", self.size_of_image, math.isqrt(LARGEST_SIDE))
+        if not isinstance(self.transposed, bool):
+            raise ValueError(f"Rays: expected transposed True or False, got {self.transposed!r}")
+        numbers = isinstance(self.angles, tuple) and all(type(angle) in (int, float) for angle in self.angles)
         if not (numbers and self.angles and all(math.isfinite(angle) for angle in self.angles)):
             raise ValueError(f"Rays: expected a tuple of finite angles in degrees, got {self.angles!r}")
 
@@ -57,6 +59,7 @@ class Rays(DenseCore):
 
 @functools.lru_cache(maxsize=8)
 def _met(size: int, angles: tuple[float, ...]) -> np.ndarray:
+    check_entries("Rays", len(angles) * size, size**2)
     mask = np.zeros((len(angles), size, size**2), bool)
     for met, angle in zip(mask, np.deg2rad(angles), strict=True):
         places, weights = bilinear(size, angle, np)

@@ -35,6 +35,9 @@ class Shared(Structure):
     stride: int = 1
 
     def __post_init__(self) -> None:
+        for what, sides in (("signal_shape", self.signal_shape), ("kernel_shape", self.kernel_shape)):
+            if not isinstance(sides, tuple) or len(sides) not in (1, 2):
+                raise ValueError(f"Shared: expected {what} of one or two sides, got {sides!r}")
         # one tap says what is wrong with the grid: a file's sizes must not allocate anything
         Convolution.of(np.zeros((1,) * len(self.kernel_shape)), self.signal_shape, self.boundary, self.stride)
         for taps in self.kernel_shape:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from unrollbit.operators.band import Band, Indexed
-from unrollbit.operators.structure import DenseCore, Structure
+from unrollbit.operators.structure import DenseCore, Structure, check_entries
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Stencil(DenseCore):
 
     @property
     def core_mask(self) -> np.ndarray:
+        check_entries("Stencil", *self.shape)
         return np.kron(self.vertical.core_mask, self.horizontal.core_mask)
 
     @property
@@ -45,6 +46,7 @@ class Stencil(DenseCore):
         vertical, horizontal = self.vertical.gram(), self.horizontal.gram()
         if isinstance(vertical, Band) and isinstance(horizontal, Band):
             return Stencil(vertical, horizontal)
+        check_entries("Stencil", self.shape[1], self.shape[1])
         masks = (np.asarray(part.core_mask) for part in (vertical, horizontal))
         return Indexed.from_mask(np.kron(*masks))
 

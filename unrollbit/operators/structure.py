@@ -16,6 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+LARGEST_SIDE = 2**26  # measurements, unknowns: an image of 8,192 x 8,192
+LARGEST_MATRIX = 2**30  # entries of a matrix or mask that is formed: 32,768 x 32,768
+LARGEST_COUNT = 2**16  # blocks that are drawn one by one
+
 
 class Structure(abc.ABC):
     """Where an ``(m, n)`` matrix may be non-zero. Hashable, holds no arrays of the matrix's size."""
@@ -125,10 +129,15 @@ class Structure(abc.ABC):
         return 1
 
 
-def positive_integer(name: str, value: int) -> int:
-    """Return ``value`` as an int; raise ``ValueError`` unless it is an integer >= 1."""
+def positive_integer(name: str, value: int, largest: int = LARGEST_SIDE) -> int:
+    """Return ``value`` as an int; raise ``ValueError`` unless it is an integer in ``[1, largest]``.
+
+    The bound keeps what a file declares from allocating memory that nothing in the file stands for.
+    """
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
         raise ValueError(f"{name}: expected a positive integer, got {value!r}")
+    if value > largest:
+        raise ValueError(f"{name}: expected at most {largest:,}, got {value}")
     return int(value)
 
 
@@ -142,6 +151,13 @@ def times(matrix: Float[Array, "m n"], x: Float[Array, "*batch n"]) -> Float[Arr
     """``A x`` as ``(A X^T)^T``: for few vectors XLA on CPU copies the matrix to compute ``X A^T``, 20 times slower."""
     flat = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
     return (matrix @ flat.T).T.reshape(*x.shape[:-1], matrix.shape[0])
+
+
+def check_entries(what: str, *sides: int) -> None:
+    """Raise ``ValueError`` for a matrix, mask or stack of blocks of more entries than may be formed."""
+    if math.prod(sides) > LARGEST_MATRIX:
+        size = " x ".join(map(str, sides))
+        raise ValueError(f"{what}: {size} entries are more than the {LARGEST_MATRIX:,} that are formed in memory")
 
 
 class DenseCore(Structure):

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from unrollbit.operators.base import LinearOperator, Spec
+from unrollbit.operators.base import LinearOperator, Spec, finite_array
 from unrollbit.operators.structure import Structure
 
 
@@ -43,7 +43,7 @@ class Structured(LinearOperator):
     @classmethod
     def _from_spec(cls, spec: Spec) -> LinearOperator:
         structure = Structure.from_spec(spec["structure"])
-        core = jnp.asarray(spec["core"])
+        core = finite_array("core", spec["core"], len(structure.core_shape))
         if core.shape != structure.core_shape:
             raise ValueError(f"operator Structured: expected a core of shape {structure.core_shape}, got {core.shape}")
         return cls(core, structure)
@@ -71,7 +71,7 @@ class Diagonal(LinearOperator):
 
     @classmethod
     def _from_spec(cls, spec: Spec) -> LinearOperator:
-        return cls(jnp.asarray(spec["diagonal"]))
+        return cls(finite_array("diagonal", spec["diagonal"], 1))
 
 
 def column_products(W: LinearOperator, A: Float[Array, "m n"]) -> Float[Array, " n"]:

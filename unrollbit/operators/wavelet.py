@@ -56,7 +56,7 @@ class Wavelet(LinearOperator):
         if levels is None:
             fitting = min(side // (len(daubechies(name)) - 1) for side in sides).bit_length() - 1
             levels = max(1, min(halvings, fitting))
-        if positive_integer("levels", levels) > halvings:
+        if positive_integer("levels", levels, 64) > halvings:
             raise ValueError(
                 f"levels: {levels} levels need sides divisible by {2**levels}, got {sides}: at most {halvings} levels; "
                 "crop or pad the signal"

@@ -12,9 +12,12 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from unrollbit.packed.strict_json import strict_json
+
 FORMAT = "unrollbit"
 VERSION = 1
 _DTYPES = ("U8", "BF16", "F32", "F64", "I32")
+_METADATA = ("format", "version", "description", "checksum")
 _FIELDS = ("network", "maps", "physics", "fingerprint", "problem", "training")
 
 
@@ -47,36 +50,46 @@ def read_file(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
-            _check_metadata(path, metadata)
+            _check_metadata(metadata)
             arrays = {}
             for name in file.keys():  # noqa: SIM118 - safe_open is no mapping
                 dtype = file.get_slice(name).get_dtype()
                 if dtype not in _DTYPES:
-                    raise ValueError(f"{path}: array {name!r} has dtype {dtype}; expected one of {sorted(_DTYPES)}")
+                    raise ValueError(f"array {name!r} has dtype {dtype}; expected one of {sorted(_DTYPES)}")
                 arrays[name] = file.get_tensor(name)
+        strict_json(_header(path))  # safetensors takes the last of two equal keys
     except (SafetensorError, OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: not a readable safetensors file ({error})") from error
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     description = metadata["description"]
     if metadata["checksum"] != _checksum(description, arrays):
         raise ValueError(f"{path}: the checksum does not match; the file was damaged or changed")
     try:
-        header = json.loads(description)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f"{path}: the description is no JSON ({error})") from error
+        header = strict_json(description)
+    except ValueError as error:
+        raise ValueError(f"{path}: the description is damaged ({error})") from error
     if not isinstance(header, dict) or set(header) != set(_FIELDS):
         raise ValueError(f"{path}: the description must have exactly the fields {', '.join(_FIELDS)}")
     return header, arrays
 
 
-def _check_metadata(path: Path, metadata: dict[str, str]) -> None:
+def _header(path: Path) -> str:
+    """The header of a safetensors file that has been opened as one: its length in 8 bytes, and JSON."""
+    with path.open("rb") as file:
+        return file.read(int.from_bytes(file.read(8), "little")).decode()
+
+
+def _check_metadata(metadata: dict[str, str]) -> None:
     if metadata.get("format") != FORMAT:
-        raise ValueError(f"{path}: a safetensors file, but no packed network of unrollbit")
+        raise ValueError("a safetensors file, but no packed network of unrollbit")
     if metadata.get("version") != str(VERSION):
         found = metadata.get("version")
-        raise ValueError(f"{path}: format version {found!r}; this library reads version {VERSION}. Update unrollbit")
-    missing = sorted({"description", "checksum"} - set(metadata))
-    if missing:
-        raise ValueError(f"{path}: the header lacks {', '.join(missing)}")
+        raise ValueError(f"format version {found!r}; this library reads version {VERSION}. Update unrollbit")
+    if missing := sorted(set(_METADATA) - set(metadata)):
+        raise ValueError(f"the header lacks {', '.join(missing)}")
+    if unknown := sorted(set(metadata) - set(_METADATA)):
+        raise ValueError(f"the header has entries of no use: {', '.join(map(repr, unknown))}")
 
 
 def _checksum(description: str, arrays: dict[str, np.ndarray]) -> str:

@@ -11,16 +11,29 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from unrollbit.algorithms.base import Algorithm
+from unrollbit.algorithms.base import Algorithm, LinearMap
 from unrollbit.bits import BitReport, count_bits
 from unrollbit.networks import Activations, FullyConnected, Network, Unrolled
 from unrollbit.networks.fully_connected import linear_maps
 from unrollbit.operators import LinearOperator
+from unrollbit.operators.structure import positive_integer
+from unrollbit.packed.description import (
+    check_fingerprint,
+    check_parts,
+    extract_arrays,
+    fingerprint_of,
+    insert_arrays,
+)
 from unrollbit.packed.file import read_file, write_file
+from unrollbit.packed.flips import code_signs, decode_signs
 from unrollbit.weights import PackedWeights, Weights
 from unrollbit.weights.base import required
+from unrollbit.weights.one_bit import LARGEST_LOG
 
-FINGERPRINT_TOLERANCE = 1e-3  # relative; float32 products on other machines differ by 1e-6
+_NETWORK_FIELDS = {
+    "Unrolled": {"kind", "algorithm", "depth"},
+    "FullyConnected": {"kind", "depth", "width", "skip"},
+}
 
 
 class PackedNetwork:
@@ -58,16 +71,21 @@ class PackedNetwork:
         return self._build(frozen=False)
 
     def bits(self) -> BitReport:
-        """Bit counts, with the size of the file once it is saved or loaded."""
+        """Bit counts: by formula, of the network in memory, and the size of the file once it is saved or loaded."""
         return count_bits(self.network, file_bits=self._file_bits)
 
     def save(self, path: str | Path) -> Path:
-        """Write one ``.safetensors`` file; an existing file is replaced only once the new one is complete."""
-        physics, arrays = _extract_arrays(self._operator.to_spec(), "physics")
-        for name, packed in self._maps.items():
+        """Write one ``.safetensors`` file; an existing file is replaced only once the new one is complete.
+
+        Signs that differ little from ``sign(A)`` are written in the flip code (``unrollbit.packed.flips``) where that
+        is shorter; ``load`` gives back every sign.
+        """
+        physics, arrays = extract_arrays(self._operator.to_spec(), "physics")
+        maps = {name: code_signs(packed, self._operator) for name, packed in self._maps.items()}
+        for name, packed in maps.items():
             arrays |= {f"maps/{name}/{key}": array for key, array in packed.arrays.items()}
         arrays |= {f"scalars/{name}": values for name, values in self._scalars.items()}
-        specs, masks = _extract_arrays({name: packed.spec for name, packed in self._maps.items()}, "specs")
+        specs, masks = extract_arrays({name: packed.spec for name, packed in maps.items()}, "specs")
         arrays |= masks
         header = {
             "network": self._spec,
@@ -83,35 +101,59 @@ class PackedNetwork:
 
     def _build(self, *, frozen: bool) -> Network:
         A, spec = self._operator, self._spec
-        kind = spec.get("kind")
-        if kind == "Unrolled":
-            algorithm = Algorithm.from_spec(spec["algorithm"])
-            linear, specs = algorithm.maps(A), algorithm.scalar_forms(A)
-            shapes = {name: (spec["depth"], *scalar.shape) for name, scalar in specs.items()}
-        elif kind == "FullyConnected":
-            m, n = A.shape
-            linear = linear_maps(m, n, spec["width"], spec["depth"])
-            shapes = {"bias_first": (1, spec["width"]), "bias_hidden": (spec["depth"] - 2, spec["width"])}
-        else:
-            raise ValueError(f"unknown network kind {kind!r}; expected Unrolled or FullyConnected")
-        if set(linear) != set(self._maps) or set(shapes) != set(self._scalars):
-            raise ValueError(
-                f"expected maps {sorted(linear)} and scalars {sorted(shapes)}, "
-                f"got {sorted(self._maps)} and {sorted(self._scalars)}"
-            )
-        raw = {name: jnp.asarray(required(self._scalars, name, shape, np.float32)) for name, shape in shapes.items()}
-        maps = {name: Weights.unpack(packed, linear[name], A, frozen=frozen) for name, packed in self._maps.items()}
-        for name, weights in maps.items():
-            if weights.shape != linear[name].shape:
-                raise ValueError(f"map {name!r}: expected matrices of shape {linear[name].shape}, got {weights.shape}")
+        kind = spec.get("kind") if isinstance(spec, dict) else spec
+        if not isinstance(kind, str) or kind not in _NETWORK_FIELDS:
+            raise ValueError(f"unknown network kind {kind!r}; expected one of {', '.join(_NETWORK_FIELDS)}")
+        if set(spec) - {"activations"} != _NETWORK_FIELDS[kind]:
+            raise ValueError(f"a network of kind {kind} has the fields {sorted(_NETWORK_FIELDS[kind])}: {sorted(spec)}")
         # networks without activations say nothing of them
         activations = Activations.from_spec(spec["activations"]) if "activations" in spec else None
-        depth = spec["depth"]
+        depth = positive_integer("depth", spec["depth"])
         if kind == "Unrolled":
-            options = {"distinct": 1, "scalars": raw, "packed": frozen}
+            algorithm = Algorithm.from_spec(spec["algorithm"])
+            specs = algorithm.scalar_forms(A)
+            raw = self._raw({name: (depth, *scalar.shape) for name, scalar in specs.items()})
+            for name, scalar in specs.items():
+                if scalar.constraint != "free" and (raw[name] > LARGEST_LOG).any():
+                    raise ValueError(f"scalar {name!r}: exp({raw[name].max()}) is too large for a float32")
+            maps = self._weights(algorithm.maps(A), frozen)
+            for name, weights in maps.items():
+                if weights.copies > depth:
+                    raise ValueError(f"map {name!r}: expected at most {depth} matrices, one a layer; {weights.copies}")
+            options = {"distinct": 1, "scalars": _on_device(raw), "packed": frozen}
             return Unrolled(algorithm, A, depth, maps, activations=activations, **options)
-        skip = bool(spec["skip"])
-        return FullyConnected(A, depth, spec["width"], maps, skip=skip, biases=raw, activations=activations)
+        width, skip = positive_integer("width", spec["width"]), spec["skip"]
+        if depth < 2 or not isinstance(skip, bool):
+            raise ValueError(f"FullyConnected: expected depth >= 2 and skip true or false, got {depth} and {skip!r}")
+        raw = self._raw({"bias_first": (1, width), "bias_hidden": (depth - 2, width)})
+        maps = self._weights(linear_maps(*A.shape, width, depth), frozen)
+        biases = _on_device(raw)
+        net = FullyConnected(A, depth, width, maps, skip=skip, biases=biases, activations=activations)
+        for name, weights in maps.items():
+            if weights.copies != net.uses(name):
+                raise ValueError(f"map {name!r}: expected {net.uses(name)} matrices, got {weights.copies}")
+        return net
+
+    def _raw(self, shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+        """The scalars, checked: they bound the depth (and a width) that a file declares."""
+        if set(shapes) != set(self._scalars):
+            raise ValueError(f"expected scalars {sorted(shapes)}, got {sorted(self._scalars)}")
+        return {name: required(self._scalars, name, shape, np.float32) for name, shape in shapes.items()}
+
+    def _weights(self, linear: Mapping[str, LinearMap], frozen: bool) -> dict[str, Weights]:
+        if set(linear) != set(self._maps):
+            raise ValueError(f"expected maps {sorted(linear)}, got {sorted(self._maps)}")
+        maps = {}
+        for name, packed in self._maps.items():
+            maps[name] = Weights.unpack(packed, linear[name], self._operator, frozen=frozen)
+            if maps[name].shape != linear[name].shape:
+                expected = linear[name].shape
+                raise ValueError(f"map {name!r}: expected matrices of shape {expected}, got {maps[name].shape}")
+        return maps
+
+
+def _on_device(scalars: Mapping[str, np.ndarray]) -> dict[str, Array]:
+    return {name: jnp.asarray(values) for name, values in scalars.items()}
 
 
 @jax.jit
@@ -145,54 +187,48 @@ def load(path: str | Path) -> PackedNetwork:
     path = Path(path)
     header, arrays = read_file(path)
     try:
-        operator = LinearOperator.from_spec(_insert_arrays(header["physics"], arrays))
-        fingerprints = header["fingerprint"]
-        check_fingerprint(operator, fingerprints["physics"])
-        maps = {}
-        for name, spec in _insert_arrays(header["maps"], arrays).items():
-            prefix = f"maps/{name}/"
-            own = {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}
-            maps[name] = PackedWeights(spec, own)
-        scalars = {key.removeprefix("scalars/"): v for key, v in arrays.items() if key.startswith("scalars/")}
-        bits = 8 * path.stat().st_size
-        held, training = header["network"], header["training"]
-        measured = {"problem_fingerprint": fingerprints["problem"]}
-        return PackedNetwork(held, maps, scalars, operator, header["problem"], training, bits, **measured)
+        return _restored(header, arrays, 8 * path.stat().st_size)
     except (KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
         raise ValueError(
             f"{path}: the description of the network is damaged ({type(error).__name__}: {error})"
         ) from error
+    except MemoryError as error:
+        raise ValueError(f"{path}: the network needs more memory than there is") from error
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
 
-def _extract_arrays(value: Any, name: str) -> tuple[Any, dict[str, np.ndarray]]:
-    """A spec with its arrays replaced by references ``{"array": name}``, and those arrays."""
-    if isinstance(value, np.ndarray | jax.Array):
-        return {"array": name}, {name: np.ascontiguousarray(value)}
-    if isinstance(value, dict):
-        parts = {key: _extract_arrays(entry, f"{name}/{key}") for key, entry in value.items()}
-        arrays: dict[str, np.ndarray] = {}
-        for _, found in parts.values():
-            arrays |= found
-        return {key: part for key, (part, _) in parts.items()}, arrays
-    return value, {}
+def _restored(header: dict[str, Any], arrays: dict[str, np.ndarray], file_bits: int) -> PackedNetwork:
+    """The network of a file. Raises ``ValueError``, or what a description of the wrong types leads to."""
+    fingerprints, problem, training = header["fingerprint"], header["problem"], header["training"]
+    if not all(value is None or isinstance(value, dict) for value in (problem, training)):
+        raise ValueError("expected objects, or null, as problem and training")
+    if set(fingerprints) != {"physics", "problem"}:
+        raise ValueError("expected the fingerprints of physics and problem")
+    if fingerprints["problem"] is not None:
+        fingerprint_of(fingerprints["problem"])
+    used: set[str] = set()
+    physics = insert_arrays(header["physics"], arrays, used)
+    check_parts(physics)
+    specs = insert_arrays(header["maps"], arrays, used)
+    if not isinstance(specs, dict):
+        raise ValueError(f"expected an object of maps, got {specs!r:.60}")
+    prefixes = ("scalars/", *(f"maps/{name}/" for name in specs))
+    if useless := sorted(name for name in arrays if name not in used and not name.startswith(prefixes)):
+        raise ValueError(f"arrays of no use: {', '.join(map(repr, useless))}")
+    operator = LinearOperator.from_spec(physics)
+    check_fingerprint(operator, fingerprints["physics"])
+    maps = {
+        name: decode_signs(PackedWeights(spec, _under(arrays, f"maps/{name}/")), operator)
+        for name, spec in specs.items()
+    }
+    measured = {"problem_fingerprint": fingerprints["problem"]}
+    scalars = _under(arrays, "scalars/")
+    packed = PackedNetwork(header["network"], maps, scalars, operator, problem, training, file_bits, **measured)
+    # what only shows when a layer runs (groups of another number of unknowns, say) is said now: nothing is computed
+    jax.eval_shape(packed.network.__call__, jax.ShapeDtypeStruct((operator.shape[0],), jnp.float32))
+    return packed
 
 
-def _insert_arrays(value: Any, arrays: Mapping[str, np.ndarray]) -> Any:
-    if not isinstance(value, dict):
-        return value
-    if set(value) == {"array"}:
-        if value["array"] not in arrays:
-            raise ValueError(f"array {value['array']!r} of the physics is missing")
-        return arrays[value["array"]]
-    return {key: _insert_arrays(entry, arrays) for key, entry in value.items()}
-
-
-def check_fingerprint(operator: LinearOperator, expected: list[float]) -> None:
-    """Raise ``ValueError`` unless the operator is the one whose fingerprint is ``expected``."""
-    found, wanted = np.asarray(operator.fingerprint()), np.asarray(expected, np.float64)
-    if found.shape != wanted.shape or not np.isfinite(wanted).all():
-        raise ValueError("the fingerprint of the physics is damaged")
-    if not np.abs(found - wanted).max() <= FINGERPRINT_TOLERANCE * np.abs(wanted).max():
-        raise ValueError("the physics rebuilt from its recipe differs from that of training (fingerprints disagree)")
+def _under(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import jax.numpy as jnp
@@ -58,8 +59,10 @@ class Box(Shrinkage):
     upper: float = 1.0
 
     def __post_init__(self) -> None:
-        if not self.lower <= self.upper:
-            raise ValueError(f"Box: expected lower <= upper, got lower={self.lower}, upper={self.upper}")
+        if not self.lower <= self.upper or self.lower == math.inf or self.upper == -math.inf:
+            raise ValueError(
+                f"Box: expected lower <= upper with numbers between them, got lower={self.lower}, upper={self.upper}"
+            )
 
     def scalars(self, weight: float) -> dict[str, ScalarSpec]:
         return {}

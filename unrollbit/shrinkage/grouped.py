@@ -16,7 +16,7 @@ from unrollbit.scalars import ScalarSpec
 from unrollbit.shrinkage.base import Scalars, Shrinkage
 from unrollbit.specs import Spec
 
-_LARGEST = 2**26  # unknowns that a spec may announce
+_LARGEST = 2**22  # unknowns that a spec may announce in a few runs: they become a tuple
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from unrollbit.operators import LinearOperator, Scaled, Sum
 from unrollbit.operators.cores import core_of
 from unrollbit.operators.structured import Structured
 from unrollbit.variables import Physics
-from unrollbit.weights.base import Arrays, PackedWeights, Weights, WeightsFactory
+from unrollbit.weights.base import Arrays, Weights, WeightsFactory
 from unrollbit.weights.wrappers import Wrapper
 
 
@@ -58,7 +58,7 @@ class Anchored(Wrapper):
     def _unpack(
         cls, spec: dict[str, Any], arrays: Arrays, linear_map: LinearMap, physics: LinearOperator, frozen: bool
     ) -> Weights:
-        inner = Weights.unpack(PackedWeights(spec["inner"], arrays), linear_map, physics, frozen=frozen)
+        inner = Weights.unpack(cls._inner_of(spec, arrays), linear_map, physics, frozen=frozen)
         return cls.around(inner, linear_map.initial, frozen=frozen)
 
     def rebuild(self, matrices: Array) -> Weights:

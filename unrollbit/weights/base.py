@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, NamedTuple
 
 import jax
@@ -189,11 +189,22 @@ def required(arrays: Arrays, name: str, shape: tuple[int, ...], dtype: Any) -> n
     return array
 
 
+def check_names(kind: str, found: Iterable[str], expected: Iterable[str], what: str) -> None:
+    """Raise ``ValueError`` for a name in a file that the format does not know: nothing there is ignored."""
+    if unknown := sorted(set(found) - set(expected)):
+        raise ValueError(
+            f"weights of format {kind}: {what} {', '.join(map(repr, unknown))} of no use; expected "
+            f"{', '.join(map(repr, expected)) or 'none'}"
+        )
+
+
 def stored_structure(spec: dict[str, Any], linear_map: LinearMap) -> Structure:
     """The structure in a file, after checking (before anything is allocated) that it is of the map's shape."""
     structure = Structure.from_spec(spec["structure"])
     if structure.shape != linear_map.shape:
         raise ValueError(f"weights: expected matrices of shape {linear_map.shape}, the file has {structure.shape}")
+    if not structure.size:
+        raise ValueError(f"weights: expected a mask with entries, got {structure}")
     return structure
 
 

@@ -11,7 +11,7 @@ from unrollbit.algorithms.analytic import coherence_matrix
 from unrollbit.algorithms.base import LinearMap
 from unrollbit.operators import LinearOperator
 from unrollbit.variables import Physics
-from unrollbit.weights.base import Arrays, PackedWeights, Weights
+from unrollbit.weights.base import Arrays, PackedWeights, Weights, check_names
 
 
 class Fixed(Weights):
@@ -64,7 +64,11 @@ class Fixed(Weights):
     def _unpack(
         cls, spec: dict[str, Any], arrays: Arrays, linear_map: LinearMap, physics: LinearOperator, frozen: bool
     ) -> Weights:
-        make = cls.coherent_with if spec.get("coherent", False) else cls.for_map
+        check_names("Fixed", spec, ("kind", "coherent"), "field")
+        check_names("Fixed", arrays, (), "array")
+        if not isinstance(spec["coherent"], bool):
+            raise ValueError(f"Fixed: expected coherent true or false, got {spec['coherent']!r}")
+        make = cls.coherent_with if spec["coherent"] else cls.for_map
         return make(linear_map, physics)
 
     def rebuild(self, matrices: Array) -> Weights:

@@ -13,6 +13,7 @@ from jaxtyping import Array
 
 from unrollbit.operators import LinearOperator, Structure
 from unrollbit.operators.packed import mask_rows_bits
+from unrollbit.weights.base import check_names
 from unrollbit.weights.stored import Stored
 
 
@@ -31,8 +32,8 @@ class Format(abc.ABC):
     copies: int
 
     def __post_init__(self) -> None:
-        if isinstance(self.copies, bool) or not isinstance(self.copies, int) or self.copies < 1:
-            raise ValueError(f"{self.name}: wrong copies {self.copies}; expected an integer >= 1")
+        if type(self.copies) is not int or self.copies < 1:
+            raise ValueError(f"{self.name}: wrong copies {self.copies!r}; expected an integer >= 1")
 
     @property
     @abc.abstractmethod
@@ -63,6 +64,7 @@ class Format(abc.ABC):
     def from_spec(cls, spec: Mapping[str, Any], structure: Structure) -> Self:
         """Inverse of ``spec``, of a file that may be damaged. Raises ``KeyError`` for a missing option."""
         names = [field.name for field in dataclasses.fields(cls) if field.name != "structure"]
+        check_names(cls.name, spec, ("kind", "structure", "surrogate", *names), "field")
         return cls(structure=structure, **{name: spec[name] for name in names})
 
     @property
@@ -88,7 +90,9 @@ class Format(abc.ABC):
 
     def checked(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The arrays of a file, after checking them all. Raises ``ValueError`` for a missing or wrong one."""
-        for name, stored in self.stored().items():
+        expected = self.stored()
+        check_names(self.name, arrays, expected, "array")
+        for name, stored in expected.items():
             if name not in arrays:
                 raise ValueError(f"array {name!r} is missing")
             array = arrays[name]
@@ -98,4 +102,4 @@ class Format(abc.ABC):
                     f"got {array.shape}, {array.dtype}"
                 )
             stored.check(name, array)
-        return {name: arrays[name] for name in self.stored()}
+        return {name: arrays[name] for name in expected}

@@ -10,9 +10,19 @@ from jaxtyping import Array
 
 from unrollbit.algorithms.base import LinearMap
 from unrollbit.operators import LinearOperator, Structure
+from unrollbit.operators.structure import positive_integer
 from unrollbit.operators.structured import Structured
 from unrollbit.variables import MatrixParam
-from unrollbit.weights.base import Arrays, PackedWeights, Weights, as_structure, core_stack, required, stored_structure
+from unrollbit.weights.base import (
+    Arrays,
+    PackedWeights,
+    Weights,
+    as_structure,
+    check_names,
+    core_stack,
+    required,
+    stored_structure,
+)
 
 
 class FullPrecision(Weights):
@@ -68,7 +78,9 @@ class FullPrecision(Weights):
     def _unpack(
         cls, spec: dict[str, Any], arrays: Arrays, linear_map: LinearMap, physics: LinearOperator, frozen: bool
     ) -> Weights:
-        structure, copies = stored_structure(spec, linear_map), int(spec["copies"])
+        structure, copies = stored_structure(spec, linear_map), positive_integer("copies", spec["copies"])
+        check_names("FullPrecision", spec, ("kind", "structure", "copies"), "field")
+        check_names("FullPrecision", arrays, ("values",), "array")
         exists = structure.core_mask
         if exists is None:
             return cls(jnp.asarray(required(arrays, "values", (copies, *structure.core_shape), np.float32)), structure)

@@ -19,7 +19,7 @@ from unrollbit.weights.scales import SCALES, Scale, mean_magnitude, scale_shape,
 from unrollbit.weights.stored import Floats, Signs, Stored
 from unrollbit.weights.surrogates import Surrogate, binarise, identity
 
-_LARGEST_LOG = 88.0  # exp of more leaves float32
+LARGEST_LOG = 88.0  # exp of more leaves float32
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class OneBitFormat(Format):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        wrong = isinstance(self.planes, bool) or not isinstance(self.planes, int) or self.planes < 1
-        if self.scale not in SCALES or wrong:
+        wrong = type(self.planes) is not int or self.planes < 1
+        if not isinstance(self.scale, str) or self.scale not in SCALES or wrong:
             raise ValueError(
                 f"OneBit: wrong scale {self.scale!r} or planes {self.planes!r}; expected a scale among {SCALES} and at "
                 "least one plane"
@@ -47,7 +47,7 @@ class OneBitFormat(Format):
     def stored(self) -> dict[str, Stored]:
         signs: dict[str, Stored] = {"signs": Signs((self.copies, self.planes), self.structure)}
         shape = scale_shape(self.scale, self.copies, self.planes, self.structure)
-        return signs if shape is None else {**signs, "log_scales": Floats(shape, largest=_LARGEST_LOG)}
+        return signs if shape is None else {**signs, "log_scales": Floats(shape, largest=LARGEST_LOG)}
 
     def stacked(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
         logs = arrays.get("log_scales")

@@ -126,9 +126,9 @@ class Quantised(Formatted):
     ) -> Weights:
         format = cls.format_type.from_spec(spec, stored_structure(spec, linear_map))
         checked = format.checked(arrays)
+        surrogate = Surrogate.from_spec(spec["surrogate"]) if "surrogate" in spec else identity()
         if frozen:
             return Frozen(format, checked)
-        surrogate = Surrogate.from_spec(spec["surrogate"]) if "surrogate" in spec else identity()
         return cls._from_values(
             format, {name: s.decode(checked[name]) for name, s in format.stored().items()}, surrogate
         )

@@ -158,6 +158,12 @@ class Signs(Digits):
     def resident_bits(self) -> int:
         return math.prod(self.lead) * padded_bits(self.structure)
 
+    def check(self, name: str, array: np.ndarray) -> None:
+        """Padding must be zero: one network, one file, and products may read whole bytes."""
+        used = self.rows[-1] % 8
+        if used and (array[..., -1] >> used).any():
+            raise ValueError(f"array {name!r}: the padding after a row of signs is not zero")
+
     def _pack(self, values: np.ndarray) -> np.ndarray:
         return pack_signs(values)
 

@@ -34,7 +34,7 @@ class TernaryFormat(Format):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if isinstance(self.per_byte, bool) or self.per_byte not in (4, 5):
+        if type(self.per_byte) is not int or self.per_byte not in (4, 5):
             raise ValueError(
                 f"per_byte: expected 5 weights a byte (1.6 bits each) or 4 (2 bits), got {self.per_byte!r}"
             )

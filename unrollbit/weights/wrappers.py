@@ -12,9 +12,10 @@ from jaxtyping import Array
 from unrollbit.algorithms.base import LinearMap
 from unrollbit.operators import Composition, LinearOperator
 from unrollbit.operators.cores import core_of
+from unrollbit.operators.structure import check_entries
 from unrollbit.operators.structured import Diagonal, Structured, column_products
 from unrollbit.variables import Physics
-from unrollbit.weights.base import Arrays, PackedWeights, Weights, WeightsFactory
+from unrollbit.weights.base import Arrays, PackedWeights, Weights, WeightsFactory, check_names
 from unrollbit.weights.fixed import Fixed
 
 
@@ -54,6 +55,12 @@ class Wrapper(Weights):
         inner = self.inner.pack()
         return PackedWeights({"kind": type(self).__name__, "inner": inner.spec}, inner.arrays)
 
+    @classmethod
+    def _inner_of(cls, spec: dict[str, Any], arrays: Arrays) -> PackedWeights:
+        """What is wrapped, of a file."""
+        check_names(cls.__name__, spec, ("kind", "inner"), "field")
+        return PackedWeights(spec["inner"], arrays)
+
 
 class Normalised(Wrapper):
     """``W D`` with ``D_j = 1 / (w_j^T a_j)``, so that ``diag((W D)^T A) = 1``: computable from W and A, stores nothing.
@@ -74,6 +81,8 @@ class Normalised(Wrapper):
         computed once.
         """
         structured = isinstance(inner.layer(0).prepare(), Structured)
+        if not structured:
+            check_entries("Normalised: the matrix of the physics", *physics.shape)
         reference = core_of(physics, inner.structure) if structured else physics.dense()
         if not (frozen or isinstance(inner, Fixed)):
             return cls(inner, reference)
@@ -106,7 +115,7 @@ class Normalised(Wrapper):
     def _unpack(
         cls, spec: dict[str, Any], arrays: Arrays, linear_map: LinearMap, physics: LinearOperator, frozen: bool
     ) -> Weights:
-        inner = Weights.unpack(PackedWeights(spec["inner"], arrays), linear_map, physics, frozen=frozen)
+        inner = Weights.unpack(cls._inner_of(spec, arrays), linear_map, physics, frozen=frozen)
         return cls.around(inner, physics, frozen=frozen)
 
     def rebuild(self, matrices: Array) -> Weights:
@@ -158,7 +167,7 @@ class Transformed(Wrapper):
         cls, spec: dict[str, Any], arrays: Arrays, linear_map: LinearMap, physics: LinearOperator, frozen: bool
     ) -> Weights:
         composed = _composed(physics)
-        packed, signal_map = PackedWeights(spec["inner"], arrays), _signal_map(linear_map, composed)
+        packed, signal_map = cls._inner_of(spec, arrays), _signal_map(linear_map, composed)
         return cls(Weights.unpack(packed, signal_map, composed.outer, frozen=frozen), composed.inner)
 
     def rebuild(self, matrices: Array) -> Weights:

@@ -1,0 +1,116 @@
+"""A small file, and files with changes that someone made who knows the format."""
+
+import json
+import tracemalloc
+from functools import partial
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from unrollbit import AMP, ISTA, FullPrecision, FullyConnected, OneBit, Unrolled, load, pack
+from unrollbit.operators import (
+    Banded,
+    Composition,
+    Convolution,
+    Dense,
+    Hadamard,
+    Indexed,
+    Preconditioned,
+    Rademacher,
+    Radon,
+    SubsampledDCT,
+    Wavelet,
+    gaussian,
+    gaussian_blocks,
+    hadamard_blocks,
+    rademacher_blocks,
+    sign_planes,
+)
+from unrollbit.packed.file import _checksum
+from unrollbit.problems import SparseRecovery
+from unrollbit.shrinkage import Grouped, Soft
+from unrollbit.weights import Fixed, LittleBit, Ternary, in_signal_domain, shared
+
+MASK = np.random.RandomState(0).uniform(size=(8, 16)) < 0.5
+FILES = {
+    "gaussian": lambda: Unrolled(AMP(), gaussian(8, 16), 3, partial(OneBit.for_map, scale="row"), distinct=2),
+    "flips": lambda: Unrolled(AMP(), gaussian(40, 80), 3, OneBit, distinct=2),
+    "masked": lambda: Unrolled(ISTA(), Dense.of(np.ones((8, 16)), Indexed.from_mask(MASK)), 2),
+    "blocks": lambda: Unrolled(ISTA(), gaussian_blocks(3, 4, 8), 2, Ternary),
+    "signs of blocks": lambda: Unrolled(ISTA(), rademacher_blocks(3, 4, 8), 2, Fixed),
+    "hadamard blocks": lambda: Unrolled(ISTA(), hadamard_blocks(3, 4, 8), 2, Fixed),
+    "rademacher": lambda: Unrolled(AMP(), Rademacher(8, 16), 2, FullPrecision),
+    "wavelet": lambda: Unrolled(
+        AMP(), Composition.of(Hadamard(8, 16), Wavelet.of((4, 4), "db1", 1)), 2, in_signal_domain(OneBit.for_map)
+    ),
+    "radon": lambda: Unrolled(ISTA(), Radon.of(4, 3), 2),
+    "dct": lambda: Unrolled(ISTA(), SubsampledDCT.random(16, 8), 2, Fixed),
+    "band": lambda: Unrolled(ISTA(), Banded.of([1.0, 2.0, 3.0], (8, 16), stride=2), 2),
+    "shared": lambda: Unrolled(ISTA(), Convolution.of(np.ones((2, 2)), (4, 4)), 2, shared(OneBit.for_map)),
+    "whitened": lambda: Unrolled(ISTA(), Preconditioned.of(gaussian(8, 16)), 2, partial(LittleBit.for_map, rank=4)),
+    "planes": lambda: Unrolled(ISTA(), sign_planes(gaussian(8, 16), 2), 2, Fixed),
+    "grouped": lambda: Unrolled(AMP(Grouped(Soft(), (0, 0, 1, 1, 2, 2))), gaussian(4, 6), 3),
+    "dense ReLU": lambda: FullyConnected(gaussian(8, 16), 3, 12, OneBit),
+}
+
+
+@pytest.fixture(scope="session")
+def originals(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("files")
+    return {name: pack(make()).save(folder / f"{name}.safetensors").read_bytes() for name, make in FILES.items()}
+
+
+@pytest.fixture
+def saved(tmp_path):
+    problem = SparseRecovery(8, 16)
+    net = Unrolled(AMP(), problem, 2, partial(OneBit.for_map, scale="row"))
+    return pack(net, problem=problem).save(tmp_path / "net.safetensors")
+
+
+def _rewrite(path, *, metadata=None, description=None, arrays=None, text=None, fix_checksum=True):
+    """Write a changed copy of a file, by default with a checksum that fits the change.
+
+    ``description`` changes the parsed description, ``text`` its JSON text; None as an array or entry drops it.
+    """
+    with safe_open(path, framework="numpy") as file:
+        held = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        meta = dict(file.metadata())
+    held |= arrays or {}
+    held = {name: array for name, array in held.items() if array is not None}
+    described = json.loads(meta["description"])
+    if description is not None:
+        description(described)
+    meta["description"] = json.dumps(described)
+    if text is not None:
+        meta["description"] = text(meta["description"])
+    if fix_checksum:
+        meta["checksum"] = _checksum(meta["description"], held)
+    meta |= metadata or {}
+    save_file(held, path, {key: value for key, value in meta.items() if value is not None})
+    return path
+
+
+@pytest.fixture
+def rewrite():
+    return _rewrite
+
+
+def _refused(path, message):
+    """The one ValueError that ``load`` raises, which names the file; little memory."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=message) as caught:
+            load(path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert str(caught.value).startswith(f"{path}: ")
+    assert len(str(caught.value)) < 2000
+    assert peak < 2**26
+
+
+@pytest.fixture
+def refused():
+    return _refused
