@@ -55,7 +55,7 @@ def test_the_study_trains_compares_and_draws(tmp_path: Path, capsys: pytest.Capt
     assert main(command) == 0
     printed = capsys.readouterr().out
     titles = ("FISTA unrolled", "Gradient descent unrolled", "ADMM unrolled")
-    for word in (*titles, "test NMSE in dB", "box blur", "spikes", "start + 1 plane", "gap"):
+    for word in (*titles, "test NMSE in dB", "box blur", "spikes", "1 plane", "gap"):
         assert word in printed
     report = json.loads((out / "report.json").read_text())
     assert len(report["rows"]) == 4 * 4

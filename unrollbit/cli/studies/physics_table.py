@@ -26,8 +26,9 @@ _TITLES = {
 _NOTES = (
     "NMSE: 10 log10(sum of errors / sum of energies) over all test images (spikes: 2,000 signals), mean over seeds of",
     "physics, noise and training; spread: largest - smallest. Solvers have their best parameters, chosen on validation",
-    "signals. Gap: to full precision. All networks: one matrix for all layers, equal steps. bits: those of one plane",
-    "per active link (entries that the structure allows, in every layer).",
+    "signals. float32: the same network in full precision; planes: start + V, V one or two sign planes; gap: to",
+    "float32. All networks: one matrix for all layers, equal steps. bits: those of one plane per active link (entries",
+    "that the structure allows, in every layer).",
 )
 _SHORTER = "Gradient descent and ADMM run on four of the nine problems unless --problems names others."
 
@@ -69,7 +70,8 @@ def _spread(levels: Any) -> float:
 
 def show(algorithm: str, table: Sequence[Row], depth: int) -> None:
     """The table of one algorithm."""
-    columns = ["problem", f"classic {depth}", "converged", NOTHING, FLOAT, ONE, "gap", TWO, "gap", "spread", "bits"]
+    names = ("problem", f"classic {depth}", "converged", NOTHING, "float32")
+    columns = [*names, "1 plane", "gap", "2 planes", "gap", "spread", "bits"]
     lines = []
     for line in table:
         spread = max(line[f"{network} spread"] for network in (NOTHING, FLOAT, ONE, TWO))
