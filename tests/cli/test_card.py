@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from unrollbit import AMP, FullyConnected, Unrolled, load, pack
+from unrollbit import ADMM, AMP, FullyConnected, Unrolled, load, pack
 from unrollbit.algorithms import ISTA
 from unrollbit.bits import DEFINITIONS
 from unrollbit.cli import main
@@ -168,6 +168,8 @@ def test_descriptions_come_from_the_network():
     assert "cycled (2 matrices)" in line(OneBit, distinct=2)
     assert "full precision (32-bit floats), untied (4 matrices)" in line(FullPrecision)
     assert "columns normalised with A, anchored (added to A)" in line(normalised(anchored(OneBit.for_map)))
+    admm = Unrolled(ADMM(), problem, 4, anchored(OneBit.for_map))
+    assert "anchored (added to the start value that A determines)" in describe(pack(admm))["description"]
     assert "W (8 x 16): not learned: A itself." in line(Fixed)
     assert "least coherence" in line(Fixed.coherent_with)
     assert "as measured (Dense), held in 32 bits per entry" in line(Fixed)

@@ -9,11 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from unrollbit.algorithms import AMP
+from unrollbit import Unrolled
+from unrollbit.algorithms import AMP, FISTA
 from unrollbit.cli.config import build_physics, build_run, build_weights
 from unrollbit.operators import Preconditioned, gaussian
 from unrollbit.operators.packed import PackedSigns
 from unrollbit.problems import SparseRecovery
+from unrollbit.shrinkage import Grouped, Soft
 from unrollbit.weights import Anchored, FullPrecision, Normalised, OneBit
 
 PROBLEM = {"kind": "SparseRecovery", "m": 8, "n": 16}
@@ -140,3 +142,20 @@ def test_recipe_tables_name_their_new_options() -> None:
     assert isinstance(weights.inner, Anchored)
     with pytest.raises(ValueError, match=r"\[recipe designed_signs\]: .*'anchor'; it takes depth, .*physics.*anchored"):
         run_of(recipe={"name": "designed_signs", "depth": 2, "anchor": True})
+
+
+def test_thresholds_take_the_bands_of_the_problem() -> None:
+    shrinkage = {"kind": "Grouped", "shrinkage": {"kind": "Soft"}, "groups": "bands"}
+    table = {"kind": "FISTA", "regularisation": 0.1, "shrinkage": shrinkage}
+    image = {"kind": "Inpainting", "size": 16, "transform": "dct"}
+    tables: list[dict[str, Any]] = [
+        {"recipe": {"name": "full_precision", "depth": 2, "algorithm": table}},
+        {"network": {"depth": 2, "algorithm": table}},
+    ]
+    for given in tables:
+        run = run_of(problem=image, **given)
+        assert isinstance(run.network, Unrolled)
+        assert run.network.algorithm == FISTA(Grouped(Soft(), run.problem.prior().groups), 0.1)  # pyright: ignore[reportAttributeAccessIssue]
+    with pytest.raises(ValueError, match="groups = 'bands' is for signals with bands; SparseRecovery has none"):
+        run_of(network={"depth": 2, "algorithm": table})
+    assert shrinkage["groups"] == "bands"  # the config stays as it was read

@@ -1,4 +1,4 @@
-"""``unrollbit reproduce physics`` on two small problems; the full study takes a quarter of an hour."""
+"""``unrollbit reproduce physics`` on two small problems; the full study takes hours."""
 
 from __future__ import annotations
 
@@ -9,8 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from unrollbit import ADMM
+from unrollbit.cli.config import build_run
 from unrollbit.cli.main import main
-from unrollbit.cli.studies import physics
+from unrollbit.cli.studies import physics, physics_classic, physics_table
+from unrollbit.problems import Problem
+from unrollbit.weights import Anchored
 
 SMALL = {
     "box blur": {
@@ -35,8 +39,11 @@ def in_turn(run: Any, tasks: Any, workers: int, describe: Any, **options: Any) -
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(physics, "PROBLEMS", SMALL)
+    monkeypatch.setattr(
+        physics, "ALGORITHMS", {"FISTA": tuple(SMALL), "GradientDescent": ("spikes",), "ADMM": ("spikes",)}
+    )
     monkeypatch.setattr(physics, "DEPTH", 2)
-    monkeypatch.setattr(physics, "in_parallel", in_turn)
+    monkeypatch.setattr(physics_classic, "in_parallel", in_turn)
     monkeypatch.setattr("unrollbit.cli.studies.experiment.in_parallel", in_turn)
 
 
@@ -47,32 +54,112 @@ def test_the_study_trains_compares_and_draws(tmp_path: Path, capsys: pytest.Capt
     command = ["reproduce", "physics", "--quick", "--out", str(out)]
     assert main(command) == 0
     printed = capsys.readouterr().out
-    for word in ("Physics: test NMSE in dB", "box blur", "spikes", "A + 1 plane", "gap"):
+    titles = ("FISTA unrolled", "Gradient descent unrolled", "ADMM unrolled")
+    for word in (*titles, "test NMSE in dB", "box blur", "spikes", "1 plane", "gap"):
         assert word in printed
     report = json.loads((out / "report.json").read_text())
-    assert len(report["rows"]) == 2 * 4
+    assert len(report["rows"]) == 4 * 4
+    assert len(report["classic"]) == len(report["table"]) == 4
     for line in report["table"]:
-        assert line["A + 1 plane gap"] == pytest.approx(line["A + 1 plane"] - line["full precision"])
-        assert line["A + 1 plane bytes"] < line["full precision bytes"]
-        levels = [
-            row["nmse_db"] for row in report["rows"] if (row["problem"], row["network"]) == (line["problem"], "W = A")
-        ]
-        assert line["W = A"] == pytest.approx(np.mean(levels))
-    assert (out / "figures" / "images-box-blur.png").stat().st_size > 10_000
-    assert not (out / "figures" / "images-spikes.png").exists()
+        assert line["start + 1 plane gap"] == pytest.approx(line["start + 1 plane"] - line["full precision"])
+        assert line["start + 1 plane bytes"] < line["full precision bytes"]
+        key = (line["algorithm"], line["problem"], "W = start")
+        levels = [row["nmse_db"] for row in report["rows"] if (row["algorithm"], row["problem"], row["network"]) == key]
+        assert line["W = start"] == pytest.approx(np.mean(levels))
+    assert (out / "figures" / "images-fista-box-blur.png").stat().st_size > 10_000
+    assert not (out / "figures" / "images-fista-spikes.png").exists()
     kept = {path: path.stat().st_mtime_ns for path in out.rglob("*.json") if "figures" not in str(path)}
     assert main(command) == 0  # nothing is trained or tuned twice
     for path, time in kept.items():
         assert path.name == "report.json" or path.stat().st_mtime_ns == time
 
 
-def test_networks_start_at_the_tuned_solver() -> None:
-    classic = {("spikes", 0): {"weight": 0.25}}
-    planned = physics.experiments(["spikes"], [0], classic, quick=True)
-    assert [experiment.labels["network"] for experiment in planned] == [
-        "W = A",
-        "full precision",
-        "A + 1 plane",
-        "A + 2 planes",
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize(
+    ("chosen", "expected"),
+    [
+        ([], {"FISTA": ["box blur", "spikes"], "GradientDescent": ["spikes"], "ADMM": ["spikes"]}),
+        (["--algorithms", "ADMM", "--problems", "spikes", "box blur"], {"ADMM": ["box blur", "spikes"]}),
+        (
+            ["--algorithms", "GradientDescent", "FISTA", "--problems", "spikes"],
+            {"FISTA": ["spikes"], "GradientDescent": ["spikes"]},
+        ),
+    ],
+)
+def test_algorithms_and_problems_are_options(
+    chosen: list[str], expected: dict[str, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, list[str]] = {}
+
+    def solvers(algorithm: str, specs: Any, *rest: Any) -> Any:
+        asked[algorithm] = list(dict.fromkeys(name for name, _ in specs))
+        return {key: {"algorithm": algorithm, "parameters": {}} for key in specs}
+
+    monkeypatch.setattr(physics, "classic_solvers", solvers)
+    for name in ("experiments", "run_all", "summarise", "show", "draw"):
+        monkeypatch.setattr(physics, name, lambda *rest, **options: [])
+    assert main(["reproduce", "physics", "--quick", "--out", str(tmp_path / "out"), *chosen]) == 0
+    assert asked == expected
+    assert list(asked) == list(expected)  # tables come in the study's order
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "parameters"),
+    [("FISTA", {"regularisation": 0.25}), ("GradientDescent", {}), ("ADMM", {"regularisation": 0.25, "rho": 0.5})],
+)
+def test_networks_start_at_the_tuned_solver(algorithm: str, parameters: dict[str, float], tmp_path: Path) -> None:
+    planned = physics.experiments(algorithm, "spikes", {**SMALL["spikes"], "seed": 3}, {"parameters": parameters}, True)
+    networks = ["W = start", "full precision", "start + 1 plane", "start + 2 planes"]
+    assert [experiment.labels["network"] for experiment in planned] == networks
+    assert len({experiment.name for experiment in planned}) == 4
+    for experiment in planned:
+        described = experiment.config["recipe"]["algorithm"]
+        assert described["kind"] == algorithm
+        assert {name: described[name] for name in parameters} == parameters
+        assert (experiment.seed, experiment.labels["algorithm"]) == (3, algorithm)
+    network: Any = build_run(planned[2].config, tmp_path).network
+    assert isinstance(network.maps["W"], Anchored)
+    assert network.maps["W"].shared == (algorithm != "ADMM")
+
+
+def test_the_classic_admm_takes_its_best_penalty_and_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(physics_classic, "in_parallel", in_turn)
+    specs = {("spikes", 0): {**SMALL["spikes"], "seed": 0}}
+    found = physics_classic.classic_solvers("ADMM", specs, 4, tmp_path, True, 1)
+    row = found["spikes", 0]
+    solver = physics_classic.solver_of(row)
+    assert isinstance(solver, ADMM)
+    assert {"regularisation": solver.regularisation, "rho": solver.rho} == row["parameters"]
+    monkeypatch.setattr(physics_classic, "_tuned", lambda task: pytest.fail("tuned again"))
+    assert physics_classic.classic_solvers("ADMM", specs, 4, tmp_path, True, 1) == found
+
+
+def test_scales_go_where_they_cost_little() -> None:
+    scales = {name: physics.scale_of(Problem.from_spec(spec)) for name, spec in SMALL.items()}
+    scales["wide blur"] = physics.scale_of(Problem.from_spec({**SMALL["box blur"], "width": 5}))
+    scales["inpainting"] = physics.scale_of(Problem.from_spec({"kind": "Inpainting", "size": 16}))
+    assert scales == {"box blur": "layer", "spikes": "layer", "wide blur": "column", "inpainting": "layer"}
+
+
+def test_lines_are_means_over_seeds_and_gaps_of_each_seed() -> None:
+    levels = {
+        ("W = start", 0): -3.0,
+        ("W = start", 1): -4.0,
+        ("full precision", 0): -8.0,
+        ("full precision", 1): -6.0,
+        ("start + 1 plane", 0): -7.0,
+        ("start + 1 plane", 1): -6.5,
+        ("start + 2 planes", 0): -7.5,
+        ("start + 2 planes", 1): -7.0,
+    }
+    rows = [
+        {"problem": "spikes", "network": network, "seed": seed, "nmse_db": level, "file_bits": 80}
+        | {"bits_per_active_link": 0.5}
+        for (network, seed), level in levels.items()
     ]
-    assert all(experiment.config["recipe"]["algorithm"]["regularisation"] == 0.25 for experiment in planned)
+    solvers = {("spikes", seed): {"nmse_db": -2.0 - seed} for seed in (0, 1)}
+    (line,) = physics_table.summarise("ADMM", rows, solvers)
+    assert (line["classic"], line["converged"], line["full precision"]) == (-2.5, None, -7.0)
+    assert (line["start + 1 plane gap"], line["start + 1 plane largest gap"]) == (0.25, 1.0)
+    assert line["full precision spread"] == 2.0
+    assert line["start + 1 plane bytes"] == 10

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from unrollbit.operators import Band, Blocks, Convolution, Full, Indexed, Shared, Stencil, Structure
+from unrollbit.operators import Band, Blocks, Convolution, Full, Indexed, Shared, Stencil, Structure, Subsampling
+from unrollbit.operators.drawn import Drawn
 from unrollbit.operators.rays import Rays
 
 # few distinct sizes: every new shape is compiled anew
@@ -43,6 +44,12 @@ def indexed(draw) -> Indexed:
     return Indexed.from_mask(np.array(bits, bool).reshape(m, n))
 
 
+@st.composite
+def drawn_rows(draw) -> Drawn:
+    n = draw(small)
+    return Drawn(draw(st.integers(1, n)), n, draw(st.integers(0, 9)), draw(st.booleans()))
+
+
 structures = st.one_of(
     st.builds(Full, small, small),
     st.builds(Blocks, small, small, small),
@@ -50,6 +57,7 @@ structures = st.one_of(
     bands().map(lambda band: band.T),
     stencils(),
     indexed(),
+    drawn_rows(),
     st.builds(Rays, small, st.just((0.0, 40.0)), st.booleans()),
 )
 examples = settings(max_examples=15, deadline=None, derandomize=True)
@@ -141,6 +149,16 @@ def test_a_stencil_is_declared_structure():
     assert Blocks(3, 2, 2).blocks == 3
 
 
+def test_missing_samples_are_declared_by_their_seed():
+    operator = Subsampling.random((4, 5), 7, seed=3)
+    assert operator.mask() == Drawn(7, 20, 3)
+    np.testing.assert_array_equal(operator.mask().dense_mask(), operator.dense() != 0)
+    assert operator.mask().mask_bits == 0
+    chosen = Subsampling.of((4, 5), operator.indices)
+    np.testing.assert_array_equal(chosen.mask().dense_mask(), operator.mask().dense_mask())
+    assert chosen.mask().mask_bits > 0
+
+
 def test_indexed_charges_the_cheaper_list():
     sparse = Indexed(10, 10, (3, 7))
     assert sparse.mask_bits == 2 * 7
@@ -159,6 +177,8 @@ def test_indexed_charges_the_cheaper_list():
         (lambda: Stencil(Full(3, 3), Band(3, 3, 0, 0)), "expected two bands"),
         (lambda: Rays(3, ()), "finite angles"),
         (lambda: Rays(3, (float("nan"),)), "finite angles"),
+        (lambda: Drawn(4, 3, 0), "at most as many rows as columns"),
+        (lambda: Drawn(2, 3, -1), "seed: expected an integer"),
         (lambda: Shared((3,), (5,)), "does not fit"),
         (lambda: Shared((3,), (10**15,)), "kernel_shape: expected at most"),
         (lambda: Shared((3,), (0,)), "kernel_shape: expected a positive integer"),

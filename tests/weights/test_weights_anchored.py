@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from unrollbit import Unrolled, count_bits
-from unrollbit.algorithms import AMP, ISTA
+from unrollbit import Unrolled, count_bits, load, pack
+from unrollbit.algorithms import ADMM, AMP, ISTA, solve
 from unrollbit.operators import (
     Composition,
+    Convolution,
     Hadamard,
     LinearOperator,
     Rademacher,
@@ -216,3 +217,54 @@ def test_networks_with_corrections_of_zero_are_networks_of_the_physics(copies: i
     plain = Unrolled(ISTA(), A, 4, FullPrecision, distinct=copies)
     around = Unrolled(ISTA(), A, 4, anchored(nothing), distinct=copies)
     np.testing.assert_allclose(around(y), plain(y), rtol=1e-5, atol=1e-6)
+
+
+def test_maps_that_start_elsewhere_are_anchored_at_their_start(tmp_path) -> None:
+    A = gaussian(8, 16)
+    algorithm = ADMM(regularisation=0.05, rho=0.3)
+    y = A(jnp.asarray(np.random.RandomState(0).standard_normal((3, 16)) * (np.arange(16) < 2), jnp.float32))
+    net = Unrolled(algorithm, A, 4, anchored(OneBit.for_map), distinct=1)
+    np.testing.assert_allclose(net(y), solve(algorithm, A, y, 4).x, rtol=1e-4, atol=1e-5)  # V starts at nothing
+    weights: Any = net.maps["W"]
+    values = jnp.asarray(np.random.RandomState(1).standard_normal((1, 8, 16)), jnp.float32)
+    net.maps["W"] = weights.rebuild(weights.dense() + 0.1 * values)
+    path = pack(net).save(tmp_path / "n.safetensors")
+    packed = load(path)
+    frozen: Any = packed.network.maps["W"]
+    np.testing.assert_allclose(packed(y), net(y), rtol=1e-4, atol=1e-5)
+    start = np.asarray(algorithm.maps(A)["W"].initial.dense())
+    expected = start + np.asarray(net.maps["W"].inner.dense())[0]  # pyright: ignore[reportAttributeAccessIssue]
+    np.testing.assert_allclose(frozen.dense()[0], expected, rtol=1e-4, atol=1e-5)
+    assert not frozen.shared
+    # the start stores nothing; it is held beside A
+    plain, around = count_bits(Unrolled(algorithm, A, 4, OneBit, distinct=1)), count_bits(packed.network)
+    assert around.weight_bits == plain.weight_bits == 8 * 16
+    assert around.bits_per_link == plain.bits_per_link
+    assert around.resident_bits == plain.resident_bits + 32 * 8 * 16
+    assert count_bits(net).resident_bits == around.resident_bits
+
+
+def test_anchored_maps_of_a_band_start_at_its_dense_inverse() -> None:
+    A = Composition.of(Convolution.of([0.2, 0.6, 0.2], 12), SubsampledDCT.full(12).T)
+    algorithm = ADMM(regularisation=0.01, rho=0.05)
+    y = jnp.asarray(np.random.RandomState(0).standard_normal((2, 12)), jnp.float32)
+    expected = solve(algorithm, A, y, 3).x
+    for factory in (FullPrecision.for_map, anchored(OneBit.for_map)):
+        for wrap in (in_signal_domain, lambda inner: inner):
+            net = Unrolled(algorithm, A, 3, wrap(factory), distinct=1)
+            np.testing.assert_allclose(net(y), expected, rtol=1e-4, atol=1e-5)
+    alone = Unrolled(algorithm, A.outer, 3, FullPrecision, distinct=1)
+    np.testing.assert_allclose(alone(y), solve(algorithm, A.outer, y, 3).x, rtol=1e-4, atol=1e-5)
+
+
+def test_both_maps_of_lista_can_be_corrected() -> None:
+    A = gaussian(6, 10)
+    algorithm = ISTA(regularisation=0.05, parametrisation="classic")
+    net = Unrolled(algorithm, A, 2, anchored(OneBit.for_map), distinct=1)
+    y = jnp.ones((2, 6))
+    np.testing.assert_allclose(net(y), solve(algorithm, A, y, 2).x, rtol=1e-4, atol=1e-5)
+
+
+def test_signs_designed_around_the_physics_need_a_map_that_starts_there() -> None:
+    with pytest.raises(ValueError, match="around the physics are for maps that start there"):
+        anchored(INNER["designed"])(ADMM().maps(gaussian(6, 10))["W"], gaussian(6, 10), 1)

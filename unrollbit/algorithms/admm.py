@@ -40,7 +40,8 @@ class ADMM(Proximal):
         return replace(self, regularisation=0.0, rho=1.0)
 
     def maps(self, A: LinearOperator) -> dict[str, LinearMap]:
-        return {"W": LinearMap(regularised_inverse(A, self.rho), A.mask(), transposed=True)}
+        inverse = regularised_inverse(A, self.rho)
+        return {"W": LinearMap(inverse, inverse.mask(), transposed=True)}  # the inverse of a band is dense
 
     def scalars(self, A: LinearOperator) -> dict[str, ScalarSpec]:
         return {"step": ScalarSpec(1.0, "positive"), **self.shrinkage.scalars(self.regularisation / self.rho)}

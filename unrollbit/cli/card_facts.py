@@ -46,7 +46,8 @@ def describe_map(name: str, weights: Weights, uses: int) -> str:
     extras = []
     inner: Weights = weights
     while isinstance(inner, Wrapper):
-        extras.append(_WRAPPERS.get(type(inner).__name__, type(inner).__name__))
+        beside = isinstance(inner, Anchored) and not inner.shared
+        extras.append(_BESIDE if beside else _WRAPPERS.get(type(inner).__name__, type(inner).__name__))
         inner = inner.inner
     m, n = inner.shape
     facts = [_format(inner)]
@@ -57,6 +58,7 @@ def describe_map(name: str, weights: Weights, uses: int) -> str:
     return f"{name} ({m} x {n}): " + ", ".join(facts + extras)
 
 
+_BESIDE = "anchored (added to the start value that A determines)"
 _WRAPPERS = {
     Normalised.__name__: "columns normalised with A",
     Anchored.__name__: "anchored (added to A)",

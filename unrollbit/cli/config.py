@@ -15,6 +15,7 @@ from unrollbit.networks import Activations, FullyConnected, Network, Unrolled
 from unrollbit.operators import LinearOperator, Preconditioned, sign_planes
 from unrollbit.packed.description import check_fingerprint
 from unrollbit.problems import Problem
+from unrollbit.shrinkage import Grouped
 from unrollbit.training import Stage, recipes
 from unrollbit.training.losses import Loss
 from unrollbit.weights import (
@@ -121,9 +122,22 @@ def build_network(spec: dict[str, Any], problem: Problem) -> Network:
         return _call("network", FullyConnected, {"weights": weights, **spec}, problem)
     if kind != "Unrolled":
         raise ValueError(f"[network] kind: expected Unrolled or FullyConnected, got {kind!r}")
-    algorithm = Algorithm.from_spec(spec.pop("algorithm", {"kind": "AMP"}))
+    algorithm = build_algorithm(spec.pop("algorithm", {"kind": "AMP"}), problem)
     held = build_physics(spec.pop("physics"), problem) if "physics" in spec else problem
     return _call("network", partial(Unrolled, algorithm), {"weights": weights, **spec}, held)
+
+
+def build_algorithm(spec: Any, problem: Problem) -> Algorithm:
+    """The algorithm of a table. A shrinkage ``Grouped`` with ``groups = "bands"`` takes the groups of the problem's own
+    prior: wavelet subbands, or bands of frequencies.
+    """
+    shrinkage = spec.get("shrinkage") if isinstance(spec, Mapping) else None
+    if not isinstance(shrinkage, Mapping) or shrinkage.get("groups") != "bands":
+        return Algorithm.from_spec(spec)
+    prior = getattr(problem, "prior", lambda: None)()
+    if not isinstance(prior, Grouped):
+        raise ValueError(f"shrinkage: groups = 'bands' is for signals with bands; {problem.to_spec()['kind']} has none")
+    return Algorithm.from_spec({**spec, "shrinkage": {**shrinkage, "groups": list(prior.groups)}})
 
 
 def build_physics(spec: Any, problem: Problem) -> LinearOperator:
@@ -205,7 +219,7 @@ def _build_recipe(spec: dict[str, Any], problem: Problem, teacher: Network | Non
     if name not in RECIPES:
         raise ValueError(f"[recipe] name: expected one of {', '.join(sorted(RECIPES))}, got {name!r}")
     if "algorithm" in spec:
-        spec["algorithm"] = Algorithm.from_spec(spec["algorithm"])
+        spec["algorithm"] = build_algorithm(spec["algorithm"], problem)
     if "physics" in spec:
         spec["physics"] = build_physics(spec["physics"], problem)
     if "weights" in spec:

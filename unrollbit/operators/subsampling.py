@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from unrollbit.operators.band import Indexed
 from unrollbit.operators.base import Norm
+from unrollbit.operators.drawn import Drawn
 from unrollbit.operators.kept import Kept
 
 
@@ -48,6 +49,8 @@ class Subsampling(Kept):
         """1."""
         return 1.0
 
-    def mask(self) -> Indexed:
+    def mask(self) -> Drawn | Indexed:
         m, n = self.shape
+        if self.seed is not None:
+            return Drawn(m, n, self.seed)
         return Indexed(m, n, tuple(int(i) for i in np.arange(m) * n + self.indices))

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from unrollbit.algorithms.base import LinearMap
-from unrollbit.operators import LinearOperator, Shared
+from unrollbit.operators import LinearOperator, Scaled, Shared
 from unrollbit.operators.cores import core_of
 from unrollbit.operators.quantised import plane_scales, uniform_signs
 from unrollbit.weights.one_bit import OneBit
@@ -186,6 +186,8 @@ def designed(
     structure = linear_map.structure
     if not linear_map.transposed or structure.core_mask is not None or isinstance(structure, Shared):
         raise ValueError("designed: signs are designed for maps of the shape of A, dense or in blocks; use OneBit here")
+    if around_physics and not _starts_at(linear_map.initial, physics):
+        raise ValueError("designed: signs around the physics are for maps that start there; use OneBit here")
     core = np.asarray(core_of(physics, structure))
     blocks = core.reshape(-1, *core.shape[-2:])
     temperature = 0.1 if core.shape[-1] < 1024 else 0.05
@@ -205,3 +207,8 @@ def designed(
     stacked = jnp.asarray(np.stack(scales))  # (copies, planes)
     lines = stacked.mean(0) if scale == "global" else stacked[..., None] if scale in ("row", "column") else stacked
     return OneBit(jnp.stack(latents), lines, structure, scale, surrogate)
+
+
+def _starts_at(initial: LinearOperator, physics: LinearOperator) -> bool:
+    """Whether a map starts at the physics, or at its multiple that ``anchored`` hands to what it wraps."""
+    return initial is physics or (isinstance(initial, Scaled) and initial.operator is physics)

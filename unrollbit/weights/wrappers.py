@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from unrollbit.algorithms.base import LinearMap
-from unrollbit.operators import Composition, LinearOperator
+from unrollbit.operators import Composition, LinearOperator, Scaled
 from unrollbit.operators.cores import core_of
 from unrollbit.operators.structure import check_entries
 from unrollbit.operators.structured import Diagonal, Structured, column_products
@@ -194,11 +194,16 @@ def _composed(physics: LinearOperator) -> Composition:
 
 
 def _signal_map(linear_map: LinearMap, physics: Composition) -> LinearMap:
-    """The map of the signal domain: it starts at Phi where the map starts at A, at W Psi^T elsewhere (Psi
-    orthonormal).
+    """The map of the signal domain: it starts at Phi (or a multiple) where the map starts at A, at W Psi^T elsewhere
+    (Psi orthonormal), which has none of the zeros of Phi.
     """
-    initial = physics.outer if linear_map.initial is physics else Composition(linear_map.initial, physics.inner.T)
-    return LinearMap(initial, physics.outer.mask(), linear_map.transposed)
+    initial, outer = linear_map.initial, physics.outer
+    if initial is physics:
+        return LinearMap(outer, outer.mask(), linear_map.transposed)
+    if isinstance(initial, Scaled) and initial.operator is physics:
+        return LinearMap(Scaled(outer, initial.factor), outer.mask(), linear_map.transposed)
+    start = Composition(initial, physics.inner.T)
+    return LinearMap(start, start.mask(), linear_map.transposed)
 
 
 def _reciprocal(products: Array) -> Array:
