@@ -10,7 +10,7 @@ import numpy as np
 
 from unrollbit.operators.band import Band
 from unrollbit.operators.base import check_seed
-from unrollbit.operators.structure import DenseCore, positive_integers
+from unrollbit.operators.structure import DenseCore, check_entries, positive_integers
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,16 @@ class Drawn(DenseCore):
         if self.m > self.n:
             raise ValueError(f"Drawn: expected at most as many rows as columns, got m = {self.m}, n = {self.n}")
 
+        if not isinstance(self.transposed, bool):
+            raise ValueError(f"Drawn: expected transposed true or false, got {self.transposed!r}")
+
     @property
     def shape(self) -> tuple[int, int]:
         return (self.n, self.m) if self.transposed else (self.m, self.n)
 
     @property
     def core_mask(self) -> np.ndarray:
+        check_entries("Drawn", self.m, self.n)
         mask = np.zeros((self.m, self.n), bool)
         mask[np.arange(self.m), drawn(self.n, self.m, self.seed)] = True
         return mask.T if self.transposed else mask

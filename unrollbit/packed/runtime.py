@@ -505,6 +505,24 @@ def indexed(spec: Spec) -> Structure:
     return Structure((m, n), (m, n), exists=exists)
 
 
+def drawn(spec: Spec) -> Structure:
+    """The non-zeros of ``Subsampling``: row i has one, in the i-th of n columns that a seed permutes."""
+    m, n, seed, turned = fields(spec, "m", "n", "seed", transposed=False)
+    m, n = integers(m=m, n=n)
+    seed_of(seed)
+    one_of("transposed", turned, (False, True))
+    if m > n:
+        raise ValueError(f"Drawn: expected at most as many rows as columns, got {m} and {n}")
+
+    def exists() -> np.ndarray:
+        mask = np.zeros((m, n), bool)
+        mask[np.arange(m), seed_of(seed).permutation(np.arange(n))[:m]] = True
+        return mask.T if turned else mask
+
+    shape = (n, m) if turned else (m, n)
+    return Structure(shape, shape, exists=exists)
+
+
 def rays(spec: Spec) -> Structure:
     """The non-zeros of ``Radon``."""
     size, degrees, turned = fields(spec, "size_of_image", "angles", transposed=False)
@@ -542,6 +560,7 @@ STRUCTURES: dict[str, Callable[[Spec], Structure]] = {
     "Band": band,
     "Stencil": stencil,
     "Indexed": indexed,
+    "Drawn": drawn,
     "Rays": rays,
     "Shared": shared,
 }
