@@ -200,6 +200,7 @@ def test_every_command_has_help(command, capsys):
     assert all(option in text for option in ("--seed", "--out", "--json"))
 
 
+@pytest.mark.slow
 def test_a_killed_training_resumes_to_the_same_bytes(tmp_path):
     config = CONFIG.replace("steps = 30", "steps = 3000")
     (tmp_path / "c.toml").write_text(config)

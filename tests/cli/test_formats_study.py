@@ -33,6 +33,7 @@ def test_the_plan_has_names_of_its_own_equal_training_and_every_format(quick: bo
         assert {name for name, _ in names} <= {e.name for e in formats.experiments(0, 2, False)}
 
 
+@pytest.mark.slow
 def test_every_config_of_the_blocks_builds_at_the_rate_it_names() -> None:
     for e in formats.experiments(0, 1, False, ["blocks"]):
         network = build_run(e.config, Path()).network
@@ -71,6 +72,7 @@ def in_turn(run: Any, tasks: Any, workers: int, describe: Any) -> Any:
         yield run(task)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small")
 def test_the_study_trains_times_and_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out, result = tmp_path / "out", tmp_path / "result.json"

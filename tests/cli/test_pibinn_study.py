@@ -66,6 +66,7 @@ def test_verdict_on_the_large_problem() -> None:
     assert pibinn._large([{**large, "links": 100}]).startswith("not")
 
 
+@pytest.mark.slow
 def test_every_network_can_be_built(tmp_path: Path) -> None:
     planned = pibinn.experiments(["bits", "data"], 0, quick=True)
     assert len(planned) == 8 + 3 * 4

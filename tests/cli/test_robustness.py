@@ -33,6 +33,7 @@ def folder(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_the_study_measures_every_network_and_draws(folder, tmp_path, capsys):
     out = tmp_path / "out"
     assert invoke("reproduce", "robustness", folder, "--quick", "--workers", 1, "--out", out) == 0

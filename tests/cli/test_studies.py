@@ -129,6 +129,7 @@ def in_series(run: Any, tasks: Any, workers: int, describe: Any) -> Any:
     return (run(task) for task in tasks)
 
 
+@pytest.mark.slow
 def test_open_l2o_runs_from_the_command_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -43,6 +43,7 @@ def test_every_network_has_a_normal_form(planned):
     assert normal_form(net).form == wanted
 
 
+@pytest.mark.slow
 def test_random_networks_exercise_the_theorems_without_a_violation():
     group, reports = theory._check(theory._Random(0, 48, 0))
     assert group == "random"

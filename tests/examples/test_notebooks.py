@@ -49,12 +49,9 @@ def test_all_five_notebooks_are_there() -> None:
     assert script.notebooks() == FOUND
 
 
-@pytest.mark.parametrize(  # the tour and one of theory; all of them with the slow tests
+@pytest.mark.parametrize(  # one of them; the others with the slow tests
     "path",
-    [
-        pytest.param(path, id=path.stem, marks=[] if path.stem in ("1-tour", "4-stability") else pytest.mark.slow)
-        for path in FOUND
-    ],
+    [pytest.param(path, id=path.stem, marks=[] if path.stem == "4-stability" else pytest.mark.slow) for path in FOUND],
 )
 def test_a_notebook_runs_from_top_to_bottom(path: Path, tmp_path: Path) -> None:
     held = Path(shutil.copy(path, tmp_path))

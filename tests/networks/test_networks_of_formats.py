@@ -119,6 +119,7 @@ def test_recipes_normalise_what_keeps_its_columns(sparse: SparseRecovery) -> Non
         assert isinstance(weights, Normalised) == (name != "LittleBit")
 
 
+@pytest.mark.slow
 def test_two_stages_hand_over_to_every_format(sparse: SparseRecovery) -> None:
     for factory in (FORMATS["b1.58"], FORMATS["LittleBit"]):
         network, stages = recipes.two_stage(sparse, 2, weights=factory, steps=6, batch=8, algorithm=ISTA())
@@ -126,6 +127,7 @@ def test_two_stages_hand_over_to_every_format(sparse: SparseRecovery) -> None:
         assert np.isfinite(report.nmse_db)
 
 
+@pytest.mark.slow
 def test_blocks_and_fully_connected_networks(tmp_path: Path) -> None:
     blocks = BlockSparseRecovery(blocks=3, m=6, n=8)
     y = blocks.sample(jax.random.key(0), 4)[1]

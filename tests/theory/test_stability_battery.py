@@ -8,6 +8,8 @@ import pytest
 from unrollbit.theory.random_forms import random_form, sparse_signals
 from unrollbit.theory.stability import S1, S2, S3, S4, S5, S1h, adversarial, linear_region_radius
 
+pytestmark = pytest.mark.slow  # its networks take half a minute; every theorem has tests of its own
+
 KINDS = ("ista", "gd", "lista", "admm")
 NETWORKS = 60  # of each form
 _SHAPES = ((8, 12), (12, 8), (6, 6), (10, 24), (1, 1), (20, 30))
@@ -96,7 +98,6 @@ def test_medians_of_the_local_theorems(reports):
         assert 3e-4 < np.median(reports["rho", kind]) < 3e-2  # 2e-3 in the specification
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["ista", "lista", "admm"])
 def test_a_ball_of_a_large_network_takes_about_a_second(kind):
     form = random_form(kind, 0, m=64, n=128, depth=16)

@@ -175,6 +175,7 @@ def test_a_student_follows_the_output_of_a_deeper_teacher_and_its_first_layers()
         np.testing.assert_array_equal(followed, layers[np.array(expected)])
 
 
+@pytest.mark.slow
 def test_a_student_comes_closer_to_its_teacher_and_resumes_with_no_other(tmp_path: Path) -> None:
     """With nothing but the teacher to follow, and 8-bit activations on the way; the teacher stays as it is."""
     teacher = network(3, FullPrecision, seed=1)

@@ -73,6 +73,7 @@ def test_files(factory, distinct, tmp_path) -> None:
     assert packed.bits().active_links == 3 * 20 * 30
 
 
+@pytest.mark.slow
 def test_filters_train_in_the_domain_of_the_signal() -> None:
     """Every tap moves, the matrix stays a convolution, and the loss falls."""
     problem = Deblurring("gaussian", 0.8, size=16, transform="dct")

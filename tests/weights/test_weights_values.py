@@ -103,6 +103,7 @@ def test_values_by_hand() -> None:
     np.testing.assert_allclose(masked, [[2.4, -2.4, 0], [2.4, 2.4, -2.4]], rtol=1e-6)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(
     name=st.sampled_from(list(STRUCTURES)),
