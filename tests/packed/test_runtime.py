@@ -208,7 +208,6 @@ FAST_PHYSICS = (  # the others in the slow tests: each costs a second to compile
     "hadamard",
     "ill-conditioned",
     "convolution of images",
-    "banded, wraps more than once",
     "fourier",
     "cosines of images",
     "subsampling",
@@ -571,7 +570,7 @@ def fresh(path: Path) -> np.ndarray:
     return A.apply(normal(4, n) * (np.random.RandomState(3).uniform(size=(4, n)) < 0.1).astype(np.float32))
 
 
-QUICK_SHELF = ("certified-ista", "rademacher-1matrix", "single-pixel")
+QUICK_SHELF = ("certified-ista", "single-pixel")
 
 
 def shelf() -> list:
@@ -1197,7 +1196,7 @@ def test_descriptions_with_anything_in_them(data: st.DataObject, network: Path, 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory, coded: Path) -> list[Path]:
     """Files with other kinds in them."""
-    shelf = [path for path in SHELF if path.stem in ("certified-ista", "single-pixel")]
+    shelf = [path for path in SHELF if path.stem in QUICK_SHELF]
     return [*shelf, coded, by_hand(tmp_path_factory.mktemp("files") / "net.safetensors")[0]]
 
 
