@@ -24,9 +24,9 @@ from unrollbit.operators import (
     sign_planes,
 )
 from unrollbit.packed.file import read_file
-from unrollbit.packed.flips import reference_signs
+from unrollbit.packed.flips import decode_signs, reference_signs
 from unrollbit.signbits import pack_signs
-from unrollbit.weights import BitNet, OneBitSVID, anchored, in_signal_domain, normalised
+from unrollbit.weights import BitNet, OneBitSVID, PackedWeights, anchored, in_signal_domain, normalised
 
 RANDOM = np.random.RandomState(0)
 MATRIX = RANDOM.standard_normal((40, 83)).astype(np.float32)
@@ -187,6 +187,20 @@ def test_damaged_codes(case, rewrite, tmp_path):
     with pytest.raises(ValueError, match=message) as caught:
         load(path)
     assert str(path) in str(caught.value)
+
+
+def test_signs_beside_the_code_are_of_no_use(rewrite, tmp_path):
+    path = pack(Unrolled(ISTA(), gaussian(40, 83), 8, BitNet)).save(tmp_path / "net.safetensors")
+    rewrite(path, arrays={"maps/W/signs": np.zeros((8, 40, 11), np.uint8)})
+    with pytest.raises(ValueError, match="of no use beside a flip code"):
+        load(path)
+
+
+def test_too_many_signs_are_refused_before_the_reference_is_formed():
+    A = Hadamard(2**17, 2**17)
+    spec = {"kind": "OneBit", "structure": A.mask().to_spec(), "copies": 1, "planes": 1, "scale": "none", "flips": ""}
+    with pytest.raises(ValueError, match="are not in 5 bytes"):
+        decode_signs(PackedWeights(spec, {"flips": np.zeros(5, np.uint8)}), A)
 
 
 def test_physics_that_give_other_signs_are_noticed(rewrite, tmp_path, monkeypatch):

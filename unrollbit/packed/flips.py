@@ -38,7 +38,7 @@ LARGEST = 2**32  # coded signs of a map: a few bytes of a file can stand for man
 _OVERHEAD = 256  # bytes by which the description grows, at most
 _EXACT = ("gaussian", "gaussian_blocks", "rademacher_blocks", "hadamard_blocks")  # a draw, times something positive
 _FORMATS = ("OneBit", "BitNet", "OneBitSVID")  # whose array ``signs`` has A's entries
-_ROWS = 64  # of a Hadamard matrix at a time
+_AT_A_TIME = 2**20  # entries of a Hadamard matrix
 
 
 def code_signs(packed: PackedWeights, physics: LinearOperator) -> PackedWeights:
@@ -52,14 +52,11 @@ def code_signs(packed: PackedWeights, physics: LinearOperator) -> PackedWeights:
     if found is None:
         return packed
     spec, structure, physics = found
-    reference = reference_signs(physics, structure)
-    if reference is None:
+    if spec["copies"] * structure.size > LARGEST or (reference := reference_signs(physics, structure)) is None:
         return packed
     signs, rows = packed.arrays["signs"], Signs((), structure).rows
     planes = spec.get("planes", 1)
     first = signs[:, 0] if spec["kind"] == "OneBit" else signs
-    if len(first) * structure.size > LARGEST:
-        return packed
     different = (np.flatnonzero(_entries(one ^ reference, rows[-1])) for one in first)
     stream = encode_flips(different, structure.size)
     if len(stream) + _OVERHEAD >= first.nbytes:
@@ -84,12 +81,12 @@ def decode_signs(packed: PackedWeights, physics: LinearOperator) -> PackedWeight
     stream, copies, planes = packed.arrays["flips"], spec["copies"], spec.get("planes", 1)
     positive_integers(copies=copies, planes=planes)
     found = _coded(packed.spec, physics)
-    reference = None if found is None else reference_signs(found[2], found[1])
-    if found is None or reference is None:
-        raise ValueError(f"flip code: {type(physics).__name__} physics give no exact reference for these weights")
-    structure = found[1]
-    if copies * structure.size > LARGEST or HEADER * copies > stream.size:
+    structure = None if found is None else found[1]
+    if structure is not None and (copies * structure.size > LARGEST or HEADER * copies > stream.size):
         raise ValueError(f"flip code: {copies} matrices of {structure.size} signs are not in {stream.size} bytes")
+    reference = None if found is None else reference_signs(found[2], found[1])
+    if structure is None or reference is None:
+        raise ValueError(f"flip code: {type(physics).__name__} physics give no exact reference for these weights")
     first = np.repeat(reference[None], copies, axis=0)
     last = Signs((), structure).rows[-1]
     for one, positions in zip(first, decode_flips(stream, copies, structure.size), strict=True):
@@ -102,7 +99,8 @@ def decode_signs(packed: PackedWeights, physics: LinearOperator) -> PackedWeight
             "computes other signs of A"
         )
     arrays = {name: array for name, array in packed.arrays.items() if name not in ("flips", "signs")}
-    arrays["signs"] = _planes(first, packed.arrays, planes) if spec["kind"] == "OneBit" else first
+    whole = _planes(first, packed.arrays, planes)
+    arrays["signs"] = whole if spec["kind"] == "OneBit" else first
     return PackedWeights(_with_flips(packed.spec, None), arrays)
 
 
@@ -186,8 +184,9 @@ def reference_signs(A: LinearOperator, structure: Structure) -> np.ndarray | Non
 def _hadamard_signs(A: Hadamard) -> np.ndarray:
     columns, negative = np.arange(A.n), A.column_signs < 0
     parts = []
-    for start in range(0, A.m, _ROWS):
-        odd = (np.bitwise_count(A.rows[start : start + _ROWS, None] & columns) & 1).astype(bool)
+    height = max(1, _AT_A_TIME // A.n)
+    for start in range(0, A.m, height):
+        odd = (np.bitwise_count(A.rows[start : start + height, None] & columns) & 1).astype(bool)
         parts.append(np.packbits(odd ^ negative, axis=-1, bitorder="little"))
     return np.concatenate(parts)
 

@@ -30,7 +30,14 @@ FORMAT, VERSION = "unrollbit", "1"
 FIELDS = {"network", "maps", "physics", "fingerprint", "problem", "training"}
 DTYPES = {"U8": "|u1", "BF16": "<u2", "F32": "<f4", "F64": "<f8", "I32": "<i4"}  # BF16: upper half of a float32
 LARGEST_HEADER = 100_000_000  # bytes; the limit of safetensors
-LARGEST = 2**28  # entries of a matrix or signal that a recipe, which is no array of the file, may ask for
+DEEPEST = 32  # levels of lists and objects in JSON
+LARGEST_SIDE = 2**26  # of a matrix; unknowns of a signal
+LARGEST = 2**30  # entries of a matrix, mask or stack of blocks that is formed though the file holds no array of it
+LARGEST_COUNT = 2**16  # blocks that are drawn one by one
+LARGEST_SOLVE = 8192  # rows of a block that is decomposed
+LARGEST_LOG = 88.0  # exp of more leaves float32
+LARGEST_CODED = 2**32  # signs of a map that a flip code may stand for
+MOST_OPERATORS = 16  # in the physics, masks included
 PANEL = 64  # rows of a matrix that are unpacked at a time
 FINGERPRINT_TOLERANCE = 1e-3  # relative
 RESOLUTION = 1e-6  # singular values below this share of the largest are rounding
@@ -82,8 +89,11 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Stored]]:
     if metadata.get("version") != VERSION:
         raise ValueError(f"{path}: format version {metadata.get('version')!r}; this reader knows version {VERSION!r}")
     text, checksum = metadata.get("description"), metadata.get("checksum")
-    if not isinstance(text, str) or not isinstance(checksum, str):
-        raise ValueError(f"{path}: expected the strings description and checksum in the metadata")
+    if not isinstance(text, str) or not isinstance(checksum, str) or len(metadata) != 4:
+        raise ValueError(
+            f"{path}: expected the strings format, version, description and checksum in the metadata, got "
+            f"{sorted(metadata)}"
+        )
     arrays, begins = {}, 0
     try:
         for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
@@ -104,7 +114,7 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Stored]]:
 
 
 def parsed(text: bytes, what: str) -> dict[str, Any]:
-    """A JSON object; names that occur twice and numbers that JSON does not have are refused."""
+    """A JSON object; names that occur twice, numbers that JSON does not have or of more than 64 bits are refused."""
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if len({name for name, _ in pairs}) < len(pairs):
@@ -114,13 +124,36 @@ def parsed(text: bytes, what: str) -> dict[str, Any]:
     def refuse(constant: str) -> Any:
         raise ValueError(f"{constant} is no number of JSON")
 
+    def whole(digits: str) -> int:
+        if len(digits) > 20 or abs(value := int(digits)) >= 2**63:
+            raise ValueError(f"an integer of {len(digits)} digits; expected at most 64 bits")
+        return value
+
+    def real(digits: str) -> float:
+        if not math.isfinite(value := float(digits)):
+            raise ValueError(f"the number {digits[:20]} is infinite")
+        return value
+
     try:
-        found = json.loads(text.decode("utf-8"), object_pairs_hook=unique, parse_constant=refuse)
+        found = json.loads(
+            text.decode("utf-8"), object_pairs_hook=unique, parse_constant=refuse, parse_int=whole, parse_float=real
+        )
+        check_depth(found)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{what} is not readable JSON ({error})") from error
     if not isinstance(found, dict):
         raise ValueError(f"{what}: expected a JSON object, got {type(found).__name__}")
     return found
+
+
+def check_depth(value: Any) -> None:
+    """Raises ``ValueError`` for lists and objects that nest too deep."""
+    level = [value]
+    for _ in range(DEEPEST + 1):
+        inner = [entry for entry in level if isinstance(entry, dict | list)]
+        level = [part for entry in inner for part in (entry.values() if isinstance(entry, dict) else entry)]
+    if level:
+        raise ValueError(f"lists and objects nest more than {DEEPEST} levels deep")
 
 
 def array_of(name: str, entry: Spec, data: memoryview, begins: int) -> Stored:
@@ -150,26 +183,31 @@ def checksum_of(description: str, arrays: Mapping[str, Stored]) -> str:
     return digest.hexdigest()
 
 
-def with_arrays(value: Any, arrays: Mapping[str, Stored]) -> Any:
-    """A part of the description with its references ``{"array": name}`` replaced by the arrays."""
+def with_arrays(value: Any, arrays: Mapping[str, Stored], used: set[str]) -> Any:
+    """A part of the description with its references ``{"array": name}`` replaced by the arrays, ``used`` ones."""
     if not isinstance(value, dict):
         return value
     if set(value) == {"array"}:
         if value["array"] not in arrays:
             raise ValueError(f"array {value['array']!r} is missing")
+        used.add(value["array"])
         return arrays[value["array"]]
-    return {name: with_arrays(entry, arrays) for name, entry in value.items()}
+    return {name: with_arrays(entry, arrays, used) for name, entry in value.items()}
 
 
-def taken(arrays: Mapping[str, Stored], name: str, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
-    """An array of weights or scalars (float32, or bytes) after checking dtype, shape and that it is finite."""
+def taken(arrays: dict[str, Stored], name: str, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
+    """An array of weights or scalars (float32, or bytes) after checking dtype, shape and that it is finite.
+
+    It is no longer among ``arrays`` then: what is left there in the end is of no use.
+    """
     if name not in arrays:
         raise ValueError(f"array {name!r} is missing")
-    found, entries = arrays[name]
+    array = arrays.pop(name)
+    found, entries = array
     if found != dtype or entries.shape != shape:
         raise ValueError(f"array {name!r}: expected {dtype} of shape {shape}, got {found} of shape {entries.shape}")
     try:
-        return entries if dtype == "U8" else arrays[name].floats()
+        return entries if dtype == "U8" else array.floats()
     except ValueError as error:
         raise ValueError(f"array {name!r}: {error}") from error
 
@@ -209,7 +247,7 @@ def fields(spec: Spec, *names: str, **defaults: Any) -> list[Any]:
     return [spec[name] for name in names] + [spec.get(name, default) for name, default in defaults.items()]
 
 
-def integer(name: str, value: Any, low: int = 1, high: int = LARGEST) -> int:
+def integer(name: str, value: Any, low: int = 1, high: int = LARGEST_SIDE) -> int:
     """A checked integer: ``low <= value <= high``."""
     if type(value) is not int or not low <= value <= high:
         raise ValueError(f"{name}: expected an integer from {low} to {high}, got {value!r}")
@@ -241,10 +279,10 @@ def one_of(name: str, value: Any, allowed: tuple[Any, ...]) -> Any:
     return value
 
 
-def limited(what: str, *sizes: int) -> None:
-    """Raises ``ValueError`` where the product of sizes is more than a recipe may ask for."""
-    if math.prod(sizes) > LARGEST:
-        raise ValueError(f"{what} of {' x '.join(map(str, sizes))}: expected at most {LARGEST} entries")
+def limited(what: str, *sizes: int, largest: int = LARGEST) -> None:
+    """Raises ``ValueError`` where the product of sizes is more than may be formed."""
+    if math.prod(sizes) > largest:
+        raise ValueError(f"{what} of {' x '.join(map(str, sizes))}: expected at most {largest} entries")
 
 
 def sides_of(value: Any) -> tuple[int, ...]:
@@ -252,7 +290,7 @@ def sides_of(value: Any) -> tuple[int, ...]:
     if not isinstance(value, list) or len(value) not in (1, 2):
         raise ValueError(f"signal_shape: expected [n] or [height, width], got {value!r}")
     sides = tuple(integer("signal_shape", side) for side in value)
-    limited("a signal", *sides)
+    limited("a signal", *sides, largest=LARGEST_SIDE)
     return sides
 
 
@@ -271,6 +309,7 @@ class Operator:
     frame: float | None = None  # c where A A^T = c I exactly
     accept: Function | None = None  # what is done to measurements first (preconditioned physics)
     parts: tuple[Operator, Operator] | None = None  # (outer, inner) of a composition
+    reference: Callable[[Structure], np.ndarray | None] | None = None  # packed sign(A), where rounding can turn none
 
     def panel(self, i: int, j: int) -> np.ndarray:
         """Rows i to j - 1 of the matrix."""
@@ -314,7 +353,8 @@ def scaled(A: Operator, factor: float) -> Operator:
     """``factor A``."""
     frame = None if A.frame is None else factor**2 * A.frame
     maps = (lambda x: factor * A.apply(x)), (lambda r: factor * A.adjoint(r)), (lambda i, j: factor * A.panel(i, j))
-    return Operator(A.shape, *maps, blocks=A.blocks, frame=frame, accept=A.accept)
+    reference = A.reference if factor > 0 else None
+    return Operator(A.shape, *maps, blocks=A.blocks, frame=frame, accept=A.accept, reference=reference)
 
 
 def composed(outer: Operator, inner: Operator) -> Operator:
@@ -447,6 +487,10 @@ class Structure(NamedTuple):
         limited("a mask", *self.shape)
         return self.exists()
 
+    def whole(self, shape: tuple[int, int]) -> bool:
+        """Whether it is a matrix of this shape without zeros."""
+        return self.core == shape and self.exists is None and self.grid is None
+
 
 def full(spec: Spec) -> Structure:
     m, n = (integer("m, n", size) for size in fields(spec, "m", "n"))
@@ -462,7 +506,9 @@ def band(spec: Spec) -> Structure:
     """``lower <= j - stride i <= upper`` (modulo n if circular), or the transpose of that."""
     m, n, lower, upper, *rest = fields(spec, "m", "n", "lower", "upper", stride=1, circular=False, transposed=False)
     (m, n, stride), circular, turned = integers(m=m, n=n, stride=rest[0]), rest[1], rest[2]
-    lower, upper = (integer("lower, upper", v, -LARGEST) for v in (lower, upper))
+    lower, upper = (integer("lower, upper", v, 1 - 2**53, 2**53 - 1) for v in (lower, upper))
+    if lower > upper:
+        raise ValueError(f"Band: expected lower <= upper, got {lower} and {upper}")
     one_of("circular", circular, (False, True))
     one_of("transposed", turned, (False, True))
 
@@ -485,7 +531,11 @@ def stencil(spec: Spec) -> Structure:
 def indexed(spec: Spec) -> Structure:
     """Existing entries as a bitmap, or as indices of ``ceil(log2(m n))`` bits; packed little-endian."""
     m, n, size, indices, bitmap = fields(spec, "m", "n", "size", indices=None, bitmap=None)
-    m, n, size = (*integers(m=m, n=n), integer("size", size, 0))
+    m, n = integers(m=m, n=n)
+    limited("a mask", m, n)
+    size = integer("size", size, 1, m * n)
+    if (indices is None) == (bitmap is None):
+        raise ValueError("Indexed: expected either a bitmap or indices")
     width = max(1, (m * n - 1).bit_length())
     count = size * width if bitmap is None else m * n
     packed = bytes_of(indices if bitmap is None else bitmap, (-(-count // 8),))
@@ -526,7 +576,7 @@ def drawn(spec: Spec) -> Structure:
 def rays(spec: Spec) -> Structure:
     """The non-zeros of ``Radon``."""
     size, degrees, turned = fields(spec, "size_of_image", "angles", transposed=False)
-    size, degrees = integer("size_of_image", size), angles_of(degrees)
+    size, degrees = integer("size_of_image", size, 1, math.isqrt(LARGEST_SIDE)), angles_of(degrees)
     one_of("transposed", turned, (False, True))
 
     def exists() -> np.ndarray:
@@ -539,6 +589,7 @@ def rays(spec: Spec) -> Structure:
         return mask.T if turned else mask
 
     m, n = len(degrees) * size, size**2
+    limited("a mask", m, n)
     shape = (n, m) if turned else (m, n)
     return Structure(shape, shape, exists=exists)
 
@@ -567,8 +618,9 @@ STRUCTURES: dict[str, Callable[[Spec], Structure]] = {
 
 
 def structure_of(spec: Any) -> Structure:
-    """The structure that a spec describes; nothing of a matrix's size is formed yet."""
-    return kind_of(spec, STRUCTURES, "structure")(spec)
+    """The structure that a spec describes; nothing of a matrix's size is formed yet, a mask is formed once."""
+    found: Structure = kind_of(spec, STRUCTURES, "structure")(spec)
+    return found if found.exists is None else found._replace(exists=functools.cache(found.exists))
 
 
 # ---- packed matrices -----------------------------------------------------------------------------------------------
@@ -599,11 +651,22 @@ def check_trits(packed: np.ndarray, n: int, per_byte: int) -> None:
         raise ValueError("ternary weights: expected codes of -1, 0 and 1 and zeros as padding; got other bytes")
 
 
+def check_signs(packed: np.ndarray, n: int) -> None:
+    """Raises ``ValueError`` for padding that is not 0."""
+    if n % 8 and (packed[..., -1] >> n % 8).any():
+        raise ValueError("signs: the padding after a row is not zero")
+
+
+def row_of(structure: Structure) -> int:
+    """Codes in a row of a file: those of the core, or all that exist in an irregular one."""
+    mask = structure.mask()
+    return structure.core[-1] if mask is None else int(mask.sum())
+
+
 def packed_shape(structure: Structure, per_byte: int) -> tuple[int, ...]:
     """Shape of a matrix of codes in a file: rows of the core, or existing entries of an irregular one in a row."""
-    mask = structure.mask()
-    *rows, last = structure.core if mask is None else (int(mask.sum()),)
-    return (*rows, -(-last // per_byte))
+    rows = structure.core[:-1] if structure.exists is None else ()
+    return (*rows, -(-row_of(structure) // per_byte))
 
 
 def quantised(
@@ -663,11 +726,30 @@ def of_blocks(core: np.ndarray) -> Operator:
     return structured(Structure((count * m, count * n), core.shape, blocks=count), core.astype(np.float32))
 
 
+def signs_of(core: np.ndarray) -> Callable[[Structure], np.ndarray | None]:
+    """``Operator.reference`` of a matrix or blocks, for structures with the same core."""
+
+    def reference(structure: Structure) -> np.ndarray | None:
+        if structure.core != core.shape:
+            return None
+        mask = structure.mask()
+        return np.packbits((core if mask is None else core[mask]) < 0, axis=-1, bitorder="little")
+
+    return reference
+
+
 def core_of(A: Operator) -> np.ndarray:
     """The diagonal blocks of an operator, float64; inverse of ``of_blocks``."""
     (m, n), count = A.shape, A.blocks
     matrix = A.dense().reshape(count, m // count, count, n // count)
     return matrix[np.arange(count), :, np.arange(count)].astype(np.float64)
+
+
+def core_to_solve(A: Operator) -> np.ndarray:
+    """``core_of``, where a decomposition of its blocks takes no hours."""
+    if A.shape[0] // A.blocks > LARGEST_SOLVE:
+        raise ValueError(f"a dense solve of {A.shape[0] // A.blocks} rows: expected at most {LARGEST_SOLVE}")
+    return core_of(A)
 
 
 def low_rank(rows: np.ndarray, L: Operator, middle: np.ndarray, R: Operator, columns: np.ndarray) -> Operator:
@@ -693,15 +775,21 @@ def gaussian(m: int, n: int, seed: int = 0) -> np.ndarray:
     return unit_columns(normal(m, n, seed))
 
 
+def count_of(count: Any) -> int:
+    return integer("count", count, 1, LARGEST_COUNT)
+
+
 def ill_conditioned(m: int, n: int, seed: int = 0, condition: float = 50.0) -> np.ndarray:
     """Normal entries, singular values replaced by a geometric series, columns of unit norm."""
+    if not 1 <= number("condition", condition) < math.inf:
+        raise ValueError(f"condition: expected a ratio of singular values >= 1, got {condition}")
     U, s, Vt = np.linalg.svd(normal(m, n, seed), full_matrices=False)
-    return unit_columns((U * np.geomspace(1.0, 1.0 / number("condition", condition), len(s))) @ Vt)
+    return unit_columns((U * np.geomspace(1.0, 1.0 / condition, len(s))) @ Vt)
 
 
 def gaussian_blocks(count: int, m: int, n: int, seed: int = 0) -> np.ndarray:
     """Blocks of ``gaussian``, drawn in order from one generator."""
-    count, m, n = integers(count=count, m=m, n=n)
+    count, m, n = count_of(count), *integers(m=m, n=n)
     return np.stack([unit_columns(block) for block in normal(count * m, n, seed).reshape(count, m, n)])
 
 
@@ -714,7 +802,7 @@ def rademacher_blocks(count: int, m: int, n: int, seed: int = 0) -> np.ndarray:
 
 def hadamard_blocks(count: int, m: int, n: int, seed: int = 0) -> np.ndarray:
     """Blocks that are ``Hadamard`` with seeds of their own."""
-    count, m, n = integers(count=count, m=m, n=n)
+    count, m, n = count_of(count), *integers(m=m, n=n)
     limited("blocks", count, m, n)
     seeds = seed_of(seed).randint(0, 2**31 - 1, count, dtype=np.int64)
     return np.stack([hadamard({"kind": "Hadamard", "m": m, "n": n, "seed": int(own)}).dense() for own in seeds])
@@ -734,8 +822,10 @@ def given(spec: Spec, name: str, ndim: int, **others: Any) -> tuple[np.ndarray, 
     recipe, stored, *rest = fields(spec, recipe=None, **{name: None}, **others)
     if recipe is None:
         return floats(stored, ndim), rest
-    if not isinstance(recipe, list) or not recipe or recipe[0] not in RECIPES:
-        raise ValueError(f"unknown matrix recipe {recipe!r}; expected one of {', '.join(RECIPES)}")
+    if not isinstance(recipe, list) or not recipe or recipe[0] not in RECIPES or set(spec) > {"kind", "recipe"}:
+        raise ValueError(
+            f"unknown matrix recipe {recipe!r:.80}; expected one of {', '.join(RECIPES)}, and nothing else"
+        )
     matrix = RECIPES[recipe[0]](*recipe[1:]).astype(np.float32)
     if matrix.ndim != ndim:
         raise ValueError(f"matrix recipe {recipe!r}: expected {ndim} axes for {spec['kind']}, got {matrix.ndim}")
@@ -748,8 +838,18 @@ def dense(spec: Spec) -> Operator:
     if structure.shape != matrix.shape or structure.grid is not None:
         raise ValueError(f"mask: expected a mask of shape {matrix.shape}, got {mask!r:.80}")
     exists = structure.mask()
-    whole = structured(Structure(matrix.shape, matrix.shape), matrix if exists is None else matrix * exists)
-    return whole if structure.blocks == 1 else of_blocks(core_of(replace(whole, blocks=structure.blocks)))
+    matrix = matrix if exists is None else matrix * exists
+    whole = structured(Structure(matrix.shape, matrix.shape), matrix)
+    if structure.blocks > 1:
+        whole = of_blocks(core_of(replace(whole, blocks=structure.blocks)))
+        matrix = whole.dense()
+    exact = spec.get("recipe", ["gaussian"])[0] == "gaussian"
+    return replace(whole, reference=signs_of(matrix) if exact else None)
+
+
+def block_diagonal(spec: Spec) -> Operator:
+    core, _ = given(spec, "core", 3)
+    return replace(of_blocks(core), reference=signs_of(core))
 
 
 def structured_physics(spec: Spec) -> Operator:
@@ -793,7 +893,8 @@ def rademacher(spec: Spec) -> Operator:
     limited("a matrix", m, n)
     drawn = seed_of(seed).randint(0, 2, (m, n), dtype=np.int8)
     packed = np.packbits(drawn, axis=-1, bitorder="little")
-    return quantised(Structure((m, n), (m, n)), packed[None], np.full(1, 1 / math.sqrt(m), np.float32))
+    A = quantised(Structure((m, n), (m, n)), packed[None], np.full(1, 1 / math.sqrt(m), np.float32))
+    return replace(A, reference=lambda structure: packed if structure.whole((m, n)) else None)
 
 
 def hadamard(spec: Spec) -> Operator:
@@ -818,7 +919,14 @@ def hadamard(spec: Spec) -> Operator:
     def adjoint(r: np.ndarray) -> np.ndarray:
         return transform(placed(r, kept, n)) * signs / size
 
-    return Operator((m, n), lambda x: transform(x * signs)[:, kept] / size, adjoint, frame=n / m)
+    def reference(structure: Structure) -> np.ndarray | None:
+        height, parts = max(1, 2**22 // n), []
+        for i in range(0, m, height) if structure.whole((m, n)) else ():
+            rows = adjoint(np.eye(min(height, m - i), m, i, dtype=np.float32))
+            parts.append(np.packbits(rows < 0, axis=-1, bitorder="little"))
+        return np.concatenate(parts) if parts else None
+
+    return Operator((m, n), lambda x: transform(x * signs)[:, kept] / size, adjoint, frame=n / m, reference=reference)
 
 
 def preconditioned(spec: Spec) -> Operator:
@@ -827,7 +935,7 @@ def preconditioned(spec: Spec) -> Operator:
     A, delta = physics_of(inner), number("delta", delta)
     if A.accept is not None or not 0 <= delta < math.inf:
         raise ValueError(f"Preconditioned: expected delta >= 0 and physics that is not preconditioned, got {delta}")
-    core = core_of(A)
+    core = core_to_solve(A)
     values, vectors = np.linalg.eigh(core @ core.swapaxes(-1, -2))
     largest = values.max()
     if not largest > 0:
@@ -843,8 +951,12 @@ def preconditioned(spec: Spec) -> Operator:
 
 def banded(spec: Spec) -> Operator:
     taps, m, n, lower, stride, circular = fields(spec, "taps", "m", "n", "lower", "stride", "circular")
-    (m, n, stride), lower = integers(m=m, n=n, stride=stride), integer("lower", lower, -LARGEST)
-    return correlation(floats(taps, 1), (n,), (m,), (lower,), stride, one_of("circular", circular, (False, True)))
+    (m, n, stride), values = integers(m=m, n=n, stride=stride), floats(taps, 1)
+    span = integer("Banded: places that the rows span", (m - 1) * stride + values.size, 1, 2 * LARGEST_SIDE)
+    circular = one_of("circular", circular, (False, True))
+    first, last = (-2 * LARGEST_SIDE, 2 * LARGEST_SIDE) if circular else (-span, n)
+    lower = integer("lower", lower, first + 1, last - 1)
+    return correlation(values, (n,), (m,), (lower,), stride, circular)
 
 
 def convolution_physics(spec: Spec) -> Operator:
@@ -869,7 +981,7 @@ def kept_entries(spec: Spec, candidates: Callable[[tuple[int, ...]], np.ndarray]
             raise ValueError(f"indices: expected distinct integers in [0, {n})")
         return sides, kept
     if seed is None:
-        return sides, np.arange(n)
+        return sides, np.arange(integer("count", count, n, n))
     drawn = seed_of(seed).permutation(candidates(sides))
     return sides, drawn[: integer("count", count, 1, len(drawn))]
 
@@ -1032,8 +1144,8 @@ def bilinear(size: int, angle: Any, dtype: Any) -> tuple[np.ndarray, np.ndarray]
 def radon(spec: Spec) -> Operator:
     """Sums of the columns of the image turned by each angle."""
     size, degrees = fields(spec, "size", "angles")
-    size, degrees = integer("size", size), angles_of(degrees)
-    limited("an image", size, size)
+    size, degrees = integer("size", size, 1, math.isqrt(LARGEST_SIDE)), angles_of(degrees)
+    limited("a sinogram", len(degrees), size, largest=LARGEST_SIDE)
     radians = np.deg2rad(degrees).astype(np.float32)
 
     def apply(x: np.ndarray) -> np.ndarray:
@@ -1057,13 +1169,15 @@ def radon(spec: Spec) -> Operator:
 
 def scaled_physics(spec: Spec) -> Operator:
     operator, factor = fields(spec, "operator", "factor")
-    return scaled(physics_of(operator), number("factor", factor))
+    if not math.isfinite(number("factor", factor)):
+        raise ValueError(f"factor: expected a finite number, got {factor}")
+    return scaled(physics_of(operator), factor)
 
 
 OPERATORS: dict[str, Callable[[Spec], Operator]] = {
     "Adjoint": lambda spec: transposed(physics_of(fields(spec, "operator")[0])),
     "Banded": banded,
-    "BlockDiagonal": lambda spec: of_blocks(given(spec, "core", 3)[0]),
+    "BlockDiagonal": block_diagonal,
     "Composition": lambda spec: composed(*(physics_of(part) for part in fields(spec, "outer", "inner"))),
     "Convolution": convolution_physics,
     "Dense": dense,
@@ -1090,22 +1204,33 @@ def physics_of(spec: Any) -> Operator:
     return kind_of(spec, OPERATORS, "operator")(spec)
 
 
+def count_operators(spec: Any) -> int:
+    """Operators in a spec, masks included: each may be as large as a matrix may be."""
+    return 1 + sum(map(count_operators, spec.values())) if isinstance(spec, dict) else 0
+
+
+def fingerprint_of(value: Any) -> np.ndarray:
+    if not isinstance(value, list) or not value or any(type(entry) not in (int, float) for entry in value):
+        raise ValueError(f"fingerprints: expected a list of numbers, got {value!r:.80}")
+    return np.array(value, np.float64)
+
+
 def check_fingerprint(A: Operator, expected: Any) -> None:
     """``A p`` for a fixed +-1 vector p, weighted by cosines and summed in 8 groups, must be that of training."""
     m, n = A.shape
     probe = np.random.RandomState(20250212).choice(np.array([-1.0, 1.0], np.float32), size=n)
     weighted = A.apply(probe[None])[0].astype(np.float64) * np.cos(np.arange(m))
     found = np.add.reduceat(weighted, np.unique(np.linspace(0, m, 9).astype(int)[:-1]))
-    if not isinstance(expected, list) or len(expected) != len(found):
+    wanted = fingerprint_of(expected)
+    if len(wanted) != len(found):
         raise ValueError(f"the fingerprint of the physics: expected {len(found)} numbers, got {expected!r:.80}")
-    wanted = np.array([number("fingerprint", value) for value in expected])
     if not np.abs(found - wanted).max() <= FINGERPRINT_TOLERANCE * np.abs(wanted).max() < math.inf:
         raise ValueError("the physics rebuilt from its recipe differs from that of training (fingerprints disagree)")
 
 
 def coherence_matrix(A: Operator) -> Operator:
     """ALISTA's ``w_j = (A A^T)^+ a_j / (a_j^T (A A^T)^+ a_j)``, block by block, in float64."""
-    core = core_of(A)
+    core = core_to_solve(A)
     W = core if A.frame is not None else np.linalg.pinv(core, rcond=RESOLUTION).swapaxes(-1, -2)
     return of_blocks(W / (W * core).sum(-2, keepdims=True))
 
@@ -1114,7 +1239,7 @@ def regularised_inverse(A: Operator, rho: float) -> Operator:
     """``(A A^T + rho I)^{-1} A``, block by block, in float64."""
     if A.frame is not None:
         return scaled(A, 1 / (A.frame + rho))
-    core = core_of(A)
+    core = core_to_solve(A)
     return of_blocks(np.linalg.solve(core @ core.swapaxes(-1, -2) + rho * np.eye(core.shape[-2]), core))
 
 
@@ -1129,7 +1254,84 @@ class Map(NamedTuple):
     adjoint: bool = False
 
 
-Arrays = Mapping[str, Stored]
+Arrays = dict[str, Stored]
+
+
+def positions_of(code: np.ndarray, entries: int) -> tuple[np.ndarray, int]:
+    """Where one matrix of so many signs differs from its reference, and the bytes that its flip code takes."""
+    if len(code) < 5:
+        raise ValueError("flip code: cut off")
+    k, count, body = int(code[0]), int.from_bytes(code[1:5].tobytes(), "little"), code[5:]
+    if k > 31 or count > entries:
+        raise ValueError(f"flip code: expected at most {entries} flips and a parameter up to 31, got {count} and {k}")
+    if count * (1 + k) > 8 * len(body):
+        raise ValueError(f"flip code: cut off, {count} flips take more than the {len(body)} bytes that follow")
+    longest = count + ((entries - count) >> k)  # of the quotients: more would lead past the last entry
+    unary = np.unpackbits(body[: -(-longest // 8)], count=min(longest, 8 * len(body)), bitorder="little")
+    ends = np.flatnonzero(unary)[:count]
+    if len(ends) < count:
+        raise ValueError(f"flip code: a flip past the last of {entries} entries, or cut off")
+    start = int(ends[-1]) + 1 if count else 0
+    used = -(-(start + count * k) // 8)
+    if used > len(body):
+        raise ValueError("flip code: cut off")
+    tail = np.unpackbits(body[start // 8 : used], bitorder="little")[start % 8 :]
+    if tail[count * k :].any():
+        raise ValueError("flip code: the filling of the last byte is not zero")
+    remainders, digits = np.zeros(count, np.int64), tail[: count * k].reshape(count, k)
+    for bit in range(k):
+        remainders |= digits[:, bit].astype(np.int64) << bit
+    positions = np.cumsum((np.diff(ends, prepend=-1) - 1 << k | remainders) + 1) - 1
+    if count and positions[-1] >= entries:
+        raise ValueError(f"flip code: a flip at {positions[-1]}, past the last of {entries} entries")
+    return positions, 5 + used
+
+
+def first_planes(code: Any, checksum: Any, structure: Structure, copies: int, A: Operator) -> np.ndarray:
+    """The first sign plane of every matrix, packed: ``sign(A)`` with the flips of its code."""
+    stream, row = bytes_of(code, (-1,)), row_of(structure)
+    entries = row if structure.exists is not None else math.prod(structure.core)
+    if copies * entries > LARGEST_CODED or 5 * copies > len(stream):
+        raise ValueError(f"flip code: {copies} matrices of {entries} signs are not in {len(stream)} bytes")
+    reference = None if A.reference is None or structure.shape != A.shape else A.reference(structure)
+    if reference is None:
+        raise ValueError("flip code: the physics give no exact reference for these weights")
+    first = np.repeat(reference[None], copies, axis=0)
+    for plane in first.reshape(copies, -1):
+        positions, used = positions_of(stream, entries)
+        line, place = np.divmod(positions, row)
+        bits = np.left_shift(1, place % 8).astype(np.uint8)
+        np.bitwise_xor.at(plane, line * reference.shape[-1] + place // 8, bits)
+        stream = stream[used:]
+    if len(stream):
+        raise ValueError(f"flip code: {len(stream)} bytes follow the last matrix")
+    if checksum != hashlib.sha256(first.tobytes()).hexdigest():
+        raise ValueError(
+            "flip code: the decoded signs are not those that were saved (their checksum differs); this machine "
+            "computes other signs of A"
+        )
+    return first
+
+
+def without_flips(spec: Spec, arrays: Arrays, structure: Structure, copies: int, A: Operator) -> None:
+    """Puts the array ``signs`` of weights in the place of a flip code."""
+    if "flips" not in arrays:
+        raise ValueError("array 'flips' is missing")
+    first, planes = first_planes(arrays.pop("flips"), spec["flips"], structure, copies, A), spec.get("planes", 1)
+    signs = first[:, None] if spec["kind"] == "OneBit" else first
+    if integer("planes", planes) > 1:
+        others = taken(arrays, "signs", "U8", (copies, planes - 1, *first.shape[1:]))
+        signs = np.concatenate([signs, others], axis=1)
+    elif "signs" in arrays:
+        raise ValueError("array 'signs' is of no use beside a flip code of the only plane")
+    arrays["signs"] = Stored("U8", signs)
+
+
+def packed_signs(arrays: Arrays, structure: Structure, *lead: int, name: str = "signs") -> np.ndarray:
+    """Packed matrices of signs, whose padding must be 0."""
+    bits = taken(arrays, name, "U8", (*lead, *packed_shape(structure, 8)))
+    check_signs(bits, row_of(structure))
+    return bits
 
 
 def one_bit(structure: Structure, copies: int, arrays: Arrays, planes: Any, scale: Any) -> list[Operator]:
@@ -1137,12 +1339,12 @@ def one_bit(structure: Structure, copies: int, arrays: Arrays, planes: Any, scal
     planes, (m, n) = integer("planes", planes), structure.shape
     scale = one_of("scale", scale, ("none", "global", "layer", "row", "column"))
     lead = (copies, planes)
-    bits = taken(arrays, "signs", "U8", (*lead, *packed_shape(structure, 8)))
+    bits = packed_signs(arrays, structure, *lead)
     scales = np.ones(lead, np.float32)
     if scale != "none":
         shape = {"global": (planes,), "layer": lead, "row": (*lead, m), "column": (*lead, n)}[scale]
         logs = taken(arrays, "log_scales", "F32", shape)
-        if (logs > 88).any():
+        if (logs > LARGEST_LOG).any():
             raise ValueError(f"array 'log_scales': expected logarithms of float32 scales, got {logs.max()}")
         scales = np.broadcast_to(np.exp(logs), lead) if scale == "global" else np.exp(logs)
     return [quantised(structure, bits[k], scales[k], scale) for k in range(copies)]
@@ -1157,24 +1359,24 @@ def positive(arrays: Arrays, name: str, dtype: str, shape: tuple[int, ...]) -> n
 
 def bitnet(structure: Structure, copies: int, arrays: Arrays) -> list[Operator]:
     """``beta S``."""
-    bits = taken(arrays, "signs", "U8", (copies, *packed_shape(structure, 8)))
+    bits = packed_signs(arrays, structure, copies)
     scale = positive(arrays, "scale", "BF16", (copies,))
     return [quantised(structure, bits[k : k + 1], scale[k : k + 1]) for k in range(copies)]
 
 
 def ternary(structure: Structure, copies: int, arrays: Arrays, per_byte: Any) -> list[Operator]:
     """``gamma T``, T in {-1, 0, 1}."""
-    per_byte, mask = one_of("per_byte", per_byte, (5, 4)), structure.mask()
+    per_byte = one_of("per_byte", per_byte, (5, 4))
     trits = taken(arrays, "trits", "U8", (copies, *packed_shape(structure, per_byte)))
     scale = positive(arrays, "scale", "F32", (copies,))
-    check_trits(trits, structure.core[-1] if mask is None else int(mask.sum()), per_byte)
+    check_trits(trits, row_of(structure), per_byte)
     unpack = functools.partial(unpack_trits, per_byte=per_byte)
     return [quantised(structure, trits[k : k + 1], scale[k : k + 1], unpack=unpack) for k in range(copies)]
 
 
 def one_bit_svid(structure: Structure, copies: int, arrays: Arrays) -> list[Operator]:
     """``diag(h) S diag(g)``."""
-    bits = taken(arrays, "signs", "U8", (copies, *packed_shape(structure, 8)))
+    bits = packed_signs(arrays, structure, copies)
     h, g = (
         positive(arrays, name, "BF16", (copies, size))
         for name, size in zip(("rows", "columns"), structure.shape, strict=True)
@@ -1195,7 +1397,7 @@ def little_bit(structure: Structure, copies: int, arrays: Arrays, rank: Any, pat
     else:
         left, right = Structure((m, rank), (m, rank)), Structure((rank, n), (rank, n))
     lead = (copies, paths)
-    bits = [taken(arrays, name, "U8", (*lead, *packed_shape(s, 8))) for name, s in (("left", left), ("right", right))]
+    bits = [packed_signs(arrays, s, *lead, name=name) for name, s in (("left", left), ("right", right))]
     sizes = {"rows": m, "middle": inner, "columns": n}
     h, middle, g = (positive(arrays, name, "BF16", (*lead, size)) for name, size in sizes.items())
     one, mask = np.ones(1, np.float32), structure.mask()
@@ -1234,11 +1436,12 @@ FORMATS: dict[str, tuple[Callable[..., list[Operator]], tuple[str, ...]]] = {
     "OneBitSVID": (one_bit_svid, ()),
     "Ternary": (ternary, ("per_byte",)),
 }
+CODED = ("BitNet", "OneBit", "OneBitSVID")  # formats whose first plane may be in the flip code
 
 
 def fixed(spec: Spec, arrays: Arrays, linear: Map, A: Operator) -> list[Operator]:
     """``W = A``, or what the algorithm starts from, or (``coherent``) ALISTA's matrix."""
-    (coherent,) = fields(spec, coherent=False)
+    (coherent,) = fields(spec, "coherent")
     if one_of("coherent", coherent, (False, True)) and not linear.adjoint:
         raise ValueError("Fixed: the matrix of least coherence is for maps of the shape of A")
     return [coherence_matrix(A) if coherent else linear.initial()]
@@ -1259,6 +1462,8 @@ def normalised(spec: Spec, arrays: Arrays, linear: Map, A: Operator) -> list[Ope
 
 def anchored(spec: Spec, arrays: Arrays, linear: Map, A: Operator) -> list[Operator]:
     """``A + V``."""
+    if "flips" in innermost(spec):
+        raise ValueError("Anchored: V of W = A + V has no reference for a flip code")
     anchor = linear.initial()
     return [added(anchor, V) for V in weights_of(fields(spec, "inner")[0], arrays, linear, A)]
 
@@ -1291,17 +1496,24 @@ def weights_of(spec: Any, arrays: Arrays, linear: Map, A: Operator) -> list[Oper
     if not isinstance(found, tuple):
         return found(spec, arrays, linear, A)
     build, names = found
-    copies, structure, *options, _ = fields(spec, "copies", "structure", *names, surrogate=None)  # trains, not runs
+    others = {"surrogate": None} if build is not full_precision else {}  # how it trains
+    coded = {"flips": None} if spec["kind"] in CODED else {}
+    copies, structure, *options = fields(spec, "copies", "structure", *names, **others, **coded)[: 2 + len(names)]
     copies, structure = integer("copies", copies), structure_of(structure)
     if structure.shape != linear.shape:
         raise ValueError(f"weights: expected matrices of shape {linear.shape}, the file has {structure.shape}")
+    if not row_of(structure):
+        raise ValueError("weights: expected a mask with entries")
+    if "flips" in spec:
+        without_flips(spec, arrays, structure, copies, A)
     return build(structure, copies, arrays, *options)
 
 
-def stores_weights(spec: Spec) -> bool:
+def innermost(spec: Spec) -> Spec:
+    """The spec inside all wrappers."""
     while "inner" in spec:
         spec = spec["inner"]
-    return spec["kind"] != "Fixed"
+    return spec
 
 
 # ---- shrinkages: shrink(u, scalars, tau) -> estimate of x in u = x + noise, and its derivative -----------------------
@@ -1374,7 +1586,7 @@ def non_negative(o: Spec, u: np.ndarray, s: Scalars, tau: Any) -> Shrunk:
 
 def box(o: Spec, u: np.ndarray, s: Scalars, tau: Any) -> Shrunk:
     """``min(max(u, lower), upper)``."""
-    lower, upper = (np.float32(number(name, o[name])) for name in ("lower", "upper"))
+    lower, upper = (np.float32(o[name]) for name in ("lower", "upper"))
     return np.minimum(np.maximum(u, lower), upper), (u > lower) & (u < upper)
 
 
@@ -1387,7 +1599,7 @@ def group_ids(o: Spec) -> np.ndarray:
         runs = np.array([[integer("group", v, 0) for v in run] for run in entries], np.int64)
         if runs.shape[1:] != (2,):
             raise ValueError("Grouped: expected runs [group, count]")
-        limited("a signal", int(runs[:, 1].sum()))
+        limited("runs of groups", int(runs[:, 1].sum()), largest=2**22)
         ids = np.repeat(runs[:, 0], runs[:, 1])
     else:
         ids = np.array([integer("group", v, 0) for v in entries])
@@ -1411,12 +1623,19 @@ def bernoulli_scalars(o: Spec) -> dict[str, str]:
     return {**learned, "gain": "positive", "log_odds": "free", "noise": "positive"}
 
 
+def box_scalars(o: Spec) -> dict[str, str]:
+    lower, upper = (number(name, o[name]) for name in ("lower", "upper"))
+    if not lower <= upper or lower == math.inf or upper == -math.inf:
+        raise ValueError(f"Box: expected lower <= upper with numbers between them, got {lower} and {upper}")
+    return {}
+
+
 REQUIRED: Any = object()
 SHRINKAGES: dict[str, Shrinkage] = {
     "BernoulliGaussian": Shrinkage(
         {"sparsity": 0.1, "variance": 1.0, "noise": 1.3, "learn_variance": False}, bernoulli_scalars, bernoulli_gaussian
     ),
-    "Box": Shrinkage({"lower": 0.0, "upper": 1.0}, lambda o: {}, box),
+    "Box": Shrinkage({"lower": 0.0, "upper": 1.0}, box_scalars, box),
     "Firm": Shrinkage({"relative_width": 1.0}, lambda o: {**THRESHOLD, "width": "positive"}, firm),
     "GroupSoft": Shrinkage({"group_size": REQUIRED}, lambda o: THRESHOLD, group_soft),
     "Hard": Shrinkage({}, lambda o: THRESHOLD, hard),
@@ -1550,6 +1769,12 @@ def amp_scalars(o: Spec) -> dict[str, str]:
     return {"step": "positive", **momentum, **({"memory": "free"} if learned else {})}
 
 
+def admm_scalars(o: Spec) -> dict[str, str]:
+    if not 0 < number("rho", o["rho"]) < math.inf:
+        raise ValueError(f"rho: expected a finite penalty parameter > 0, got {o['rho']}")
+    return {"step": "positive"}
+
+
 class Algorithm(NamedTuple):
     """Options with defaults; constraints of scalars; linear maps; what the state holds besides x; the step."""
 
@@ -1565,8 +1790,8 @@ STEP = {"step": "positive"}
 ALGORITHMS: dict[str, Algorithm] = {
     "ADMM": Algorithm(
         {**PROXIMAL, "rho": 1.0},
-        lambda o: STEP,
-        lambda o, A: {"W": Map(A.shape, lambda: regularised_inverse(A, number("rho", o["rho"])), adjoint=True)},
+        admm_scalars,
+        lambda o, A: {"W": Map(A.shape, lambda: regularised_inverse(A, o["rho"]), adjoint=True)},
         ("v",),
         admm,
     ),
@@ -1619,13 +1844,25 @@ class Network:
     """A network that runs from its file: ``network(y)`` maps measurements (..., m) to estimates (..., n), float32."""
 
     def __init__(self, description: Spec, arrays: Mapping[str, Stored]) -> None:
-        self.operator = A = physics_of(with_arrays(description["physics"], arrays))
+        others, used = description["fingerprint"]["problem"], set()
+        if set(description["fingerprint"]) != {"physics", "problem"}:
+            raise ValueError("expected the fingerprints of physics and problem")
+        if others is not None:
+            fingerprint_of(others)
+        if not all(isinstance(description[part], dict | None) for part in ("problem", "training")):
+            raise ValueError("expected objects, or null, as problem and training")
+        physics, specs = (with_arrays(description[part], arrays, used) for part in ("physics", "maps"))
+        if (count := count_operators(physics)) > MOST_OPERATORS:
+            raise ValueError(f"the physics has {count} parts; expected at most {MOST_OPERATORS}")
+        prefixes = ("scalars/", *(f"maps/{name}/" for name in specs))
+        if useless := sorted(name for name in arrays if name not in used and not name.startswith(prefixes)):
+            raise ValueError(f"arrays of no use: {', '.join(map(repr, useless))}")
+        self.operator = A = physics_of(physics)
         check_fingerprint(A, description["fingerprint"]["physics"])
         self.shape, self._spec = A.shape, description["network"]
         self._scalars = {name.removeprefix("scalars/"): v for name, v in arrays.items() if name.startswith("scalars/")}
         build = {"Unrolled": self._unrolled, "FullyConnected": self._fully_connected}
         linear, self._run = kind_of(self._spec, build, "network")(A)
-        specs = with_arrays(description["maps"], arrays)
         if set(specs) != set(linear):
             raise ValueError(f"expected the maps {sorted(linear)}, got {sorted(specs)}")
         self._maps = {}
@@ -1635,8 +1872,15 @@ class Network:
             matrices = weights_of(spec, own, linear[name], A)
             if any(W.shape != linear[name].shape for W in matrices):
                 raise ValueError(f"map {name!r}: expected shape {linear[name].shape}, got {matrices[0].shape}")
+            if own:
+                raise ValueError(f"map {name!r}: arrays of no use: {', '.join(map(repr, sorted(own)))}")
+            stored, layers = innermost(spec)["kind"] != "Fixed", self._layers_of(name)
+            if len(matrices) > layers or (self._spec["kind"] == "FullyConnected" and len(matrices) < layers):
+                raise ValueError(f"map {name!r}: expected {layers} matrices, one a layer, got {len(matrices)}")
+            if self._spec["kind"] == "FullyConnected" and not stored:
+                raise ValueError(f"FullyConnected: map {name!r} stores nothing, and no physics gives its matrix")
             products = [W.adjoint if linear[name].adjoint else W.apply for W in matrices]
-            if "activations" in self._spec and stores_weights(spec):
+            if "activations" in self._spec and stored:
                 products = [around(self._spec["activations"], product) for product in products]
             self._maps[name] = products
 
@@ -1655,13 +1899,22 @@ class Network:
         if set(shapes) != set(self._scalars):
             raise ValueError(f"expected the scalars {sorted(shapes)}, got {sorted(self._scalars)}")
         raw = {name: taken(self._scalars, name, "F32", shape) for name, (_, shape) in shapes.items()}
-        with np.errstate(over="ignore"):
-            return {name: v if shapes[name][0] == "free" else np.exp(v) for name, v in raw.items()}
+        for name, values in raw.items():
+            if shapes[name][0] != "free" and (values > LARGEST_LOG).any():
+                raise ValueError(f"scalar {name!r}: exp({values.max()}) is too large for a float32")
+        return {name: v if shapes[name][0] == "free" else np.exp(v) for name, v in raw.items()}
+
+    def _layers_of(self, name: str) -> int:
+        """Layers that use a map."""
+        depth = self._spec["depth"]
+        return depth if self._spec["kind"] == "Unrolled" else depth - 2 if name == "hidden" else 1
 
     def _unrolled(self, A: Operator) -> tuple[dict[str, Map], Function]:
         algorithm, depth, _ = fields(self._spec, "algorithm", "depth", activations=None)
         kind: Algorithm = kind_of(algorithm, ALGORITHMS, "algorithm")
         o, depth = options_of(algorithm, kind.options), integer("depth", depth)
+        if not 0 <= number("regularisation", o.get("regularisation", 0)) < math.inf:
+            raise ValueError(f"regularisation: expected a finite weight >= 0, got {o['regularisation']}")
         shrink, own = shrinkage_of(o["shrinkage"], A.shape[1])
         declared = {**{name: (constraint, ()) for name, constraint in kind.scalars(o).items()}, **own}
         values = self._layers({name: (constraint, (depth, *s)) for name, (constraint, s) in declared.items()})
