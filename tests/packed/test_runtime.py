@@ -50,6 +50,7 @@ from unrollbit.operators import (
     rademacher_blocks,
     sign_planes,
 )
+from unrollbit.operators.drawn import Drawn
 from unrollbit.operators.low_rank import LowRank
 from unrollbit.operators.packed import PackedSigns, packed_mask
 from unrollbit.operators.packed_ternary import PackedTernary
@@ -266,6 +267,7 @@ STRUCTURES = {  # of one shape, for the library's compiler
     "transposed band": Banded.of(normal(3), (9, 9), -1, 2).mask().T,
     "stencil": Convolution.of(normal(3, 2), (3, 3), "zero").mask(),
     "rays": Radon.of(3, 3).mask(),
+    "drawn": Drawn(9, 9, seed=4),
     "shared": Shared.of(Convolution.of(normal(3, 3), (6, 6), "circular", 2)),
 }
 FORMATS = {
