@@ -211,10 +211,10 @@ def test_specs_rebuild_algorithms(algorithm: str) -> None:
 
 
 BAD_ARGUMENTS = {
-    "negative lambda": (lambda: ISTA(regularisation=-0.1), "regularisation: expected a weight lambda >= 0, got -0.1"),
+    "negative lambda": (lambda: ISTA(regularisation=-0.1), "regularisation: expected a finite weight lambda >= 0, got -0.1"),
     "nan lambda": (lambda: FISTA(regularisation=float("nan")), "regularisation.*nan"),
     "lambda of admm": (lambda: ADMM(regularisation=-1.0), "regularisation"),
-    "rho": (lambda: ADMM(rho=0.0), "rho: expected a penalty parameter > 0, got 0.0"),
+    "rho": (lambda: ADMM(rho=0.0), "rho: expected a finite penalty parameter > 0, got 0.0"),
     "nan rho": (lambda: ADMM(rho=float("nan")), "rho"),
     "parametrisation": (lambda: ISTA(parametrisation="coupledd"), "expected coupled, classic or step, got 'coupledd'"),
     "onsager": (lambda: AMP(onsager="guessed"), "onsager: expected learned, computed or none, got 'guessed'"),
