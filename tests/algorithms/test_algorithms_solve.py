@@ -211,7 +211,10 @@ def test_specs_rebuild_algorithms(algorithm: str) -> None:
 
 
 BAD_ARGUMENTS = {
-    "negative lambda": (lambda: ISTA(regularisation=-0.1), "regularisation: expected a finite weight lambda >= 0, got -0.1"),
+    "negative lambda": (
+        lambda: ISTA(regularisation=-0.1),
+        "regularisation: expected a finite weight lambda >= 0, got -0.1",
+    ),
     "nan lambda": (lambda: FISTA(regularisation=float("nan")), "regularisation.*nan"),
     "lambda of admm": (lambda: ADMM(regularisation=-1.0), "regularisation"),
     "rho": (lambda: ADMM(rho=0.0), "rho: expected a finite penalty parameter > 0, got 0.0"),

@@ -203,7 +203,7 @@ MALFORMED = {
     "structure of a wrong type": ({"structure": "full"}, "unknown mask structure"),
     "structure with wrong fields": ({"structure": {"kind": "Full", "rows": 3}}, "does not take"),
     "another structure": ({"structure": Full(9, 22).to_spec()}, r"expected matrices of shape \(9, 21\)"),
-    "a structure that fills the memory": ({"structure": Indexed(10**6, 10**6, ()).to_spec()}, "expected matrices"),
+    "a structure that fills the memory": ({"structure": Indexed(10**6, 10**6, ()).to_spec()}, "entries are more than"),
     "signs cut off": ({"signs": np.zeros((2, 2, 9, 2), np.uint8)}, "expected shape"),
     "signs of a wrong dtype": ({"signs": np.zeros((2, 2, 9, 3), np.int8)}, "dtype uint8; got .* int8"),
     "scales of a wrong dtype": ({"log_scales": np.zeros((2, 2, 9), np.float64)}, "dtype float32; got .* float64"),

@@ -52,7 +52,7 @@ class Banded(LinearOperator):
         taps, stride = finite_array("taps", taps, 1), positive_integer("stride", stride)
         span = (m - 1) * stride + taps.size
         positive_integer("Banded: places that the rows span", span, 2 * LARGEST_SIDE)
-        farthest = (-2 * LARGEST_SIDE, 2 * LARGEST_SIDE) if circular else (-span, n)
+        farthest = (-2 * LARGEST_SIDE, 2 * LARGEST_SIDE) if circular else (-span - n, span + n)
         if not farthest[0] < lower < farthest[1]:
             raise ValueError(f"lower: expected a diagonal in {farthest}, exclusive; got {lower}")
         return cls(taps, m, n, int(lower), stride, circular)
