@@ -184,6 +184,41 @@ def test_not_a_number_reaches_the_rows_that_see_it(path):
     assert np.isfinite(found[40:]).all()
 
 
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("transpose", [False, True])
+def test_whole_numbers_give_exact_sums(path, transpose):
+    signs, bits = drawn(13, 1, 140, 530)
+    x = np.random.RandomState(14).randint(-1000, 1001, (1, 140 if transpose else 530)).astype(np.float32)
+    found = packed_matmul(jnp.asarray(bits), jnp.asarray(x), 530, transpose=transpose, path=path)
+    assert_allclose(found, by_hand(signs[0], x, transpose), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("transpose", [False, True])
+@pytest.mark.parametrize("largest", [1e-30, 1e-20, 1e-6, 1e6, 1e30])
+def test_inputs_of_all_magnitudes(path, transpose, largest):
+    """One input outweighs the others, or all are near the ends of float32's range."""
+    signs, bits = drawn(15, 2, 150, 600)
+    x = np.random.RandomState(16).standard_normal((1, 2 * (150 if transpose else 600)))
+    single = x.copy()
+    single[0, 70] = 1e5
+    for inputs in (largest * x, largest * single / 1e5):
+        inputs = inputs.astype(np.float32)
+        found = packed_matmul(jnp.asarray(bits), jnp.asarray(inputs), 600, transpose=transpose, path=path)
+        assert distance(found, by_hand(signs[0], inputs, transpose)) <= TOLERANCE
+
+
+@pytest.mark.parametrize("path", [path for path in PATHS if path != "portable"])
+@pytest.mark.parametrize("value", [np.inf, -np.inf, 3e38])
+def test_inputs_without_bound(path, value):
+    signs, bits = drawn(17, 1, 40, 530)
+    x = jnp.zeros((1, 530)).at[0, 5].set(value).at[0, 520].set(value)  # in two chunks
+    found = np.asarray(packed_matmul(jnp.asarray(bits), x, 530, path=path))[0]
+    agree = signs[0, 0, :, 5] == signs[0, 0, :, 520]
+    assert_allclose(found[agree], signs[0, 0, agree, 5] * np.sign(value) * np.inf)
+    assert np.isnan(found[~agree]).all() if np.isinf(value) else not found[~agree].any()
+
+
 def test_empty_batches():
     _, bits = drawn(12, 1, 3, 5)
     for path in PATHS:

@@ -11,6 +11,7 @@
 #endif
 
 #define LANES 8
+#define FIXED_POINT
 #define NAME(function) function##_avx2
 #define PERMUTE(table, index) ((fvec)_mm256_permutevar8x32_ps((__m256)(table), (__m256i)(index)))
 
