@@ -9,6 +9,7 @@ from unrollbit.problems.denoising import EEGDenoising
 from unrollbit.problems.eeg import EEGCompressiveRecovery
 from unrollbit.problems.magnetic_resonance import MagneticResonance
 from unrollbit.problems.missing import Inpainting
+from unrollbit.problems.one_bit_sensing import OneBitCompressiveSensing
 from unrollbit.problems.single_pixel import SinglePixelCamera
 from unrollbit.problems.sparse import SparseRecovery
 from unrollbit.problems.tomography import Tomography
@@ -21,6 +22,7 @@ __all__ = [
     "EEGDenoising",
     "Inpainting",
     "MagneticResonance",
+    "OneBitCompressiveSensing",
     "Problem",
     "SinglePixelCamera",
     "SparseDeconvolution",

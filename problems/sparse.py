@@ -24,6 +24,13 @@ _MATRICES = {
 }
 
 
+def measurement_matrix(matrix: Matrix, m: int, n: int, seed: int) -> LinearOperator:
+    """Random physics by name. Raises ``ValueError`` for an unknown one."""
+    if matrix not in _MATRICES:
+        raise ValueError(f"matrix: expected one of {sorted(_MATRICES)}, got {matrix!r}")
+    return _MATRICES[matrix](m, n, seed)
+
+
 def bernoulli_gaussian(key: Array, shape: tuple[int, ...], sparsity: float) -> Float[Array, "..."]:
     """Signals whose entries are N(0, 1) with probability ``sparsity`` and 0 otherwise, float32."""
     support_key, value_key = jax.random.split(key)
@@ -106,10 +113,8 @@ class SparseRecovery(DrawsSparse, Problem):
         Raises:
             ValueError: an argument out of range, or an unknown matrix.
         """
-        m, n = positive_int("m", m), positive_int("n", n)
-        if matrix not in _MATRICES:
-            raise ValueError(f"matrix: expected one of {sorted(_MATRICES)}, got {matrix!r}")
-        self._set(_MATRICES[matrix](m, n, seed), fraction("sparsity", sparsity), checked_snr(snr_db), matrix, seed)
+        operator = measurement_matrix(matrix, positive_int("m", m), positive_int("n", n), seed)
+        self._set(operator, fraction("sparsity", sparsity), checked_snr(snr_db), matrix, seed)
 
     def to_spec(self) -> dict[str, Any]:
         m, n = self.operator.shape

@@ -1,10 +1,15 @@
-"""One compilation cache for a run of the tests: most of the suite's time is compiling, much of it the same programs."""
+"""What keeps a run of the tests short: most of the suite's time is compiling.
+
+Compiled programs are kept for the run, since many are the same. Without the slow tests they are compiled with few
+optimisations (jax's own test suite does so too), and of grids marked ``grid(n)`` only n cases run.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
 import tempfile
+import zlib
 from pathlib import Path
 
 import pytest
@@ -14,21 +19,46 @@ _CACHE = {
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
 }
+_FEW_OPTIMISATIONS = "JAX_DISABLE_MOST_OPTIMIZATIONS"
 _FOLDER = "JAX_COMPILATION_CACHE_DIR"
 _made = pytest.StashKey[str]()
+_before = pytest.StashKey[dict[str, str | None]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     if _FOLDER in os.environ:  # a worker, or somebody chose one
         return
     # a fresh one: nothing that an earlier run compiled can hide what this one does
-    config.stash[_made] = os.environ[_FOLDER] = tempfile.mkdtemp(prefix="unrollbit-compiled-")
-    os.environ.update(_CACHE)
+    config.stash[_made] = tempfile.mkdtemp(prefix="unrollbit-compiled-")
+    chosen = {_FOLDER: config.stash[_made], **_CACHE}
+    if config.option.markexpr == "not slow":
+        chosen[_FEW_OPTIMISATIONS] = "1"
+    config.stash[_before] = {name: os.environ.get(name) for name in chosen}
+    os.environ.update(chosen)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    folder = config.stash.get(_made, None)
-    if folder is not None:
-        for name in (_FOLDER, *_CACHE):
+    for name, value in config.stash.get(_before, {}).items():
+        if value is None:
             os.environ.pop(name, None)
-        shutil.rmtree(Path(folder), ignore_errors=True)
+        else:
+            os.environ[name] = value
+    if _made in config.stash:
+        shutil.rmtree(Path(config.stash[_made]), ignore_errors=True)
+
+
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow what a ``grid(n)`` leaves out: n cases, evenly spread from one that depends on the name, stay."""
+    grids: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        if item.get_closest_marker("grid") is not None:
+            grids.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    for name, cases in grids.items():
+        marker = cases[0].get_closest_marker("grid")
+        assert marker is not None
+        kept, first = min(marker.args[0], len(cases)), zlib.crc32(name.encode())
+        chosen = {(first + k * len(cases) // kept) % len(cases) for k in range(kept)}
+        for k, case in enumerate(cases):
+            if k not in chosen:
+                case.add_marker(pytest.mark.slow)

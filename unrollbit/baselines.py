@@ -1,10 +1,12 @@
-"""Classic solvers as baselines: the best regularisation weight, chosen on validation signals."""
+"""Classic solvers as baselines: their best parameters, chosen on validation signals, and BIHT for signs."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -89,3 +91,44 @@ def tune_penalty(
         for rho in np.geomspace(1e-4, 1.0, penalties) * square
     ]
     return min(tried, key=lambda tuned: min(tuned.nmse_db))
+
+
+def biht(
+    operator: LinearOperator, y: Float[Array, "batch m"], nonzeros: int, iterations: int = 500
+) -> Float[Array, "batch n"]:
+    """Signals of unit norm from the signs of ``y``: binary iterative hard thresholding.
+
+    ``x <- H_k(x + A^T (sign(y) - sign(A x)) / (2 sqrt(m) c))`` from 0, where ``c = ||A||_F / sqrt(n)`` is the norm of
+    a column and ``H_k`` keeps the ``nonzeros`` entries of largest magnitude. Of all iterates the one with the fewest
+    signs that disagree is taken.
+    Source: Jacques, Laska, Boufounos and Baraniuk, IEEE Trans. Inf. Theory 2013, section V.
+
+    Raises ``ValueError`` for a number of non-zeros outside 1 ... n.
+
+    Example:
+        >>> from unrollbit.operators import gaussian
+        >>> A = gaussian(400, 16, seed=0)
+        >>> x = jnp.zeros((1, 16)).at[0, 3].set(-1.0)
+        >>> bool(jnp.allclose(biht(A, A(x), nonzeros=1), x))
+        True
+    """
+    m, n = operator.shape
+    if isinstance(nonzeros, bool) or not isinstance(nonzeros, int) or not 1 <= nonzeros <= n:
+        raise ValueError(f"nonzeros: expected an integer in 1 ... {n}, got {nonzeros!r}")
+    columns = float(jnp.mean(jnp.sum(operator(jnp.eye(n)) ** 2, axis=1)))  # mean energy of a column: ||A||_F^2 / n
+    step = 1 / (2 * math.sqrt(columns * m))
+    wanted = jnp.where(y < 0, -1.0, 1.0)
+
+    def iterate(state: tuple[Array, Array, Array], _: None) -> tuple[tuple[Array, Array, Array], None]:
+        x, best, fewest = state
+        residual = wanted - jnp.where(operator(x) < 0, -1.0, 1.0)
+        wrong = jnp.sum(residual != 0, axis=-1, keepdims=True)
+        best, fewest = jnp.where(wrong < fewest, x, best), jnp.minimum(wrong, fewest)
+        moved = x + step * operator.T(residual)
+        smallest_kept = jax.lax.top_k(jnp.abs(moved), nonzeros)[0][..., -1:]
+        return (jnp.where(jnp.abs(moved) >= smallest_kept, moved, 0), best, fewest), None
+
+    zero = jnp.zeros((*y.shape[:-1], n), y.dtype)
+    start = (zero, zero, jnp.full((*y.shape[:-1], 1), m + 1))
+    _, best, _ = jax.lax.scan(iterate, start, None, length=iterations)[0]
+    return best / jnp.maximum(jnp.linalg.norm(best, axis=-1, keepdims=True), 1e-30)

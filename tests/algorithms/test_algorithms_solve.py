@@ -88,6 +88,7 @@ def test_leading_axes_are_independent_signals(algorithm: str) -> None:
         np.testing.assert_allclose(together[i, j], alone, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.grid(5)
 @pytest.mark.parametrize(
     ("algorithm", "physics"),
     [

@@ -14,6 +14,7 @@ from unrollbit.shrinkage import Grouped
 SHELF = Path(__file__).parents[2] / "examples" / "configs" / "shelf"
 
 
+@pytest.mark.grid(8)
 @pytest.mark.parametrize("path", sorted(SHELF.glob("*.toml")), ids=lambda path: path.stem)
 def test_configs_of_the_shelf_are_read_and_build(path: Path) -> None:
     assert path.read_text(encoding="utf-8").startswith("# ")  # says what it is

@@ -105,6 +105,7 @@ def test_data_without_a_known_energy_has_no_certificate(tmp_path):
     assert rows["S1"]["status"] == "holds"
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_rows(tmp_path):
     problem = SparseRecovery(10, 16)
     net = Unrolled(ISTA(), problem, 2)

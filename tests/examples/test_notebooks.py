@@ -49,10 +49,8 @@ def test_all_five_notebooks_are_there() -> None:
     assert script.notebooks() == FOUND
 
 
-@pytest.mark.parametrize(  # one of them; the others with the slow tests
-    "path",
-    [pytest.param(path, id=path.stem, marks=[] if path.stem == "4-stability" else pytest.mark.slow) for path in FOUND],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("path", FOUND, ids=lambda path: path.stem)
 def test_a_notebook_runs_from_top_to_bottom(path: Path, tmp_path: Path) -> None:
     held = Path(shutil.copy(path, tmp_path))
     notebook = script.execute(held, quick=True, folder=tmp_path, environment=ONE_THREAD, seconds=300)

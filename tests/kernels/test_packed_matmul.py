@@ -41,6 +41,7 @@ SHAPES = [(1, 1, 1), (1, 7, 9), (1, 32, 32), (1, 33, 31), (1, 65, 513), (1, 40, 
 SHAPES += [(5, 3, 17), (2, 130, 129), (3, 32, 600)]
 
 
+@pytest.mark.grid(14)
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: "x".join(map(str, shape)))
 def test_both_directions_against_float64(path, shape):

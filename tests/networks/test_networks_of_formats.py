@@ -49,6 +49,7 @@ ALGORITHMS = {
 }
 
 
+@pytest.mark.grid(2)
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_algorithm_runs_on_every_format(name: str) -> None:
     """The network equals steps of the algorithm with the quantised matrices, held densely."""
@@ -67,6 +68,7 @@ def sparse() -> SparseRecovery:
     return SparseRecovery(24, 32, sparsity=0.1)
 
 
+@pytest.mark.grid(4)
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("distinct", [1, None], ids=["tied", "untied"])
 def test_training_lowers_the_loss_and_survives_a_file(

@@ -72,6 +72,7 @@ def guarded(net: Unrolled, y: jax.Array, last: Any, settled: Any) -> np.ndarray:
     return np.where((np.asarray(settled) | (worse[0] <= worse[1]))[:, None], last, own)
 
 
+@pytest.mark.grid(4)
 @pytest.mark.parametrize(
     ("algorithm", "physics", "copies", "cycle"),
     [

@@ -67,6 +67,7 @@ CASES = [
 ]
 
 
+@pytest.mark.grid(10)
 @pytest.mark.parametrize(("algorithm", "physics", "copies"), CASES)
 def test_untrained_network_is_the_solver_layer_by_layer(algorithm: str, physics: str, copies: str) -> None:
     A = PHYSICS[physics]()
@@ -193,6 +194,7 @@ def test_float32_network_runs_under_x64() -> None:
     np.testing.assert_allclose(out, expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.grid(2)
 @pytest.mark.parametrize(
     ("algorithm", "weights", "kinds"),
     [

@@ -62,10 +62,12 @@ def adjoint_error(A: LinearOperator, batch: tuple[int, ...], dtype: Any) -> floa
     return float(np.max(np.abs(inner - outer)) / scale)
 
 
+@pytest.mark.grid(20)
 def test_adjoint_in_float32(operator):
     assert adjoint_error(operator, (2, 3), jnp.float32) < 1e-6
 
 
+@pytest.mark.grid(16)
 def test_in_float64(build):
     with jax.enable_x64(True):
         A = build()
@@ -88,6 +90,7 @@ def test_in_float64(build):
             np.testing.assert_allclose(matrix @ matrix.T, constant * np.eye(m), atol=1e-12)
 
 
+@pytest.mark.grid(12)
 def test_half_precision_signals_without_batch_axes(operator):
     m, n = operator.shape
     image, back = both(operator, jnp.ones(n, jnp.bfloat16), jnp.ones(m, jnp.bfloat16))
@@ -148,6 +151,7 @@ def mapped_and_gradient(A: LinearOperator, x: jax.Array) -> tuple[jax.Array, jax
     return jax.vmap(A)(x), jax.grad(lambda v: 0.5 * jnp.sum(A(v) ** 2))(x)
 
 
+@pytest.mark.grid(16)
 def test_vmap_and_gradient(operator):
     x = np.random.RandomState(0).standard_normal((3, operator.shape[1])).astype(np.float32)
     matrix = np.asarray(operator.dense())

@@ -146,6 +146,7 @@ STRUCTURES: dict[str, Structure] = {
 }
 
 
+@pytest.mark.grid(5)
 @pytest.mark.parametrize(
     ("name", "scale"),
     [

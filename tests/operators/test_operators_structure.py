@@ -207,6 +207,7 @@ SHARED = [
 ]
 
 
+@pytest.mark.grid(2)
 @pytest.mark.parametrize("shared", SHARED, ids=str)
 def test_shared_taps_are_the_matrix_of_a_convolution(shared):
     """Against the dense matrix; all numbers are small integers, exact in float32."""

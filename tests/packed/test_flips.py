@@ -103,6 +103,7 @@ SMALLER = [(kind, "one plane") for kind in EXACT] + [
 ]
 
 
+@pytest.mark.grid(8)
 @pytest.mark.parametrize(("kind", "weights"), SMALLER)
 def test_every_sign_comes_back(kind, weights, tmp_path):
     net = Unrolled(ISTA(), EXACT[kind], 8, FORMATS[weights], distinct=4)

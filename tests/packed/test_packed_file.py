@@ -42,6 +42,7 @@ CASES = [
 ]
 
 
+@pytest.mark.grid(7)
 @pytest.mark.parametrize(("problem", "weights", "distinct"), CASES)
 def test_a_file_gives_back_the_network(problem, weights, distinct, tmp_path):
     physics = PROBLEMS[problem]()

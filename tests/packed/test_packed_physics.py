@@ -30,6 +30,7 @@ WEIGHTS = {
 }
 
 
+@pytest.mark.grid(2)
 @pytest.mark.parametrize(
     ("form", "problem", "weights"),
     [
@@ -104,6 +105,7 @@ def test_physics_in_sign_planes_never_become_floats(weights: str, tmp_path) -> N
     assert max(held) < m * n // 2
 
 
+@pytest.mark.slow
 def test_more_planes_of_physics_recover_better() -> None:
     """What such a network recovers is limited by the error of its physics."""
     problem = SparseRecovery(64, 128)

@@ -104,6 +104,7 @@ def test_sampling_is_the_same_everywhere():
     np.testing.assert_array_equal(sampled_frequencies(4, 2, "cartesian", 0), [0, 1, 2, 8, 9, 10])
 
 
+@pytest.mark.slow
 def test_photons_give_poisson_noise():
     """Mean and variance of many draws; negative intensities count nothing."""
     problem = Deblurring(size=16, transform="dct", photons=50.0).split("test")

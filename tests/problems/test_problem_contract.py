@@ -20,6 +20,7 @@ from unrollbit.problems import (
     MagneticResonance,
     Problem,
     SinglePixelCamera,
+    OneBitCompressiveSensing,
     SparseDeconvolution,
     SparseRecovery,
     SuperResolution,
@@ -42,10 +43,12 @@ MAKERS = {
     "tomography": lambda **o: Tomography(size=16, angles=6, transform="dct", **o),
     "resonance": lambda **o: MagneticResonance(size=16, transform="dct", **o),
     "spikes": lambda **o: SparseDeconvolution(n=64, **o),
+    "signs": lambda **o: OneBitCompressiveSensing(64, 128, sparsity=0.1, **o),
 }
 FIXED = ["blurred", "coarse", "tomography", "spikes"]  # nothing about their physics is random
 KINDS = list(MAKERS)
-GENERATED = ["sparse", "blocks", "spikes"]
+LINEAR = [kind for kind in KINDS if kind != "signs"]  # what they measure is A x, plus noise
+GENERATED = ["sparse", "blocks", "spikes", "signs"]
 DATA = [kind for kind in KINDS if kind not in GENERATED]
 ALIKE = ["blurred", "coarse", "missing", "resonance"]  # image problems share all but their physics: two run always
 
@@ -79,6 +82,7 @@ def test_the_energy_is_known_where_signals_are_generated(problems, kind):
         assert energy is None if kind in DATA else energy == pytest.approx(share * problems[kind].operator.shape[1])
 
 
+@pytest.mark.grid(4)
 @pytest.mark.parametrize("kind", cases(KINDS))
 def test_samples_are_float32_pairs_reproducible_from_the_key(noisy, kind):
     problem = noisy[kind]
@@ -103,6 +107,7 @@ def test_equal_keys_give_other_signals_in_other_subsets(noisy, kind):
     assert not rows[1] & rows[2]
 
 
+@pytest.mark.grid(2)
 @pytest.mark.parametrize("kind", cases(DATA))
 def test_data_subsets_share_no_row_and_sample_draws_from_all(noisy, kind):
     rows = {}
@@ -117,14 +122,14 @@ def test_data_subsets_share_no_row_and_sample_draws_from_all(noisy, kind):
     assert not rows["validation"] & rows["test"]
 
 
-@pytest.mark.parametrize("kind", cases(KINDS))
+@pytest.mark.parametrize("kind", cases(LINEAR))
 def test_measurement_is_the_operator_exactly_without_noise(problems, kind):
     x, y = draw(problems[kind], jax.random.key(0))
     dense = np.asarray(jax.jit(lambda A: A.dense())(problems[kind].operator), np.float64)
     np.testing.assert_allclose(y, np.asarray(x, np.float64) @ dense.T, atol=2e-6 * float(jnp.abs(y).max()))
 
 
-@pytest.mark.parametrize("kind", cases(KINDS))
+@pytest.mark.parametrize("kind", cases(LINEAR))
 def test_snr_is_that_of_each_signal(noisy, kind):
     problem = noisy[kind].split("test")
     x, y = (np.concatenate(part) for part in zip(*(draw(problem, jax.random.key(i)) for i in range(16)), strict=True))
@@ -203,6 +208,7 @@ def test_problem_is_an_argument_of_jit(noisy, kind):
     assert jax.tree.unflatten(tree, leaves).subset == "test"
 
 
+@pytest.mark.grid(4)
 @pytest.mark.parametrize("kind", cases(KINDS))
 def test_x64_changes_no_sample(noisy, kind):
     problem = noisy[kind]

@@ -71,6 +71,7 @@ def _gradients(shrinkage: Shrinkage, u, scalars, tau):
     return jax.grad(loss, argnums=(0, 1, 2))(u, scalars, tau)
 
 
+@pytest.mark.grid(6)
 @settings(max_examples=40, deadline=None)
 @given(entries=signals, tau=magnitudes)
 def test_values_and_gradients_are_never_nan(shrinkage, entries, tau, start_scalars):

@@ -39,6 +39,7 @@ def test_random_flips_of_cycled_matrices_are_shared_by_their_layers():
     assert found["G3c"].status == "holds"
 
 
+@pytest.mark.slow
 def test_signs_that_normalise_columns_have_no_random_flips():
     problem = SparseRecovery(16, 24, matrix="rademacher")  # W D has one magnitude while W = A
     net = Unrolled(ISTA(), problem, 2, normalised(OneBit.for_map))

@@ -84,6 +84,7 @@ def flipped(net, name, positions):
     return net
 
 
+@pytest.mark.grid(4)
 @pytest.mark.parametrize("distinct", [1, 3])
 @pytest.mark.parametrize(
     ("algorithm", "scale"),

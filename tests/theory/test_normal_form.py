@@ -51,6 +51,7 @@ COMBINED = [
 ]
 
 
+@pytest.mark.grid(8)
 @pytest.mark.parametrize(("case", "weights", "distinct"), COMBINED)
 def test_the_normal_form_computes_what_the_network_computes(case, weights, distinct):
     A = gaussian(12, 16, seed=3)

@@ -124,6 +124,7 @@ def test_fixed_training_set() -> None:
     assert np.ptp([record["loss"] for record in fresh.records]) > 1e-2
 
 
+@pytest.mark.grid(2)
 @pytest.mark.parametrize(
     ("algorithm", "weights"),
     [
@@ -162,6 +163,7 @@ def test_unquantised_stages_end_as_the_best_signs_of_the_trained_matrices() -> N
         np.testing.assert_array_equal(net.scalars[name][...], twin.scalars[name][...])
 
 
+@pytest.mark.slow
 def test_fully_connected_networks_train() -> None:
     net = FullyConnected(PROBLEM, 3, 20, OneBit)
     stages = [Stage(30, batch=16, loss=LogNMSE(), quantised=False), Stage(30, batch=16, loss=LogNMSE())]

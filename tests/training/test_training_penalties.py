@@ -65,6 +65,7 @@ def test_contraction_by_svd(algorithm) -> None:
 PROJECTED = GradientDescent(ISTA().shrinkage)  # a shrinkage makes it the form of ISTA
 
 
+@pytest.mark.grid(1)
 @pytest.mark.parametrize("algorithm", [ISTA(), ISTA(parametrisation="classic"), PROJECTED], ids=str)
 def test_support_contraction_by_svd(algorithm) -> None:
     net = network(algorithm, WIDE)
@@ -123,6 +124,7 @@ CASES = [
 NAMES = [f"{type(penalty).__name__}-{algorithm}-{A.shape}" for penalty, algorithm, A in CASES]
 
 
+@pytest.mark.grid(2)
 @pytest.mark.parametrize(("penalty", "algorithm", "A"), CASES, ids=NAMES)
 def test_gradients_by_finite_differences(penalty: Penalty, algorithm, A: LinearOperator) -> None:
     """Along random directions in all parameters of the network, in float64."""

@@ -123,6 +123,7 @@ def disturbed(problem: SparseRecovery) -> Unrolled:
     return net
 
 
+@pytest.mark.slow
 def test_losses_of_the_last_layer_and_penalties_of_all_layers_work_together() -> None:
     """The loss recorded is the sum of all; that of the last layer never sees the estimates that a penalty asks for."""
     problem = SparseRecovery(8, 16, sparsity=0.2)

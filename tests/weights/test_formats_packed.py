@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import jax
@@ -87,9 +87,19 @@ def test_masked_weights_lie_in_one_row() -> None:
     np.testing.assert_array_equal(OneBitSVID.from_matrix(W, mask).pack().arrays["signs"], [[0b101]])
 
 
+@pytest.fixture
+def optimised() -> Iterator[None]:
+    """Sums as users have them: compiled without optimisations they round more."""
+    before = jax.config.jax_disable_most_optimizations  # pyright: ignore[reportAttributeAccessIssue]
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
+
+
+@pytest.mark.grid(6)
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("kind", STRUCTURES)
-def test_round_trips_and_frozen_products(name: str, kind: str) -> None:
+def test_round_trips_and_frozen_products(name: str, kind: str, optimised: None) -> None:
     structure = STRUCTURES[kind]
     linear_map, A = map_of(structure)
     weights = weights_of(name, structure)
@@ -131,6 +141,7 @@ def largest_float(function: Callable, *arguments: object) -> int:
     return max(sizes)
 
 
+@pytest.mark.grid(6)
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("kind", ["full", "blocks", "band"])
 def test_frozen_products_never_form_the_matrix(name: str, kind: str) -> None:

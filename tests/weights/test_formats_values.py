@@ -63,6 +63,7 @@ def little_bit_residual(W: np.ndarray, mask: np.ndarray) -> np.ndarray:
 ORACLES = dict(zip(FORMATS, (bitnet, ternary, svid, little_bit, little_bit_residual), strict=True))
 
 
+@pytest.mark.grid(8)
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("kind", STRUCTURES)
 def test_values_are_those_of_the_formula_in_float64(name: str, kind: str) -> None:
@@ -95,6 +96,7 @@ def test_values_by_hand() -> None:
         assert np.abs(np.asarray(zero)).max() < 1e-12, name  # no matrix is refused, none is NaN
 
 
+@pytest.mark.slow
 def test_published_errors_of_a_gaussian_matrix() -> None:
     """Relative Frobenius errors without training, 256 x 512, std 0.02 (measured with the released codes)."""
     W = 0.02 * np.random.RandomState(0).standard_normal((256, 512))
@@ -159,6 +161,7 @@ def test_the_rate_counts_entries_that_exist() -> None:
     )
 
 
+@pytest.mark.grid(2)
 @pytest.mark.parametrize("name", FORMATS)
 def test_stacks_equal_their_matrices_one_by_one(name: str) -> None:
     stack = np.random.RandomState(0).standard_normal((3, 8, 12))

@@ -60,6 +60,7 @@ def test_links_and_stored_bits_are_counted_apart() -> None:
     assert report.mask_bits == 0
 
 
+@pytest.mark.grid(2)
 @pytest.mark.parametrize("factory", [OneBit.for_map, partial(OneBit.for_map, planes=2), Ternary.for_map], ids=str)
 @pytest.mark.parametrize("distinct", [1, None])
 def test_files(factory, distinct, tmp_path) -> None:

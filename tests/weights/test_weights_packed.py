@@ -89,6 +89,7 @@ def test_bytes_of_masked_entries_by_hand() -> None:
     np.testing.assert_allclose(np.exp(packed.arrays["log_scales"]), [[8 / 5]], rtol=1e-6)
 
 
+@pytest.mark.grid(3)
 @pytest.mark.parametrize(
     ("name", "scale", "copies", "planes"),
     [

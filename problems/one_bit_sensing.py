@@ -1,0 +1,86 @@
+"""One-bit compressive sensing: of every measurement only the sign is kept."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from unrollbit.operators import LinearOperator
+from unrollbit.problems.base import Problem, Subset, fraction, positive_int, subset_key
+from unrollbit.problems.noise import add_gaussian_noise, checked_snr
+from unrollbit.problems.registration import register_problem
+from unrollbit.problems.sparse import DrawsSparse, Matrix, bernoulli_gaussian, measurement_matrix
+
+
+@register_problem("operator")
+@dataclass(frozen=True, init=False)
+class OneBitCompressiveSensing(DrawsSparse, Problem):
+    """``y = mu sign(A x + noise)``, Bernoulli-Gaussian ``x`` scaled to ``||x||^2 = n sparsity``: signs hide the length.
+
+    ``mu = sqrt(pi / 2) ||x|| ||A||_F / sqrt(m n)``. For Gaussian A then ``y = A x + z`` with ``z`` uncorrelated to
+    ``A x``, so that every solver of the linear problem estimates ``x`` in direction and length (Plan and
+    Vershynin, "The generalized Lasso with non-linear observations", IEEE Trans. Inf. Theory 2016, section I).
+
+    Example:
+        >>> import jax
+        >>> problem = OneBitCompressiveSensing(128, 64)
+        >>> x, y = problem.sample(jax.random.key(0), 5)
+        >>> x.shape, y.shape, len(set(abs(y).ravel().tolist()))
+        ((5, 64), (5, 128), 1)
+    """
+
+    operator: LinearOperator
+    sparsity: float
+    snr_db: float | None
+    matrix: Matrix
+    seed: int
+    level: float
+    subset: Subset = "train"
+
+    def __init__(
+        self,
+        m: int = 1024,
+        n: int = 256,
+        sparsity: float = 0.05,
+        snr_db: float | None = None,
+        matrix: Matrix = "gaussian",
+        seed: int = 0,
+    ) -> None:
+        """Draw the physics from ``seed``.
+
+        Args:
+            m, n: number of signs and of unknowns; m may exceed n, a sign being less than a measurement.
+            sparsity: expected share of non-zero entries.
+            snr_db: signal-to-noise ratio in dB before signs are taken; None for no noise.
+            matrix: "gaussian", "rademacher" (+-1), "hadamard" (single-pixel camera) or "ill-conditioned".
+            seed: seed of the physics.
+
+        Raises:
+            ValueError: an argument out of range, or an unknown matrix.
+        """
+        operator = measurement_matrix(matrix, positive_int("m", m), positive_int("n", n), seed)
+        share = fraction("sparsity", sparsity)
+        # ||A||_F^2 / m: the mean energy of a row; unit columns (all matrices here but "ill-conditioned") give n / m
+        rows = float(jnp.mean(jnp.sum(operator.dense() ** 2, axis=1)))
+        level = math.sqrt(math.pi / 2 * share * rows)
+        self._set(operator, share, checked_snr(snr_db), matrix, seed, level)
+
+    def sample(self, key: Array, batch: int) -> tuple[Float[Array, "batch n"], Float[Array, "batch m"]]:
+        """Draw ``batch`` pairs of this subset; a function of ``key`` alone."""
+        signal_key, noise_key = jax.random.split(subset_key(key, self.subset))
+        drawn = bernoulli_gaussian(signal_key, (batch, self.operator.shape[1]), self.sparsity)
+        norm = jnp.linalg.norm(drawn, axis=1, keepdims=True)
+        x = drawn * jnp.float32(math.sqrt(self.energy)) / jnp.where(norm > 0, norm, 1)
+        measured = add_gaussian_noise(noise_key, self.operator(x), self.snr_db)
+        return x, jnp.where(measured < 0, -self.level, self.level).astype(jnp.float32)
+
+    def to_spec(self) -> dict[str, Any]:
+        m, n = self.operator.shape
+        fields = ("sparsity", "snr_db", "matrix", "seed")
+        spec = {"kind": "OneBitCompressiveSensing", "m": m, "n": n, **{name: getattr(self, name) for name in fields}}
+        return {name: value for name, value in spec.items() if value is not None}
