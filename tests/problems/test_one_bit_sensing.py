@@ -27,7 +27,7 @@ def test_signals_have_the_expected_energy_and_measurements_are_signs(drawn):
 
 
 def test_what_signs_add_to_the_linear_measurement_is_uncorrelated_to_it(drawn):
-    """By hand: for Gaussian s of variance v, E[s mu sign(s)] = mu sqrt(2 v / pi), which is v for mu = sqrt(pi v / 2)."""
+    """By hand: for Gaussian s of variance v, E[s mu sign(s)] = mu sqrt(2 v / pi): v for mu = sqrt(pi v / 2)."""
     problem, x, y = drawn
     linear = np.asarray(problem.operator(x), np.float64)
     assert abs(np.sum(linear * (y - linear)) / np.sum(linear**2)) < 0.02
@@ -74,7 +74,5 @@ def test_matrices_by_name_and_specs():
     with pytest.raises(ValueError, match="matrix: expected one of"):
         OneBitCompressiveSensing(8, 4, matrix="fourier")
     problem = OneBitCompressiveSensing(16, 32, matrix="hadamard", snr_db=10.0)
-    assert problem.to_spec() == {
-        **{"kind": "OneBitCompressiveSensing", "m": 16, "n": 32, "sparsity": 0.05},
-        **{"snr_db": 10.0, "matrix": "hadamard", "seed": 0},
-    }
+    expected = {"kind": "OneBitCompressiveSensing", "m": 16, "n": 32, "sparsity": 0.05}
+    assert problem.to_spec() == expected | {"snr_db": 10.0, "matrix": "hadamard", "seed": 0}
