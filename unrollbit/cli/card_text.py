@@ -108,6 +108,7 @@ def _count(value: float | None) -> str:
 def _usage(figures: Mapping[str, Any]) -> str:
     python = [
         "from unrollbit import load",
+        "",
         f"network = load({json.dumps(figures['network'])})",
         f"x = network(y)  # y: measurements (..., {figures['m']}); x: their recovery (..., {figures['n']})",
     ]
