@@ -18,7 +18,7 @@ def extensions() -> list[Extension]:
         Extension(
             "unrollbit.kernels._signs",  # a plain shared library, loaded with ctypes
             sources=[str(SOURCES / name) for name in ("plain.c", "avx2.c", "avx512.c", "ffi.c")],
-            depends=[str(SOURCES / name) for name in ("signs.h", "lanes.inc", "digits.inc", "many.inc")],
+            depends=sorted(str(path) for path in SOURCES.glob("*.[hi]*")),
             include_dirs=[str(Path(jaxlib.origin).parent / "include")],
             extra_compile_args=["-O3", "-std=c11", "-Wno-psabi"],
             py_limited_api=True,

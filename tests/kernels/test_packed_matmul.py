@@ -220,6 +220,19 @@ def test_inputs_without_bound(path, value):
     assert np.isnan(found[~agree]).all() if np.isinf(value) else not found[~agree].any()
 
 
+@pytest.mark.parametrize("path", [path for path in PATHS if path != "portable"])
+@pytest.mark.parametrize("transpose", [False, True])
+def test_vectors_of_a_batch_do_not_disturb_each_other(path, transpose):
+    """More vectors and columns than are held at a time; two of the vectors cannot be had in fixed point."""
+    signs, bits = drawn(19, 1, 300, 2100)
+    x = np.random.RandomState(20).standard_normal((37, 300 if transpose else 2100)).astype(np.float32)
+    x[5, 7], x[20, :] = np.nan, 1e-32 * x[20]
+    found = np.asarray(packed_matmul(jnp.asarray(bits), jnp.asarray(x), 2100, transpose=transpose, path=path))
+    assert np.isnan(found[5]).all()
+    for v in set(range(37)) - {5}:
+        assert distance(found[v : v + 1], by_hand(signs[0], x[v : v + 1], transpose)) <= TOLERANCE
+
+
 def test_empty_batches():
     _, bits = drawn(12, 1, 3, 5)
     for path in PATHS:

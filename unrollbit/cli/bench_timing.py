@@ -16,6 +16,7 @@ _FLAGS = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 _SHORTEST = 2e-3  # seconds of a sample
 _LEAST, _MOST = 5, 200  # rounds
 _EVICTING = 2**27  # bytes: more than last-level caches hold
+_SETTLING = 2e-3  # seconds: XLA's threads spin after a call, on the core of whatever is timed next
 
 
 def one_thread() -> None:
@@ -49,6 +50,7 @@ class Timer:
                     self._evicting.sum()
                 else:
                     function()  # what the other functions left in the caches is not what a loop would find there
+                time.sleep(_SETTLING)
                 started = time.process_time()
                 for _ in range(repeats[name]):
                     function()

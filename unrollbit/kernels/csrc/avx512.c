@@ -1,20 +1,41 @@
-/* Sixteen lanes: four bits select one of sixteen signed sums (vpermps on zmm registers). */
+/* Sixteen lanes: digits of fixed-point sums by byte permutations and dot products, for any number of vectors. */
 #include "signs.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
 
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512vl,fma"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512vl,avx512vbmi,avx512vnni,gfni,fma"))), apply_to = function)
 #else
-#pragma GCC target("avx512f,avx512bw,avx512vl,fma")
+#pragma GCC target("avx512f,avx512bw,avx512vl,avx512vbmi,avx512vnni,gfni,fma")
 #endif
 
 #define LANES 16
 #define NAME(function) function##_avx512
-#define PERMUTE(table, index) ((fvec)_mm512_permutexvar_ps((__m512i)(index), (__m512)(table)))
+#define EXCHANGE(values, order) ((fvec)_mm512_permute_ps((__m512)(values), order))
+#define MAXIMUM(a, b) ((fvec)_mm512_max_ps((__m512)(a), (__m512)(b)))
 
-#include "lanes.inc"
+#include "matrix.inc"
+#include "quantum.inc"
+#include "digits_avx512.inc"
+
+/* A vector that cannot be had in fixed point is left to the eight lanes, and does not disturb the others. */
+static void several(const matrix_t *S, int transpose, const float *x, size_t x_stride, size_t count, float *out,
+                    size_t out_stride)
+{
+    int (*const digits)(const matrix_t *, const float *, size_t, size_t, float *, size_t) =
+        transpose ? transpose_digits : forward_digits;
+    if (digits(S, x, x_stride, count, out, out_stride)) return;
+    const signs_t signs = {S->bits, 1, S->rows, S->columns};
+    for (size_t v = 0; v < count; v++) {
+        const float *from = x + v * x_stride;
+        float *into = out + v * out_stride;
+        if (count == 1 || !digits(S, from, x_stride, 1, into, out_stride))
+            signs_product_avx2(&signs, transpose, from, 1, into);
+    }
+}
+
+#include "product.inc"
 
 #if defined(__clang__)
 #pragma clang attribute pop
