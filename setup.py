@@ -20,6 +20,7 @@ def extensions() -> list[Extension]:
             sources=[str(SOURCES / name) for name in ("plain.c", "avx2.c", "avx512.c", "ffi.c")],
             depends=sorted(str(path) for path in SOURCES.glob("*.[hi]*")),
             include_dirs=[str(Path(jaxlib.origin).parent / "include")],
+            libraries=["m"],
             extra_compile_args=["-O3", "-std=c11", "-Wno-psabi"],
             py_limited_api=True,
             optional=True,

@@ -90,7 +90,7 @@ def test_masked_weights_lie_in_one_row() -> None:
 @pytest.fixture
 def optimised() -> Iterator[None]:
     """Sums as users have them: compiled without optimisations they round more."""
-    before = jax.config.jax_disable_most_optimizations  # pyright: ignore[reportAttributeAccessIssue]
+    before = jax.config.read("jax_disable_most_optimizations")
     jax.config.update("jax_disable_most_optimizations", False)
     yield
     jax.config.update("jax_disable_most_optimizations", before)

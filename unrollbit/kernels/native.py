@@ -14,6 +14,7 @@ from typing import NamedTuple
 import jax
 
 TARGET = "unrollbit_signs_product"
+TAPE_TARGET = "unrollbit_run_tape"
 LEVELS = {"plain": 0, "avx2": 1, "avx512": 2}  # as in ffi.c; plain: generic C, for tests
 PATHS = ("portable", *LEVELS, "pallas")
 VARIABLE = "UNROLLBIT_KERNELS"
@@ -44,7 +45,8 @@ def _library() -> _Library:
         return _Library(-1, f"the C extension is not there ({why})")
     try:
         library = ctypes.CDLL(str(found[0]))
-        jax.ffi.register_ffi_target(TARGET, jax.ffi.pycapsule(library.unrollbit_signs_product), platform="cpu")
+        for target in (TARGET, TAPE_TARGET):
+            jax.ffi.register_ffi_target(target, jax.ffi.pycapsule(getattr(library, target)), platform="cpu")
         level = int(library.unrollbit_level())
     except (OSError, AttributeError) as error:
         return _Library(-1, f"the C extension {found[0].name} does not load ({error}); install unrollbit again")

@@ -40,6 +40,7 @@ static void several(const matrix_t *S, int transpose, const float *x, size_t x_s
 }
 
 #include "product.inc"
+#include "tape.inc"
 
 #if defined(__clang__)
 #pragma clang attribute pop

@@ -1,4 +1,4 @@
-/* The door to XLA: a foreign-function handler that checks its arguments and runs a product. */
+/* The door to XLA: foreign-function handlers that check their arguments and run a product, or a tape of operations. */
 #include <stdio.h>
 #include <string.h>
 
@@ -6,6 +6,7 @@
 #include "xla/ffi/api/c_api.h"
 
 enum { PLAIN = 0, AVX2 = 1, AVX512 = 2 }; /* as in native.py */
+enum { MOST_MATRICES = 64 };               /* arguments of a tape, as in tape.py */
 
 static XLA_FFI_Error *wrong(const XLA_FFI_CallFrame *frame, const char *message)
 {
@@ -50,32 +51,47 @@ int unrollbit_level(void)
     return PLAIN;
 }
 
-/* The product of one level, or NULL. */
-static signs_product *product_of(int64_t level)
-{
+typedef struct {
+    signs_product *product;
+    run_tape *tape;
+} level_t;
+
+static const level_t levels[] = {
+    {signs_product_plain, run_tape_plain},
 #if defined(__x86_64__)
-    if (level == AVX512) return signs_product_avx512;
-    if (level == AVX2) return signs_product_avx2;
+    {signs_product_avx2, run_tape_avx2},
+    {signs_product_avx512, run_tape_avx512},
 #endif
-    return level == PLAIN ? signs_product_plain : NULL;
+};
+
+/* What runs at the level that a call asks for, or NULL. */
+static const level_t *level_of(const XLA_FFI_CallFrame *frame)
+{
+    const int64_t level = integer(&frame->attrs, "level");
+    return level >= PLAIN && level <= unrollbit_level() ? levels + level : NULL;
+}
+
+/* XLA asks every handler for its version once. */
+static int asked_for_version(XLA_FFI_CallFrame *frame)
+{
+    if (!frame->extension_start || frame->extension_start->type != XLA_FFI_Extension_Metadata) return 0;
+    XLA_FFI_Metadata *metadata = ((XLA_FFI_Metadata_Extension *)frame->extension_start)->metadata;
+    metadata->api_version.major_version = XLA_FFI_API_MAJOR;
+    metadata->api_version.minor_version = XLA_FFI_API_MINOR;
+    return 1;
 }
 
 /* Arguments: bits (bytes), x (batch, in); result (batch, out); attributes level, blocks, rows, columns, transpose. */
 XLA_FFI_Error *unrollbit_signs_product(XLA_FFI_CallFrame *frame)
 {
-    if (frame->extension_start && frame->extension_start->type == XLA_FFI_Extension_Metadata) {
-        XLA_FFI_Metadata *metadata = ((XLA_FFI_Metadata_Extension *)frame->extension_start)->metadata;
-        metadata->api_version.major_version = XLA_FFI_API_MAJOR;
-        metadata->api_version.minor_version = XLA_FFI_API_MINOR;
-        return NULL;
-    }
+    if (asked_for_version(frame)) return NULL;
     if (frame->args.size != 2 || frame->rets.size != 1) return wrong(frame, "signs product: expected 2 arguments, 1 result");
     const XLA_FFI_Buffer *bits = frame->args.args[0], *x = frame->args.args[1], *out = frame->rets.rets[0];
-    const int64_t level = integer(&frame->attrs, "level"), blocks = integer(&frame->attrs, "blocks");
+    const level_t *level = level_of(frame);
+    const int64_t blocks = integer(&frame->attrs, "blocks");
     const int64_t rows = integer(&frame->attrs, "rows"), columns = integer(&frame->attrs, "columns");
     const int64_t transpose = integer(&frame->attrs, "transpose");
-    signs_product *product = product_of(level);
-    if (!product || level > unrollbit_level()) return wrong(frame, "signs product: not for this processor");
+    if (!level) return wrong(frame, "signs product: not for this processor");
     if (blocks < 1 || rows < 1 || columns < 1 || transpose < 0 || transpose > 1)
         return wrong(frame, "signs product: wrong blocks, rows, columns or transpose");
     if (bits->dtype != XLA_FFI_DataType_U8 || x->dtype != XLA_FFI_DataType_F32 || out->dtype != XLA_FFI_DataType_F32)
@@ -85,6 +101,74 @@ XLA_FFI_Error *unrollbit_signs_product(XLA_FFI_CallFrame *frame)
         count(bits) != blocks * rows * ((columns + 7) / 8))
         return wrong(frame, "signs product: shapes of bits, input and output disagree");
     const signs_t signs = {bits->data, (size_t)blocks, (size_t)rows, (size_t)columns};
-    product(&signs, (int)transpose, x->data, (size_t)x->dims[0], out->data);
+    level->product(&signs, (int)transpose, x->data, (size_t)x->dims[0], out->data);
+    return NULL;
+}
+
+/* How many floats an operation reads from in[i], of how many there are. */
+static int64_t read_by(const instruction_t *at, int i)
+{
+    const int64_t *size = at->size;
+    switch (at->op) {
+    case TAPE_SIGNS: return i ? 0 : at->n * size[2] * size[size[5] ? 3 : 4];
+    case TAPE_REPEAT: return i ? 0 : at->n;
+    case TAPE_SUM: return i ? 0 : at->n * size[0];
+    default: return i == 2 && at->op != TAPE_SELECT ? 0 : at->step[i] ? at->n : 1;
+    }
+}
+
+static int64_t written_by(const instruction_t *at)
+{
+    const int64_t *size = at->size;
+    if (at->op == TAPE_SIGNS) return at->n * size[2] * size[size[5] ? 4 : 3];
+    return at->op == TAPE_REPEAT ? size[0] * at->n * size[2] : at->n;
+}
+
+/* Whether everything that an operation touches lies where it should. */
+static int fits(const instruction_t *at, int64_t scratch, int64_t constants, const XLA_FFI_Args *args)
+{
+    if (at->op < 0 || at->op >= TAPE_END || at->n < 1) return 0;
+    for (int i = 0; i < 6; i++)
+        if (at->size[i] < 0 || at->size[i] > INT32_MAX) return 0;
+    if (at->op == TAPE_SIGNS) {
+        const int64_t *size = at->size;
+        if (size[0] + 3 >= args->size || size[5] > 1 || !size[2] || !size[3] || !size[4]) return 0;
+        const XLA_FFI_Buffer *bits = args->args[size[0] + 3];
+        if (bits->dtype != XLA_FFI_DataType_U8 || size[1] + size[2] * size[3] * ((size[4] + 7) / 8) > count(bits)) return 0;
+    }
+    for (int i = 0; i < 3; i++) {
+        const int64_t there = at->in[i] < 0 ? constants - (-1 - at->in[i]) : scratch - at->in[i];
+        if ((at->step[i] != 0 && at->step[i] != 1) || read_by(at, i) > there) return 0;
+    }
+    return at->out >= 0 && written_by(at) <= scratch - at->out;
+}
+
+/* Arguments: x, tape (operations, 15 numbers), constants, and the bits of sign matrices; results: out, scratch (which
+ * starts with x); attributes: level, and result, the place of `out` in the scratch. */
+XLA_FFI_Error *unrollbit_run_tape(XLA_FFI_CallFrame *frame)
+{
+    if (asked_for_version(frame)) return NULL;
+    if (frame->args.size < 3 || frame->args.size > 3 + MOST_MATRICES || frame->rets.size != 2)
+        return wrong(frame, "tape: wrong number of arguments or results");
+    const XLA_FFI_Buffer *x = frame->args.args[0], *tape = frame->args.args[1], *constants = frame->args.args[2];
+    const XLA_FFI_Buffer *out = frame->rets.rets[0], *scratch = frame->rets.rets[1];
+    const level_t *level = level_of(frame);
+    const int64_t result = integer(&frame->attrs, "result"), room = count(scratch);
+    if (!level) return wrong(frame, "tape: not for this processor");
+    if (x->dtype != XLA_FFI_DataType_F32 || constants->dtype != XLA_FFI_DataType_F32 || out->dtype != XLA_FFI_DataType_F32 ||
+        scratch->dtype != XLA_FFI_DataType_F32 || tape->dtype != XLA_FFI_DataType_U8)
+        return wrong(frame, "tape: expected float32, and bytes as tape");
+    if (count(tape) % (int64_t)sizeof(instruction_t) || count(x) > room || result < 0 || count(out) > room - result)
+        return wrong(frame, "tape: sizes of input, output and scratch disagree");
+    const instruction_t *operations = tape->data;
+    const size_t length = (size_t)count(tape) / sizeof(instruction_t);
+    const uint8_t *bits[MOST_MATRICES];
+    for (int64_t i = 3; i < frame->args.size; i++) bits[i - 3] = ((const XLA_FFI_Buffer *)frame->args.args[i])->data;
+    for (size_t i = 0; i < length; i++)
+        if (!fits(operations + i, room, count(constants), &frame->args)) return wrong(frame, "tape: an operation is out of place");
+    memcpy(scratch->data, x->data, (size_t)count(x) * sizeof(float));
+    const places_t places = {scratch->data, constants->data, bits};
+    level->tape(operations, length, &places);
+    memcpy(out->data, (const float *)scratch->data + result, (size_t)count(out) * sizeof(float));
     return NULL;
 }

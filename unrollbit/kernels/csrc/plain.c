@@ -29,3 +29,4 @@ static void several(const matrix_t *S, int transpose, const float *x, size_t x_s
 }
 
 #include "product.inc"
+#include "tape.inc"

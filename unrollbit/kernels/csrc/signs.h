@@ -15,10 +15,47 @@ typedef struct {
 /* out = S x (transpose: S^T x) for `batch` vectors of blocks * columns (blocks * rows) floats, one after the other. */
 typedef void signs_product(const signs_t *signs, int transpose, const float *x, size_t batch, float *out);
 
+/* Operations of a tape, as in tape.py. */
+enum {
+    TAPE_SIGNS,  /* n vectors times a sign matrix: size = argument, its first byte, blocks, rows, columns, transpose */
+    TAPE_SELECT, /* in[0] ? in[2] : in[1] */
+    TAPE_REPEAT, /* to (size[0], n = size[1], size[2]) */
+    TAPE_SUM,    /* of n rows of size[0] */
+    TAPE_ADD,
+    TAPE_SUB,
+    TAPE_MUL,
+    TAPE_DIV,
+    TAPE_MAX,
+    TAPE_MIN,
+    TAPE_LT,
+    TAPE_LE,
+    TAPE_EQ,
+    TAPE_NEG,
+    TAPE_ABS,
+    TAPE_SIGN,
+    TAPE_SQRT,
+    TAPE_EXP,
+    TAPE_END,
+};
+
+/* One operation. Places are numbers of floats from the start of the scratch; negative ones, -1 - k, are constant k. */
+typedef struct {
+    int64_t op, out, n, in[3], step[3], size[6];
+} instruction_t;
+
+typedef struct {
+    float *scratch;
+    const float *constants;
+    const uint8_t *const *bits; /* by argument */
+} places_t;
+
+typedef void run_tape(const instruction_t *tape, size_t length, const places_t *places);
+
 signs_product signs_product_plain;
+run_tape run_tape_plain;
 #if defined(__x86_64__)
-signs_product signs_product_avx2;
-signs_product signs_product_avx512;
+signs_product signs_product_avx2, signs_product_avx512;
+run_tape run_tape_avx2, run_tape_avx512;
 #endif
 
 #endif
