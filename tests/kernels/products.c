@@ -42,11 +42,57 @@ static int check(signs_product *product, size_t blocks, size_t rows, size_t colu
     return wrong;
 }
 
+/* A tape in buffers of exact size: a transform, entries taken from it, their sums, and a product with signs. */
+static int check_tape(run_tape *run, int64_t n, int64_t rows)
+{
+    const int64_t bytes = (n + 7) / 8, all = 3 * rows * n + 2 * rows;
+    uint8_t *bits = malloc((size_t)(rows * bytes));
+    float *scratch = malloc((size_t)all * sizeof *scratch), *constants = malloc((size_t)(rows * n) * sizeof *constants);
+    int32_t *index = (int32_t *)constants;
+    for (int64_t i = 0; i < rows * bytes; i++) bits[i] = (uint8_t)draw(256);
+    for (int64_t i = 0; i < rows * n; i++) scratch[i] = (float)draw(201) - 100.0f;
+    for (int64_t i = 0; i < rows * n; i++) index[i] = (int32_t)draw((unsigned)(rows * n) + 1) - 1;
+    const instruction_t tape[] = {
+        {TAPE_HADAMARD, rows * n, rows, {0}, {0}, {n}},
+        {TAPE_TAKE, 2 * rows * n, rows * n, {rows * n, -1}, {0}, {rows * n}},
+        {TAPE_LOGISTIC, 2 * rows * n, rows * n, {2 * rows * n, 0}, {1, 0}, {0}},
+        {TAPE_SUM, 3 * rows * n, rows, {2 * rows * n}, {0}, {n}},
+        {TAPE_SIGNS, 3 * rows * n + rows, 1, {0}, {0}, {0, 0, 1, rows, n, 0}},
+    };
+    const uint8_t *matrices[] = {bits};
+    const places_t places = {scratch, constants, matrices};
+    run(tape, sizeof tape / sizeof *tape, &places);
+    int wrong = 0;
+    for (int64_t row = 0; row < rows; row++) {
+        double sum = 0, taken = 0;
+        for (int64_t i = 0; i < n; i++) {
+            double coefficient = 0;
+            for (int64_t k = 0; k < n; k++)
+                coefficient += (__builtin_popcountll((unsigned long long)(i & k)) & 1 ? -1 : 1) * scratch[row * n + k];
+            if (scratch[rows * n + row * n + i] != (float)coefficient) wrong = 1;
+            const int32_t from = index[row * n + i];
+            taken += 1 / (1 + exp(from < 0 ? 0.0 : -(double)scratch[rows * n + from]));
+            sum += (bits[row * bytes + i / 8] >> i % 8 & 1 ? -1.0 : 1.0) * scratch[i];
+        }
+        if (!(fabs(scratch[3 * rows * n + row] - taken) <= 1e-5 * (double)n)) wrong = 1;
+        if (scratch[3 * rows * n + rows + row] != (float)sum) wrong = 1;
+    }
+    if (wrong) fprintf(stderr, "wrong: a tape of %d rows of %d\n", (int)rows, (int)n);
+    free(bits);
+    free(scratch);
+    free(constants);
+    return wrong;
+}
+
 int main(int count, char **arguments)
 {
     signs_product *product = signs_product_plain;
+    run_tape *run = run_tape_plain;
 #if defined(__x86_64__)
-    if (count > 1 && arguments[1][0] == 'a') product = arguments[1][3] == '2' ? signs_product_avx2 : signs_product_avx512;
+    if (count > 1 && arguments[1][0] == 'a') {
+        product = arguments[1][3] == '2' ? signs_product_avx2 : signs_product_avx512;
+        run = arguments[1][3] == '2' ? run_tape_avx2 : run_tape_avx512;
+    }
 #endif
     int wrong = 0;
     for (int trial = 0; trial < 300; trial++) {
@@ -58,5 +104,6 @@ int main(int count, char **arguments)
             wrong |= check(product, 1, 35, 8300, batch, transpose);
             wrong |= check(product, 1, 1100, 70, batch, transpose);
         }
+    for (int64_t n = 1; n <= 256; n *= 2) wrong |= check_tape(run, n, 1 + (int64_t)draw(5));
     return wrong;
 }

@@ -100,6 +100,7 @@ class Hadamard(LinearOperator):
         return cls(spec["m"], spec["n"], spec["seed"])
 
 
+@jax.jit  # by its name, packed networks find it in the programs that they run
 def hadamard_transform(x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
     """``H x`` with Sylvester's +-1 matrix of order ``n`` (a power of two), not normalised; ``H H = n I``."""
     n, batch, order = x.shape[-1], x.shape[:-1], 1

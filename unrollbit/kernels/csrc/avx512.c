@@ -12,6 +12,7 @@
 
 #define LANES 16
 #define NAME(function) function##_avx512
+#define PERMUTE(table, index) ((fvec)_mm512_permutexvar_ps((__m512i)(index), (__m512)(table)))
 #define EXCHANGE(values, order) ((fvec)_mm512_permute_ps((__m512)(values), order))
 #define MAXIMUM(a, b) ((fvec)_mm512_max_ps((__m512)(a), (__m512)(b)))
 

@@ -111,7 +111,8 @@ static int64_t read_by(const instruction_t *at, int i)
     const int64_t *size = at->size;
     switch (at->op) {
     case TAPE_SIGNS: return i ? 0 : at->n * size[2] * size[size[5] ? 3 : 4];
-    case TAPE_REPEAT: return i ? 0 : at->n;
+    case TAPE_TAKE: return i == 2 ? 0 : i ? at->n : size[0];
+    case TAPE_HADAMARD:
     case TAPE_SUM: return i ? 0 : at->n * size[0];
     default: return i == 2 && at->op != TAPE_SELECT ? 0 : at->step[i] ? at->n : 1;
     }
@@ -121,11 +122,11 @@ static int64_t written_by(const instruction_t *at)
 {
     const int64_t *size = at->size;
     if (at->op == TAPE_SIGNS) return at->n * size[2] * size[size[5] ? 4 : 3];
-    return at->op == TAPE_REPEAT ? size[0] * at->n * size[2] : at->n;
+    return at->op == TAPE_HADAMARD ? at->n * size[0] : at->n;
 }
 
 /* Whether everything that an operation touches lies where it should. */
-static int fits(const instruction_t *at, int64_t scratch, int64_t constants, const XLA_FFI_Args *args)
+static int fits(const instruction_t *at, int64_t scratch, const XLA_FFI_Buffer *constants, const XLA_FFI_Args *args)
 {
     if (at->op < 0 || at->op >= TAPE_END || at->n < 1) return 0;
     for (int i = 0; i < 6; i++)
@@ -137,8 +138,16 @@ static int fits(const instruction_t *at, int64_t scratch, int64_t constants, con
         if (bits->dtype != XLA_FFI_DataType_U8 || size[1] + size[2] * size[3] * ((size[4] + 7) / 8) > count(bits)) return 0;
     }
     for (int i = 0; i < 3; i++) {
-        const int64_t there = at->in[i] < 0 ? constants - (-1 - at->in[i]) : scratch - at->in[i];
+        const int64_t there = at->in[i] < 0 ? count(constants) - (-1 - at->in[i]) : scratch - at->in[i];
         if ((at->step[i] != 0 && at->step[i] != 1) || read_by(at, i) > there) return 0;
+    }
+    if (at->op == TAPE_HADAMARD && (at->size[0] & (at->size[0] - 1) || !at->size[0])) return 0;
+    if (at->op == TAPE_TAKE) {
+        if (at->in[1] >= 0) return 0;
+        const int32_t *index = (const int32_t *)constants->data + (-1 - at->in[1]);
+        int outside = 0;
+        for (int64_t i = 0; i < at->n; i++) outside |= index[i] >= at->size[0];
+        if (outside) return 0;
     }
     return at->out >= 0 && written_by(at) <= scratch - at->out;
 }
@@ -165,7 +174,7 @@ XLA_FFI_Error *unrollbit_run_tape(XLA_FFI_CallFrame *frame)
     const uint8_t *bits[MOST_MATRICES];
     for (int64_t i = 3; i < frame->args.size; i++) bits[i - 3] = ((const XLA_FFI_Buffer *)frame->args.args[i])->data;
     for (size_t i = 0; i < length; i++)
-        if (!fits(operations + i, room, count(constants), &frame->args)) return wrong(frame, "tape: an operation is out of place");
+        if (!fits(operations + i, room, constants, &frame->args)) return wrong(frame, "tape: an operation is out of place");
     memcpy(scratch->data, x->data, (size_t)count(x) * sizeof(float));
     const places_t places = {scratch->data, constants->data, bits};
     level->tape(operations, length, &places);

@@ -17,10 +17,11 @@ typedef void signs_product(const signs_t *signs, int transpose, const float *x, 
 
 /* Operations of a tape, as in tape.py. */
 enum {
-    TAPE_SIGNS,  /* n vectors times a sign matrix: size = argument, its first byte, blocks, rows, columns, transpose */
-    TAPE_SELECT, /* in[0] ? in[2] : in[1] */
-    TAPE_REPEAT, /* to (size[0], n = size[1], size[2]) */
-    TAPE_SUM,    /* of n rows of size[0] */
+    TAPE_SIGNS,    /* n vectors times a sign matrix: size = argument, its first byte, blocks, rows, columns, transpose */
+    TAPE_HADAMARD, /* of n rows of size[0], a power of two */
+    TAPE_TAKE,     /* entries of in[0], which has size[0], whose numbers in[1] holds as integers; -1 is a zero */
+    TAPE_SUM,      /* of n rows of size[0] */
+    TAPE_SELECT,   /* in[0] ? in[2] : in[1] */
     TAPE_ADD,
     TAPE_SUB,
     TAPE_MUL,
@@ -35,6 +36,9 @@ enum {
     TAPE_SIGN,
     TAPE_SQRT,
     TAPE_EXP,
+    TAPE_LOGISTIC,
+    TAPE_LOG,
+    TAPE_LOG1P,
     TAPE_END,
 };
 

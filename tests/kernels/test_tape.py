@@ -1,0 +1,231 @@
+"""Whole networks in one call: every operation against XLA, networks against themselves, and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import nn
+
+from unrollbit.algorithms import ADMM, AMP, FISTA, ISTA, GradientDescent
+from unrollbit.kernels import kernels, native, use_kernels
+from unrollbit.kernels.recorder import record
+from unrollbit.kernels.tape import OPERATIONS, Tape, play
+from unrollbit.networks import Unrolled
+from unrollbit.operators import Hadamard, LinearOperator, Rademacher, gaussian, rademacher_blocks, sign_planes
+from unrollbit.operators.hadamard import hadamard_transform
+from unrollbit.packed import pack
+from unrollbit.packed.network import _forward
+from unrollbit.shrinkage import BernoulliGaussian, Firm, Hard, Soft
+from unrollbit.weights import Fixed, LittleBit, OneBit
+
+LEVELS = [path for path in native.LEVELS if path in kernels().available]
+pytestmark = pytest.mark.skipif(not LEVELS, reason="no C extension")
+
+PROGRAMS: dict[str, Callable[[Any], Any]] = {
+    "arithmetic": lambda y: (y * 2 - 1) / (1 + y * y) + (-y),
+    "numbers of each column": lambda y: y * np.arange(32, dtype=np.float32) + np.linspace(-1, 1, 32, dtype=np.float32),
+    "numbers of each row": lambda y: y - jnp.sum(y, axis=-1, keepdims=True) / 32,
+    "sums": lambda y: y / jnp.sqrt(jnp.mean(y * y, axis=-1, keepdims=True) + 1e-3),
+    "clipped": lambda y: y - jnp.clip(y, -0.5, 0.25),
+    "chosen": lambda y: jnp.where((y > 0.3) | (y <= -1), y, 0) + jnp.where((y >= 0) & ~(y < 0.1), 1.0, -2.0),
+    "signs": lambda y: jnp.sign(y) * jnp.abs(y) ** 2 + jnp.maximum(y, 0.1) - jnp.minimum(y, -0.2),
+    "exponentials": lambda y: jnp.exp(3 * y) + nn.sigmoid(20 * y) + jnp.log1p(y * y) + jnp.log(1 + jnp.abs(y)),
+    "reciprocal root": lambda y: jax.lax.rsqrt(1 + y * y),
+    "reversed": lambda y: y[:, ::-1] + jnp.flip(y, 0),
+    "picked": lambda y: y[:, np.array([5, 0, 31, 5])][:, :3].sum(-1, keepdims=True) + y,
+    "put": lambda y: jnp.zeros((3, 40)).at[:, np.array([7, 39, 0])].set(y[:, :3])[:, :32] + y,
+    "turned": lambda y: jnp.tile(y.T.reshape(32, 3, 1), (1, 1, 2)).reshape(32, 6)[:, :3].T,
+    "padded": lambda y: jnp.pad(y, ((0, 0), (2, 1)))[:, 1:33],
+    "layers": lambda y: jax.lax.fori_loop(0, 4, lambda k, x: 0.5 * x + k * y, y),
+    "one row for all": lambda y: y + y[:1],
+}
+
+
+@pytest.mark.parametrize("path", LEVELS)
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_operations_against_xla(name, path):
+    def program(y):
+        return hadamard_transform(PROGRAMS[name](y)) / 8
+
+    y = jnp.asarray(np.random.RandomState(1).standard_normal((3, 32)).astype(np.float32))
+    with use_kernels(path):
+        tape = record(program, y.shape)
+        assert tape is not None
+        found = play(tape, y)
+    np.testing.assert_allclose(found, program(y), rtol=2e-6, atol=4e-6)
+
+
+@pytest.mark.parametrize("path", LEVELS)
+@pytest.mark.parametrize("n", [1, 2, 4, 8, 16, 32, 64, 512, 2048])
+def test_the_fast_transform_by_hand(n, path):
+    x = np.random.RandomState(2).randint(-9, 10, (2, n)).astype(np.float32)
+    index = np.arange(n)
+    signs = 1 - 2 * (np.bitwise_count(index[:, None] & index) & 1).astype(np.float32)
+    with use_kernels(path):
+        tape = record(hadamard_transform, x.shape)
+        assert tape is not None
+        assert np.array_equal(play(tape, jnp.asarray(x)), x @ signs)
+
+
+@pytest.mark.parametrize("path", LEVELS)
+def test_the_ends_of_the_range(path):
+    values = [0, -0.0, 1, -1, 88, 89, 1000, -80, -87, -1000, np.inf, -np.inf, np.nan, 1e-30, 0.5, -0.5]
+    y = jnp.asarray(values, jnp.float32)[None]
+    wanted = np.stack([jnp.exp(y[0]), nn.sigmoid(y[0]), np.maximum(y[0], 0.1), np.minimum(y[0], 0.1), np.sign(y[0])])
+    programs = (jnp.exp, nn.sigmoid, lambda y: jnp.maximum(y, 0.1), lambda y: jnp.minimum(y, 0.1), jnp.sign)
+    with use_kernels(path):
+        for program, exact in zip(programs, wanted, strict=True):
+
+            def whole(y, program=program):  # the transform makes it worth a tape, and does not count
+                return program(y) + 0 * hadamard_transform(jnp.zeros_like(y) + jnp.clip(y[:, :1], 0, 1))
+
+            tape = record(whole, y.shape)
+            assert tape is not None
+            np.testing.assert_allclose(play(tape, y)[0], exact, rtol=1e-6, atol=2e-38)
+
+
+NETWORKS: list[tuple[Any, LinearOperator, Any]] = [
+    (ISTA(), Rademacher(24, 40), OneBit),
+    (ISTA(shrinkage=Hard()), Rademacher(24, 40), Fixed),
+    (ISTA(parametrisation="classic"), Rademacher(24, 40), OneBit),
+    (ISTA(shrinkage=Firm(), adaptive=True), Rademacher(24, 40), OneBit),
+    (FISTA(), Hadamard(16, 64), Fixed),
+    (FISTA(), Hadamard(16, 64), OneBit),
+    (FISTA(), Rademacher(24, 40), partial(LittleBit.for_map, bits_per_weight=2.0)),
+    (AMP(), Rademacher(24, 40), OneBit),
+    (AMP(shrinkage=BernoulliGaussian()), Rademacher(24, 40), Fixed),
+    (GradientDescent(), Rademacher(40, 24), OneBit),
+    (GradientDescent(shrinkage=Soft()), Hadamard(32, 32), Fixed),
+]
+
+
+@pytest.mark.parametrize("copies", [1, 2, 4])
+@pytest.mark.parametrize(("algorithm", "A", "weights"), NETWORKS, ids=lambda value: type(value).__name__)
+def test_networks_against_themselves(algorithm, A, weights, copies):
+    packed = pack(Unrolled(algorithm, A, 4, weights, distinct=1 if weights is Fixed else copies))
+    random = np.random.RandomState(3)
+    for shape in ((), (1,), (2, 3)):
+        y = jnp.asarray(random.standard_normal((*shape, A.shape[0])).astype(np.float32))
+        tape = packed._tape(y)
+        assert tape is not None
+        found, wanted = packed(y), _forward(packed.network, y)
+        assert found.shape == wanted.shape == (*shape, A.shape[1])
+        assert np.linalg.norm(found - wanted) <= 1e-5 * np.linalg.norm(wanted)
+
+
+def test_layers_share_the_bits_that_the_network_holds():
+    packed = pack(Unrolled(FISTA(), Rademacher(24, 40), 6, OneBit))
+    tape = packed._tape(jnp.ones(24))
+    assert tape is not None
+    assert sorted(matrix.nbytes for matrix in tape.matrices) == [24 * 5, 6 * 24 * 5]  # the physics, and six layers
+    held = {leaf.unsafe_buffer_pointer() for leaf in jax.tree.leaves(packed.network) if leaf.dtype == jnp.uint8}
+    assert any(matrix.unsafe_buffer_pointer() in held for matrix in tape.matrices)
+
+
+def test_blocks_run_on_a_tape():
+    A = sign_planes(rademacher_blocks(3, 8, 16), 1)
+    packed = pack(Unrolled(GradientDescent(), A, 3, OneBit))
+    y = jnp.asarray(np.random.RandomState(4).standard_normal((2, 24)).astype(np.float32))
+    assert packed._tape(y) is not None
+    np.testing.assert_allclose(packed(y), _forward(packed.network, y), rtol=1e-5, atol=1e-5)
+
+
+def test_what_has_no_tape_runs_as_before():
+    gauss = pack(Unrolled(FISTA(), gaussian(24, 40), 3, OneBit))
+    packed = pack(Unrolled(FISTA(), Rademacher(24, 40), 3, OneBit))
+    admm = pack(Unrolled(ADMM(), gaussian(24, 40), 3))
+    for net, y in ((gauss, jnp.ones(24)), (admm, jnp.ones(24)), (packed, jnp.ones((17, 24)))):
+        assert net._tape(y) is None
+        assert np.array_equal(net(y), _forward(net.network, y))
+    assert packed._tape(jnp.ones((0, 24))) is None
+    with jax.enable_x64(True):
+        assert packed._tape(jnp.ones(24, jnp.float64)) is None
+    with use_kernels("portable"):
+        assert packed._tape(jnp.ones(24)) is None
+
+
+def test_transformations_see_the_network_itself():
+    packed = pack(Unrolled(ISTA(), Rademacher(24, 40), 3, OneBit))
+    y = jnp.asarray(np.random.RandomState(5).standard_normal((4, 24)).astype(np.float32))
+    for found in (jax.jit(packed)(y), jax.vmap(packed)(y), jnp.stack([packed(row) for row in y])):
+        np.testing.assert_allclose(found, packed(y), rtol=1e-4, atol=1e-6)
+    slope = jax.grad(lambda y: jnp.sum(packed(y)))(y)
+    assert slope.shape == y.shape
+    assert np.isfinite(slope).all()
+    assert np.any(slope)
+
+
+def test_a_wrong_length_is_refused_as_always():
+    packed = pack(Unrolled(ISTA(), Rademacher(24, 40), 3, OneBit))
+    with pytest.raises(ValueError, match="24"):
+        packed(jnp.ones(23))
+
+
+def changed(tape: Tape, name: str, column: int, value: int) -> Tape:
+    """A tape with one number of its first operation of a name replaced."""
+    operations = np.asarray(tape.operations).view(np.int64).reshape(-1, 15).copy()
+    row = np.flatnonzero(operations[:, 0] == OPERATIONS.index(name))[0]
+    operations[row, column] = value
+    return tape._replace(operations=jnp.asarray(operations.view(np.uint8).reshape(-1)))
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "value"),
+    [
+        ("signs", 0, len(OPERATIONS)),
+        ("signs", 0, -1),
+        ("signs", 1, -16),  # out
+        ("signs", 1, 10**6),
+        ("signs", 2, 0),  # n
+        ("signs", 2, 10**4),
+        ("signs", 3, 10**6),  # input
+        ("signs", 9, 5),  # matrix
+        ("signs", 10, 1000),  # first byte
+        ("signs", 10, -1),
+        ("signs", 12, 10**5),  # rows
+        ("signs", 14, 2),  # transpose
+        ("mul", 4, -(10**5)),  # a constant
+        ("mul", 6, 2),  # step
+        ("hadamard", 9, 3),
+        ("hadamard", 9, 2**20),
+        ("take", 9, 2),  # entries of its source
+        ("take", 4, 0),  # numbers in the scratch
+        ("sum", 9, 10**6),
+    ],
+)
+def test_operations_out_of_place_are_refused(name, column, value):
+    A = Rademacher(24, 64)
+
+    def program(y):
+        x = hadamard_transform(A.T(y))[:, ::-1]
+        return 2.5 * x / jnp.sum(x, axis=-1, keepdims=True)
+
+    y = jnp.ones((1, 24))
+    tape = record(program, y.shape)
+    assert tape is not None
+    np.testing.assert_allclose(play(tape, y), program(y), rtol=1e-4)
+    with pytest.raises(Exception, match="out of place"):
+        jax.block_until_ready(play(changed(tape, name, column, value), y))
+
+
+def test_sizes_that_disagree_are_refused():
+    tape = record(hadamard_transform, (1, 16))
+    assert tape is not None
+    for wrong in (
+        tape._replace(scratch=8),
+        tape._replace(result=tape.scratch),
+        tape._replace(operations=tape.operations[:-1]),
+        tape._replace(shape=(1, 10**4)),
+    ):
+        with pytest.raises(Exception, match="disagree"):
+            jax.block_until_ready(play(wrong, jnp.ones((1, 16))))
+    with pytest.raises(Exception, match="not for this processor"):
+        jax.block_until_ready(play(tape._replace(level=7), jnp.ones((1, 16))))
+    with pytest.raises(Exception, match="expected float32"):
+        jax.block_until_ready(play(tape, jnp.ones((1, 16), jnp.int32)))
