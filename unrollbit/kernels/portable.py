@@ -89,7 +89,7 @@ def product(
 
         def forward(_: None, inputs: tuple[Tiles, Array | None]) -> tuple[None, Array]:
             tile, part = inputs
-            return None, (parts[0] if part is None else part) @ rows_of(tile, columns, x.dtype, unpack).T
+            return None, (rows_of(tile, columns, x.dtype, unpack) @ (parts[0] if part is None else part).T).T
 
         _, out = jax.lax.scan(forward, None, (tiles, parts if several else None))  # (tiles, batch, rows)
         return jnp.moveaxis(out, 0, 1).reshape(batch, m + padding)[:, :m]
