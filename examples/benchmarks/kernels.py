@@ -89,6 +89,38 @@ def _torch_products(W: np.ndarray, x: np.ndarray, transpose: bool) -> dict[str, 
     return functions
 
 
+def networks_in_torch(timer: Timer) -> Iterator[Row]:
+    """Networks of the second table beside the same layers written plainly in PyTorch, one signal."""
+    import torch
+
+    torch.set_num_threads(1)
+    for case in bench_networks.cases(True):
+        floats, packed, y = bench_networks.build(case)
+        values = {name: torch.tensor(np.asarray(found)) for name, found in floats.values().items()}
+        A = torch.tensor(np.asarray(floats.operator.dense()))
+        W = torch.tensor(np.asarray(floats.maps["W"].dense()))
+        signal = torch.tensor(np.asarray(y))
+
+        def layers(values: Any = values, A: Any = A, W: Any = W, signal: Any = signal) -> Any:
+            x = z = torch.zeros(1, A.shape[1])
+            for k in range(bench_networks.DEPTH):
+                u = z + values["step"][k] * ((signal - z @ A.T) @ W[k % len(W)])
+                last, x = x, torch.nn.functional.softshrink(u, float(values["threshold"][k]))
+                z = x + values["momentum"][k] * (x - last)
+            return x
+
+        with torch.inference_mode():
+            error = bench_products.relative_error(layers(), np.asarray(packed(y), np.float64))
+            functions = {
+                "packed": lambda packed=packed, y=y: packed(y).block_until_ready(),
+                "jax": partial(_finished, bench_networks.forward, floats, y),
+                "torch": layers,
+            }
+            seconds = timer.compare(functions)
+        ratios = {name: seconds[name] / seconds["packed"] for name in ("jax", "torch")}
+        yield {"network": case.name, "m": case.m, "n": case.n, **ratios, "difference": error}
+
+
 def recovery(timer: Timer) -> list[Row]:
     """A network of the shelf, from its file, against solvers that run until their NMSE is as good."""
     from sklearn.linear_model import Lasso
@@ -153,6 +185,12 @@ def main() -> None:
         ]
         columns = ("n", "batch", "direction", "packed, ms", *names)
         bench.print_table("Packed products: speed-up over", columns, lines)
+        if importlib.util.find_spec("torch") is not None:
+            result["networks_in_torch"] = list(networks_in_torch(timer))
+            columns = ("network", "m", "n", "jax", "torch", "difference")
+            rows = [{**row, "difference": f"{row['difference']:.1e}"} for row in result["networks_in_torch"]]
+            lines = [tuple(row[name] for name in columns) for row in rows]
+            bench.print_table("Packed networks: speed-up over", columns, lines)
     if options.only in (None, "recovery"):
         result["recovery"] = recovery(timer)
         lines = [(r["method"], r["nmse_db"], r["milliseconds"]) for r in result["recovery"]]

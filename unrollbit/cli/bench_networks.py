@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
 from unrollbit.algorithms import FISTA
 from unrollbit.algorithms.base import Algorithm
@@ -18,7 +19,7 @@ from unrollbit.cli.bench_products import Row, relative_error
 from unrollbit.cli.bench_timing import Timer
 from unrollbit.networks import Network, Unrolled
 from unrollbit.operators import Dense, Hadamard, LinearOperator, Rademacher, gaussian
-from unrollbit.packed import load, pack
+from unrollbit.packed import PackedNetwork, load, pack
 from unrollbit.weights import Fixed, FullPrecision, OneBit
 
 DEPTH = 16
@@ -60,18 +61,23 @@ def measure(timer: Timer, quick: bool, path: str) -> Iterator[Row]:
         yield _row(case, timer, path)
 
 
-def _row(case: Case, timer: Timer, path: str) -> Row:
+def build(case: Case) -> tuple[Unrolled, PackedNetwork, Array]:
+    """The float32 network with dense matrices, the same one packed and read from a file, and measurements."""
     A = case.physics(case.m, case.n)
     algorithm = FISTA(regularisation=0.05)
     scalars = initial_scalars(algorithm, A)
     net = Unrolled(algorithm, A, DEPTH, case.weights, distinct=case.copies, scalars=scalars)
-    packed = through_file(net)
     dense = Dense(jnp.asarray(A.dense(), jnp.float32))
     matrices = {"W": case.floats.for_map(algorithm.maps(dense)["W"], dense, case.copies)}
     if case.weights is OneBit:  # the same values
         matrices = {"W": FullPrecision.from_matrix(net.maps["W"].dense(), copies=case.copies)}
     floats = Unrolled(algorithm, dense, DEPTH, matrices, scalars=scalars)
-    y = jnp.asarray(np.random.RandomState(_SEED).standard_normal((1, case.m)).astype(np.float32))
+    y = np.random.RandomState(_SEED).standard_normal((1, case.m)).astype(np.float32)
+    return floats, through_file(net), jnp.asarray(y)
+
+
+def _row(case: Case, timer: Timer, path: str) -> Row:
+    floats, packed, y = build(case)
     functions = {
         "float32": lambda: forward(floats, y).block_until_ready(),
         "packed": lambda: packed(y).block_until_ready(),
@@ -113,7 +119,7 @@ def forward(net: Network, y: Any) -> Any:
     return net(y)
 
 
-def through_file(net: Network) -> Any:
+def through_file(net: Network) -> PackedNetwork:
     """A network as users get it: saved and loaded."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.safetensors"
