@@ -14,31 +14,11 @@ from jaxtyping import Array
 from unrollbit.kernels.held_bits import RENAMED, Bits, held
 from unrollbit.kernels.native import LEVELS, kernels
 from unrollbit.kernels.primitive import signs_product_p
+from unrollbit.kernels.supported import FAST, INLINED, MOVED, SAME, SWAPPED, NoTape, check, inner_program
 from unrollbit.kernels.tape import ELEMENTWISE, MOST_MATRICES, Operation, Tape, laid_out
 
 _MOST_OPERATIONS = 20_000
 _EXACT = 2**24  # whole numbers below it are floats
-_SAME = {"add_any": "add", "and": "mul", "or": "max"}  # masks are 1 and 0
-_SWAPPED = {"gt": "lt", "ge": "le"}
-_INLINED = {"jit": "jaxpr", "pjit": "jaxpr", "checkpoint": "jaxpr", "remat2": "jaxpr", "closed_call": "call_jaxpr"}
-_INLINED |= {"custom_jvp_call": "call_jaxpr", "custom_vjp_call": "call_jaxpr"}
-_FAST = {"hadamard_transform": "hadamard"}  # functions under jax.jit that have an operation of their own
-_MOVED = {
-    "broadcast_in_dim",
-    "gather",
-    "transpose",
-    "slice",
-    "dynamic_slice",
-    "rev",
-    "pad",
-    "scatter",
-    "tile",
-    "concatenate",
-}
-
-
-class NoTape(Exception):
-    """The program does something that a tape does not."""
 
 
 class Value(NamedTuple):
@@ -59,6 +39,7 @@ def record(program: Callable[[Array], Array], shape: tuple[int, ...]) -> Tape | 
     closed = jax.make_jaxpr(program)(jax.ShapeDtypeStruct(shape, jnp.float32))
     recorder = _Recorder(math.prod(shape))
     try:
+        check(closed.jaxpr, [True])
         (result,) = recorder.run(closed.jaxpr, closed.consts, [Value(0, math.prod(shape), shape)])
         return recorder.tape(result, LEVELS[path])
     except NoTape:
@@ -89,13 +70,11 @@ class _Recorder:
 
     def _equation(self, equation: Any, inputs: list[Any]) -> Sequence[Any]:
         name, params = equation.primitive.name, equation.params
-        if name in _INLINED and params.get("name") in _FAST and isinstance(inputs[0], Value):
+        if name in INLINED and params.get("name") in FAST and isinstance(inputs[0], Value):
             size = inputs[0].shape[-1]
-            return [self._rows(_FAST[params["name"]], inputs[0], inputs[0].shape, inputs[0].shape[:-1], (size,))]
-        if name in _INLINED:
-            inner = params[_INLINED[name]]
-            closed = hasattr(inner, "consts")
-            return self.run(inner.jaxpr if closed else inner, inner.consts if closed else (), inputs)
+            return [self._rows(FAST[params["name"]], inputs[0], inputs[0].shape, inputs[0].shape[:-1], (size,))]
+        if name in INLINED:
+            return self.run(*inner_program(equation), inputs)
         if name == "scan":
             return self._scan(inputs, **params)
         shapes = [variable.aval.shape for variable in equation.outvars]
@@ -111,7 +90,7 @@ class _Recorder:
             raise NoTape(f"{name} gives {equation.outvars[0].aval}")
         if name in RENAMED or (name == "convert_element_type" and isinstance(inputs[0], Value)):
             return [value._replace(shape=shape) for value, shape in zip(inputs, shapes, strict=True)]
-        if name in _MOVED:
+        if name in MOVED:
             return [self._moved(equation.primitive, inputs, params, shapes[0])]
         return [self._operation(name, inputs, params, shapes[0])]
 
@@ -131,9 +110,9 @@ class _Recorder:
             return self._elementwise("div", [np.float32(1), self._elementwise("sqrt", inputs, shape)], shape)
         if name == "not":
             return self._elementwise("sub", [np.float32(1), inputs[0]], shape)
-        if name in _SWAPPED:
-            return self._elementwise(_SWAPPED[name], inputs[::-1], shape)
-        name = _SAME.get(name, name)
+        if name in SWAPPED:
+            return self._elementwise(SWAPPED[name], inputs[::-1], shape)
+        name = SAME.get(name, name)
         if name not in ELEMENTWISE:
             raise NoTape(name)
         return self._elementwise(name, inputs, shape)
