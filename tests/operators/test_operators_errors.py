@@ -137,6 +137,14 @@ CASES = {
     "spec: no kind": (lambda: from_spec({}), "unknown operator kind None"),
     "spec: odd kind": (lambda: from_spec({"kind": []}), r"unknown operator kind \[\]"),
     "spec: private kind": (lambda: from_spec({"kind": "_Subsampled"}), "unknown operator kind"),
+    "spec: colour": (
+        lambda: from_spec({"kind": "Hadamard", "m": 2, "n": 4, "seed": 0, "colour": 1}),
+        "'Hadamard' has fields of no use: 'colour'",
+    ),
+    "spec: both": (
+        lambda: from_spec({"kind": "Dense", "recipe": ["gaussian", 2, 4, 0], "matrix": np.ones((2, 4))}),
+        "'Dense' has fields of no use: 'matrix'",
+    ),
     "spec: field": (lambda: from_spec({"kind": "Hadamard", "m": 2, "n": 4}), "lacks the field 'seed'"),
     "spec: type": (
         lambda: from_spec(

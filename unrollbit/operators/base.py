@@ -138,17 +138,23 @@ class LinearOperator(abc.ABC):
 
     @staticmethod
     def from_spec(spec: Spec) -> LinearOperator:
-        """Rebuild an operator from ``to_spec()``. Raises ``ValueError`` for an unknown kind or a bad field."""
+        """Rebuild an operator from ``to_spec()``. Raises ``ValueError`` for an unknown kind, a bad field
+        or one of no use.
+        """
         kind = spec.get("kind") if isinstance(spec, dict) else spec
         if not isinstance(kind, str) or kind not in LinearOperator.kinds:
             known = ", ".join(sorted(LinearOperator.kinds))
             raise ValueError(f"unknown operator kind {kind!r}; expected one of: {known}")
+        fields = _Fields(spec)
         try:
-            return LinearOperator.kinds[kind]._from_spec(spec)
+            operator = LinearOperator.kinds[kind]._from_spec(fields)
         except KeyError as error:
             raise ValueError(f"operator spec of kind {kind!r} lacks the field {error}") from error
         except TypeError as error:
             raise ValueError(f"operator spec of kind {kind!r} has a field of the wrong type: {error}") from error
+        if unread := sorted(set(fields) - fields.read - {"kind"}):
+            raise ValueError(f"operator spec of kind {kind!r} has fields of no use: {', '.join(map(repr, unread))}")
+        return operator
 
     def fingerprint(self) -> list[float]:
         """``A p`` summed in 8 groups for a fixed +-1 vector ``p``: distinguishes operators, survives rounding."""
@@ -157,6 +163,22 @@ class LinearOperator(abc.ABC):
         image = np.asarray(_run(self, jnp.asarray(probe)), np.float64)
         weights = np.cos(np.arange(m))  # so that a permutation of rows is seen
         return [float(v) for v in np.add.reduceat(image * weights, np.unique(np.linspace(0, m, 9).astype(int)[:-1]))]
+
+
+class _Fields(dict[str, Any]):
+    """A spec that knows which of its fields were read: one that nothing reads is a mistake."""
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__(spec)
+        self.read: set[str] = set()
+
+    def __getitem__(self, name: str) -> Any:
+        self.read.add(name)
+        return super().__getitem__(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self.read.add(name)
+        return super().get(name, default)
 
 
 @jax.jit
