@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -72,17 +73,15 @@ def _rows(
 ) -> Iterator[Row]:
     transpose = direction == "transpose"
     product = packed(case.columns, transpose, path)
-    functions: dict[str, Function] = {"packed": lambda: product(bits, x).block_until_ready()}
-    for name, form in float_forms(case, transpose).items():  # XLA is up to 20 times faster for one form than another
-        functions[name] = functools.partial(_run, form, matrix, x)
+    form, floats = faster_form(case, transpose, matrix, x)
+    functions: dict[str, Function] = {"packed": lambda: product(bits, x).block_until_ready(), form: floats}
     estimate = product(bits, x)[:_CHECKED]
     error = relative_error(estimate, exact(bits, np.asarray(x[:_CHECKED]), case, transpose))
     for cache in caches:
         if cache == "cold" and case.batch > 1:
             continue
         seconds = timer.compare(functions, cold=cache == "cold")
-        spent = seconds.pop("packed")
-        form = min(seconds, key=lambda name: seconds[name])
+        spent = seconds["packed"]
         m, n = case.shape
         yield {
             "path": path,
@@ -128,6 +127,22 @@ def float_forms(case: Case, transpose: bool) -> dict[str, Any]:
     else:
         names = ("X W", "(W^T X^T)^T") if transpose else ("(W X^T)^T", "X W^T")
     return {name: _compiled(name) for name in names}
+
+
+def faster_form(case: Case, transpose: bool, matrix: Array, x: Array) -> tuple[str, Function]:
+    """The form of the float32 product that XLA runs faster, up to 20 times, by the best of three calls."""
+    best, found = float("inf"), None
+    for name, form in float_forms(case, transpose).items():
+        function = functools.partial(_run, form, matrix, x)
+        function()  # compiles
+        for _ in range(3):
+            started = time.perf_counter()
+            function()
+            spent = time.perf_counter() - started
+            if spent < best:
+                best, found = spent, (name, function)
+    assert found is not None
+    return found
 
 
 def _blocks(W: Array, x: Array, expression: str) -> Array:

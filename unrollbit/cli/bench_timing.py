@@ -13,7 +13,7 @@ import numpy as np
 
 Function = Callable[[], Any]
 _FLAGS = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
-_SHORTEST = 2e-3  # seconds of a sample
+_SHORTEST, _TURN = 3e-4, 5e-3  # seconds of a sample, and of all samples of a turn
 _LEAST, _MOST = 5, 200  # rounds
 _EVICTING = 2**27  # bytes: more than last-level caches hold
 _SETTLING = 2e-3  # seconds: XLA's threads spin after a call, on the core of whatever is timed next
@@ -37,27 +37,30 @@ class Timer:
         self._evicting = np.ones(_EVICTING // 4, np.float32)
 
     def compare(self, functions: Mapping[str, Function], *, cold: bool = False) -> dict[str, float]:
-        """Seconds per call by name: the median over rounds, in each of which every function has its turn.
+        """Seconds per call by name: the median over samples of all rounds; in a round every function has its turn.
 
-        CPU time of the process, which other processes on the machine disturb less than the clock on the wall.
+        CPU time of the process, which other processes on the machine disturb less than the clock on the wall. Samples
+        are short, so that what now and then takes a slice of the core falls into few of them.
         """
         repeats = {name: 1 if cold else self._repeats(function) for name, function in functions.items()}
         times: dict[str, list[float]] = {name: [] for name in functions}
-        begun = time.perf_counter()
-        while len(times[next(iter(times))]) < _MOST:
+        begun, rounds = time.perf_counter(), 0
+        while rounds < _LEAST or (rounds < _MOST and time.perf_counter() - begun < self.seconds):
+            rounds += 1
             for name, function in functions.items():
                 if cold:
                     self._evicting.sum()
                 else:
                     function()  # what the other functions left in the caches is not what a loop would find there
                 time.sleep(_SETTLING)
-                started = time.process_time()
-                for _ in range(repeats[name]):
-                    function()
-                times[name].append((time.process_time() - started) / repeats[name])
-            rounds = len(times[next(iter(times))])
-            if rounds >= _LEAST and time.perf_counter() - begun > self.seconds:
-                break
+                turn = time.perf_counter()
+                while True:
+                    started = time.process_time()
+                    for _ in range(repeats[name]):
+                        function()
+                    times[name].append((time.process_time() - started) / repeats[name])
+                    if cold or time.perf_counter() - turn > _TURN:
+                        break
         return {name: statistics.median(spent) for name, spent in times.items()}
 
     def _repeats(self, function: Function) -> int:
