@@ -220,6 +220,14 @@ def test_inputs_without_bound(path, value):
     assert np.isnan(found[~agree]).all() if np.isinf(value) else not found[~agree].any()
 
 
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("transpose", [False, True])
+def test_one_input_close_to_the_largest_number(path, transpose):
+    x = jnp.zeros((1, 8)).at[0, 0].set(1.7014112e38)
+    found = packed_matmul(jnp.zeros((1, 1, 8, 1), jnp.uint8), x, 8, transpose=transpose, path=path)
+    np.testing.assert_allclose(found, 1.7014112e38, rtol=1e-6)
+
+
 @pytest.mark.parametrize("path", [path for path in PATHS if path != "portable"])
 @pytest.mark.parametrize("transpose", [False, True])
 def test_vectors_of_a_batch_do_not_disturb_each_other(path, transpose):

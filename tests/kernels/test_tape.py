@@ -75,7 +75,7 @@ def test_the_fast_transform_by_hand(n, path):
 
 @pytest.mark.parametrize("path", LEVELS)
 def test_the_ends_of_the_range(path):
-    values = [0, -0.0, 1, -1, 88, 89, 1000, -80, -87, -1000, np.inf, -np.inf, np.nan, 1e-30, 0.5, -0.5]
+    values = [0, -0.0, 1, -1, 88, 88.5, 88.72, 89, 1000, -80, -87, -1000, np.inf, -np.inf, np.nan, 1e-30]
     y = jnp.asarray(values, jnp.float32)[None]
     wanted = np.stack([jnp.exp(y[0]), nn.sigmoid(y[0]), np.maximum(y[0], 0.1), np.minimum(y[0], 0.1), np.sign(y[0])])
     programs = (jnp.exp, nn.sigmoid, lambda y: jnp.maximum(y, 0.1), lambda y: jnp.minimum(y, 0.1), jnp.sign)
@@ -161,6 +161,50 @@ def test_transformations_see_the_network_itself():
     assert np.any(slope)
 
 
+def test_a_concrete_signal_while_something_else_is_traced():
+    y = jnp.asarray(np.random.RandomState(6).standard_normal(24).astype(np.float32))
+    first, second = (pack(Unrolled(FISTA(), Rademacher(24, 40), 3, OneBit)) for _ in range(2))
+    found = jax.jit(lambda s: s * first(y))(2.0)
+    np.testing.assert_allclose(found, 2 * first(y), rtol=1e-5, atol=1e-6)
+    assert jax.eval_shape(lambda: second(y)).shape == (40,)
+    assert np.array_equal(first(y), second(y))
+
+
+H = hadamard_transform
+OUTSIDE: dict[str, Callable[[Any], Any]] = {  # programs that were easy to get wrong: right, or without a tape
+    "numbers as a mask": lambda y: H(y.astype(bool).astype(jnp.float32)),
+    "a fill value": lambda y: H(y.at[:, np.arange(32) + 16].get(mode="fill", fill_value=5.0)),
+    "not a number from outside": lambda y: H(jnp.take(y, np.arange(32) + 1, axis=1)),
+    "along another axis": lambda y: jax.vmap(H, in_axes=1, out_axes=1)(jnp.concatenate([y, y[:1]])),
+    "one axis more": lambda y: jax.vmap(H)(y.reshape(3, 4, 8)),
+    "a derivative": lambda y: jax.jvp(H, (y,), (2 * y,))[1],
+    "a namesake": lambda y: jax.jit(namesake)(y) + H(y),
+    "a padded mask": lambda y: H(jnp.where(jnp.pad(y > 0, ((0, 0), (2, 0)))[:, :32], y, 0)),
+    "joined masks": lambda y: H(jnp.where(jnp.concatenate([y[:, :16] > 0, np.ones((3, 16), bool)], 1), y, 0)),
+    "a barrier": lambda y: H(jax.lax.optimization_barrier((y, jnp.ones(3)))[0]),
+    "nothing": lambda y: H(y + jnp.sum(y[:, :0] * np.zeros((3, 0), np.float32), axis=1, keepdims=True)),
+    "two zeros": lambda y: H(jnp.where(jnp.abs(y) / np.array([0.0, -0.0] * 16, np.float32) > 0, y, 2.0)),
+    "close to the largest number": lambda y: H(jnp.exp(88.5 + 0 * y) * 1e-30),
+    "close to nothing": lambda y: H(jnp.exp(-1000 + 0 * y) * 1e38),
+}
+
+
+def namesake(y: Any) -> Any:
+    return 3 * y
+
+
+namesake.__name__ = "hadamard_transform"
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_programs_are_right_or_have_no_tape(name):
+    y = jnp.asarray(np.random.RandomState(1).standard_normal((3, 32)).astype(np.float32))
+    tape = record(OUTSIDE[name], y.shape)
+    if tape is not None:
+        wanted = OUTSIDE[name](y)
+        np.testing.assert_allclose(play(tape, y), wanted, rtol=1e-5, atol=1e-5 * float(jnp.max(jnp.abs(wanted))))
+
+
 def test_a_wrong_length_is_refused_as_always():
     packed = pack(Unrolled(ISTA(), Rademacher(24, 40), 3, OneBit))
     with pytest.raises(ValueError, match="24"):
@@ -212,6 +256,13 @@ def test_operations_out_of_place_are_refused(name, column, value):
     np.testing.assert_allclose(play(tape, y), program(y), rtol=1e-4)
     with pytest.raises(Exception, match="out of place"):
         jax.block_until_ready(play(changed(tape, name, column, value), y))
+
+
+def test_sizes_whose_product_is_no_number_are_refused():
+    tape = record(H, (1, 16))
+    assert tape is not None
+    with pytest.raises(Exception, match="out of place"):
+        jax.block_until_ready(play(changed(changed(tape, "hadamard", 2, 2**62), "hadamard", 9, 4), jnp.ones((1, 16))))
 
 
 def test_sizes_that_disagree_are_refused():

@@ -36,14 +36,15 @@ def record(program: Callable[[Array], Array], shape: tuple[int, ...]) -> Tape | 
     path = kernels().path
     if path not in LEVELS or 0 in shape:
         return None
-    closed = jax.make_jaxpr(program)(jax.ShapeDtypeStruct(shape, jnp.float32))
-    recorder = _Recorder(math.prod(shape))
-    try:
-        check(closed.jaxpr, [True])
-        (result,) = recorder.run(closed.jaxpr, closed.consts, [Value(0, math.prod(shape), shape)])
-        return recorder.tape(result, LEVELS[path])
-    except NoTape:
-        return None
+    with jax.ensure_compile_time_eval():  # what is known stays known, even while something else is traced
+        closed = jax.make_jaxpr(program)(jax.ShapeDtypeStruct(shape, jnp.float32))
+        recorder = _Recorder(math.prod(shape))
+        try:
+            check(closed.jaxpr, [True])
+            (result,) = recorder.run(closed.jaxpr, closed.consts, [Value(0, math.prod(shape), shape)])
+            return recorder.tape(result, LEVELS[path])
+        except NoTape:
+            return None
 
 
 class _Recorder:
@@ -53,6 +54,7 @@ class _Recorder:
         self.constants: list[np.ndarray] = []
         self.matrices: list[Array] = []
         self._known: dict[bytes, int] = {}
+        self._checked: dict[int, bool] = {}
 
     def run(self, jaxpr: Any, consts: Sequence[Any], inputs: Sequence[Any]) -> list[Any]:
         """The outputs of a program, known arrays or values."""
@@ -70,7 +72,8 @@ class _Recorder:
 
     def _equation(self, equation: Any, inputs: list[Any]) -> Sequence[Any]:
         name, params = equation.primitive.name, equation.params
-        if name in INLINED and params.get("name") in FAST and isinstance(inputs[0], Value):
+        fast = name in INLINED and params.get("name") in FAST and isinstance(inputs[0], Value)
+        if fast and self._fast(equation):
             size = inputs[0].shape[-1]
             return [self._rows(FAST[params["name"]], inputs[0], inputs[0].shape, inputs[0].shape[:-1], (size,))]
         if name in INLINED:
@@ -88,11 +91,29 @@ class _Recorder:
             return list(map(held, found if equation.primitive.multiple_results else [found]))
         if any(variable.aval.dtype not in (jnp.float32, jnp.bool_) for variable in equation.outvars):
             raise NoTape(f"{name} gives {equation.outvars[0].aval}")
-        if name in RENAMED or (name == "convert_element_type" and isinstance(inputs[0], Value)):
-            return [value._replace(shape=shape) for value, shape in zip(inputs, shapes, strict=True)]
+        masks = [variable.aval.dtype == jnp.bool_ for variable in equation.invars]
+        if name == "convert_element_type" and equation.outvars[0].aval.dtype == jnp.bool_ and not masks[0]:
+            raise NoTape("numbers as a mask")
+        if name in RENAMED or name == "convert_element_type":
+            renamed = zip(inputs, shapes, strict=True)
+            return [value._replace(shape=shape) if isinstance(value, Value) else value for value, shape in renamed]
+        if name in MOVED and any(masks):
+            raise NoTape(f"{name} of a mask")
         if name in MOVED:
             return [self._moved(equation.primitive, inputs, params, shapes[0])]
         return [self._operation(name, inputs, params, shapes[0])]
+
+    def _fast(self, equation: Any) -> bool:
+        """Whether a function does what its name says: batched along other axes or differentiated, it keeps the name."""
+        program, consts = inner_program(equation)
+        if id(program) not in self._checked:
+            shape = program.invars[0].aval.shape if len(program.invars) == len(program.outvars) == 1 else ()
+            right = bool(shape) and shape == program.outvars[0].aval.shape
+            if right:
+                x = np.random.RandomState(0).randint(-8, 9, shape).astype(np.float32)
+                right = np.array_equal(self.run(program, consts, [jnp.asarray(x)])[0], hadamard(x))
+            self._checked[id(program)] = right
+        return self._checked[id(program)]
 
     def _operation(self, name: str, inputs: list[Any], params: dict[str, Any], shape: tuple[int, ...]) -> Value:
         if name == "signs_product":
@@ -156,7 +177,10 @@ class _Recorder:
             numbers = np.arange(value.count, dtype=np.int32).reshape(value.shape)
             return self._take(value, np.broadcast_to(numbers, shape).reshape(-1), shape)
         value = np.asarray(value, np.float32)
-        same = value.size == 1 or bool((value == value.flat[0]).all())
+        if not value.size:
+            raise NoTape("an empty array")
+        bits = value.reshape(-1).view(np.int32)  # 0 and -0 are two numbers
+        same = bool((bits == bits[0]).all())
         return value.reshape(-1)[:1] if same else np.broadcast_to(value, shape).reshape(-1)
 
     def _constant(self, values: np.ndarray) -> int:
@@ -172,7 +196,7 @@ class _Recorder:
     ) -> Value:
         if not isinstance(bits, Bits) or not isinstance(x, Value):
             raise NoTape("signs that depend on the measurements")
-        matrix = next((i for i, held in enumerate(self.matrices) if held is bits.whole), len(self.matrices))
+        matrix = next((i for i, whole in enumerate(self.matrices) if whole is bits.whole), len(self.matrices))
         if matrix == len(self.matrices):
             self.matrices.append(bits.whole)
         sizes = (matrix, bits.start, params["blocks"], params["rows"], columns, int(transpose))
@@ -198,7 +222,12 @@ class _Recorder:
             if known and np.asarray(value).dtype == np.float32 and np.any(np.asarray(value)):
                 raise NoTape(f"{primitive.name} with other numbers than zeros")
             moved.append(jnp.asarray(value if known else numbers.reshape(source.shape)))
-        index = np.asarray(primitive.bind(*moved, **params)).reshape(-1).astype(np.int32) - 1
+        if params.get("fill_value") is not None:
+            raise NoTape(f"{primitive.name} with a fill value")
+        found = np.asarray(primitive.bind(*moved, **params)).reshape(-1)
+        if not np.isfinite(found).all():
+            raise NoTape(f"{primitive.name} from outside")
+        index = found.astype(np.int32) - 1
         if np.array_equal(index, np.arange(source.count)) or (source.count == 1 and not index.any()):
             return source._replace(shape=shape)
         return self._take(source, index, shape)
@@ -227,3 +256,13 @@ class _Recorder:
         result = self._full(result)
         constants = np.concatenate([*self.constants, np.zeros(1, np.float32)])
         return laid_out(self.operations, self.sizes, constants, self.matrices, result.number, result.shape, level)
+
+
+def hadamard(x: np.ndarray) -> np.ndarray:
+    """Sylvester's matrix times the last axis, stage by stage."""
+    shape, distance = x.shape, 1
+    while distance < shape[-1]:
+        pairs = x.reshape(-1, 2, distance)
+        x = np.stack([pairs[:, 0] + pairs[:, 1], pairs[:, 0] - pairs[:, 1]], 1)
+        distance *= 2
+    return x.reshape(shape)

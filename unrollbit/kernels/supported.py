@@ -52,7 +52,7 @@ def check(jaxpr: Any, varying: Sequence[bool]) -> list[bool]:
         if not any(flags):
             continue
         found = [True] * len(equation.outvars)
-        if name in INLINED and equation.params.get("name") not in FAST:
+        if name in INLINED and (equation.params.get("name") not in FAST or len(flags) != 1):
             found = check(inner_program(equation)[0], flags)
         elif name == "scan":
             found = _carried(equation, flags)

@@ -44,9 +44,9 @@ _NETWORK_FIELDS = {
 class PackedNetwork:
     """A network with its weights as packed bits; made by ``pack(net)`` or ``load(path)``.
 
-    Calling it runs on the bits: no float copy of a packed matrix exists. ``network`` is that frozen network,
-    ``trainable()`` gives one that ``fit`` accepts. ``problem`` and ``training`` are the recipes that the file carries
-    (or None).
+    Calling it runs on the bits: no float copy of a packed matrix exists. ``network`` is that frozen network (calls do
+    not see what is written into it), ``trainable()`` gives one that ``fit`` accepts and that can be changed and packed.
+    ``problem`` and ``training`` are the recipes that the file carries (or None).
     """
 
     def __init__(
@@ -66,7 +66,12 @@ class PackedNetwork:
         self.problem_fingerprint = problem_fingerprint  # of the A that measured; the network may hold a form of it
         self._file_bits = file_bits
         self._tapes: dict[tuple[tuple[int, ...], str], Tape | None] = {}
-        self.network = self._build(frozen=True)
+        self._network = self._build(frozen=True)
+
+    @property
+    def network(self) -> Network:
+        """The frozen network that calls run."""
+        return self._network
 
     def __call__(self, y: Float[Array, "*batch m"]) -> Float[Array, "*batch n"]:
         """Recover ``x`` from measurements, compiled end to end: in one call of the C extension where signals are few

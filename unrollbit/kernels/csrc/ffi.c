@@ -105,15 +105,22 @@ XLA_FFI_Error *unrollbit_signs_product(XLA_FFI_CallFrame *frame)
     return NULL;
 }
 
-/* How many floats an operation reads from in[i], of how many there are. */
+/* A product of sizes; the largest number there is where it would be larger. */
+static int64_t times(int64_t a, int64_t b)
+{
+    int64_t product;
+    return __builtin_mul_overflow(a, b, &product) ? INT64_MAX : product;
+}
+
+/* How many floats an operation reads from in[i]. */
 static int64_t read_by(const instruction_t *at, int i)
 {
     const int64_t *size = at->size;
     switch (at->op) {
-    case TAPE_SIGNS: return i ? 0 : at->n * size[2] * size[size[5] ? 3 : 4];
+    case TAPE_SIGNS: return i ? 0 : times(times(at->n, size[2]), size[size[5] ? 3 : 4]);
     case TAPE_TAKE: return i == 2 ? 0 : i ? at->n : size[0];
     case TAPE_HADAMARD:
-    case TAPE_SUM: return i ? 0 : at->n * size[0];
+    case TAPE_SUM: return i ? 0 : times(at->n, size[0]);
     default: return i == 2 && at->op != TAPE_SELECT ? 0 : at->step[i] ? at->n : 1;
     }
 }
@@ -121,35 +128,36 @@ static int64_t read_by(const instruction_t *at, int i)
 static int64_t written_by(const instruction_t *at)
 {
     const int64_t *size = at->size;
-    if (at->op == TAPE_SIGNS) return at->n * size[2] * size[size[5] ? 4 : 3];
-    return at->op == TAPE_HADAMARD ? at->n * size[0] : at->n;
+    if (at->op == TAPE_SIGNS) return times(times(at->n, size[2]), size[size[5] ? 4 : 3]);
+    return at->op == TAPE_HADAMARD ? times(at->n, size[0]) : at->n;
 }
 
 /* Whether everything that an operation touches lies where it should. */
 static int fits(const instruction_t *at, int64_t scratch, const XLA_FFI_Buffer *constants, const XLA_FFI_Args *args)
 {
-    if (at->op < 0 || at->op >= TAPE_END || at->n < 1) return 0;
+    const int64_t *size = at->size;
+    if (at->op < 0 || at->op >= TAPE_END || at->n < 1 || at->out < 0 || written_by(at) > scratch - at->out) return 0;
     for (int i = 0; i < 6; i++)
-        if (at->size[i] < 0 || at->size[i] > INT32_MAX) return 0;
+        if (size[i] < 0) return 0;
     if (at->op == TAPE_SIGNS) {
-        const int64_t *size = at->size;
-        if (size[0] + 3 >= args->size || size[5] > 1 || !size[2] || !size[3] || !size[4]) return 0;
+        if (size[0] >= args->size - 3 || size[5] > 1 || !size[2] || !size[3] || !size[4] || size[4] > INT32_MAX) return 0;
         const XLA_FFI_Buffer *bits = args->args[size[0] + 3];
-        if (bits->dtype != XLA_FFI_DataType_U8 || size[1] + size[2] * size[3] * ((size[4] + 7) / 8) > count(bits)) return 0;
+        const int64_t bytes = times(times(size[2], size[3]), (size[4] + 7) / 8);
+        if (bits->dtype != XLA_FFI_DataType_U8 || size[1] > count(bits) || bytes > count(bits) - size[1]) return 0;
     }
     for (int i = 0; i < 3; i++) {
         const int64_t there = at->in[i] < 0 ? count(constants) - (-1 - at->in[i]) : scratch - at->in[i];
         if ((at->step[i] != 0 && at->step[i] != 1) || read_by(at, i) > there) return 0;
     }
-    if (at->op == TAPE_HADAMARD && (at->size[0] & (at->size[0] - 1) || !at->size[0])) return 0;
+    if (at->op == TAPE_HADAMARD && (size[0] & (size[0] - 1) || !size[0])) return 0;
     if (at->op == TAPE_TAKE) {
         if (at->in[1] >= 0) return 0;
         const int32_t *index = (const int32_t *)constants->data + (-1 - at->in[1]);
         int outside = 0;
-        for (int64_t i = 0; i < at->n; i++) outside |= index[i] >= at->size[0];
+        for (int64_t i = 0; i < at->n; i++) outside |= index[i] >= size[0];
         if (outside) return 0;
     }
-    return at->out >= 0 && written_by(at) <= scratch - at->out;
+    return 1;
 }
 
 /* Arguments: x, tape (operations, 15 numbers), constants, and the bits of sign matrices; results: out, scratch (which
