@@ -138,11 +138,17 @@ class Ternary(Quantised):
 
     @classmethod
     def _from_values(cls, format: TernaryFormat, values: Arrays, surrogate: Surrogate) -> Ternary:
-        """Latents of mean magnitude 1: the weights over the share of those that are not 0."""
+        """Latents of mean magnitude about 1: the weights over the share of those that are not 0, in steps so coarse that
+        float32 adds them without rounding; what the mean is off by is in the unit.
+        """
         if not isinstance(surrogate, Identity):
             raise ValueError(f"Ternary: the gradient is straight through; got the surrogate {surrogate}")
         trits = values["trits"]
         axes = tuple(range(1, trits.ndim))
-        share = np.maximum(np.abs(trits).sum(axes, keepdims=True, dtype=np.float64) / format.structure.size, 1e-12)
-        latents = jnp.asarray((trits / share).astype(np.float32))
-        return cls(latents, jnp.asarray(values["scale"]), format.structure, format.per_byte)
+        size = format.structure.size
+        count = np.abs(trits).sum(axes, keepdims=True, dtype=np.float64)
+        step = 2.0 ** min(np.ceil(np.log2(size)) - 23, -8)  # sums up to 2 size are whole multiples of it below 2^24
+        latents = trits * np.round(size / np.maximum(count, 1) / step) * step
+        mean = np.abs(latents).sum(axes, dtype=np.float64) / size
+        unit = jnp.asarray(values["scale"] / np.where(mean > 0, mean, 1.0), jnp.float32)
+        return cls(jnp.asarray(latents, jnp.float32), unit, format.structure, format.per_byte)
