@@ -213,15 +213,15 @@ class _Recorder:
         source = sources.pop()
         if sources or source.count > _EXACT:
             raise NoTape(f"{primitive.name} of several arrays, or of a large one")
-        numbers = np.broadcast_to(np.arange(1, source.count + 1, dtype=np.float32), (source.count,))
-        if source.count == 1:
-            numbers = np.ones(math.prod(source.shape), np.float32)
+        numbers = np.ones(source.shape, np.float32)  # of entries, from 1 on
+        if source.count > 1:
+            numbers = np.arange(1, source.count + 1, dtype=np.float32).reshape(source.shape)
         moved = []
         for value in inputs:
             known = not isinstance(value, Value)
             if known and np.asarray(value).dtype == np.float32 and np.any(np.asarray(value)):
                 raise NoTape(f"{primitive.name} with other numbers than zeros")
-            moved.append(jnp.asarray(value if known else numbers.reshape(source.shape)))
+            moved.append(jnp.asarray(value if known else numbers))
         if params.get("fill_value") is not None:
             raise NoTape(f"{primitive.name} with a fill value")
         found = np.asarray(primitive.bind(*moved, **params)).reshape(-1)
