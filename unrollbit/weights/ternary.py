@@ -138,8 +138,8 @@ class Ternary(Quantised):
 
     @classmethod
     def _from_values(cls, format: TernaryFormat, values: Arrays, surrogate: Surrogate) -> Ternary:
-        """Latents of mean magnitude about 1: the weights over the share of those that are not 0, in steps so coarse that
-        float32 adds them without rounding; what the mean is off by is in the unit.
+        """Latents of mean magnitude about 1: the weights over the share of those that are not 0, in steps so coarse
+        that float32 adds them without rounding; what the mean is off by is in the unit.
         """
         if not isinstance(surrogate, Identity):
             raise ValueError(f"Ternary: the gradient is straight through; got the surrogate {surrogate}")
