@@ -50,7 +50,7 @@ def others(sizes: list[int], batches: list[int], timer: Timer) -> Iterator[Row]:
             for transpose in (False, True):
                 product, vectors = bench_products.packed(n, transpose, kernels().path), jnp.asarray(x)
                 functions: dict[str, Any] = {"packed": partial(_finished, product, packed, vectors)}
-                functions["jax"] = bench_products.faster_form(case, transpose, held, vectors)[1]
+                functions["jax"] = bench_products.float_product(case, transpose, held, vectors)
                 functions["numpy"] = partial(np.matmul, x, W if transpose else W.T)
                 functions |= _torch_products(W, x, transpose)
                 seconds = timer.compare(functions)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from unrollbit.cli import bench, bench_networks, bench_products
-from unrollbit.cli.bench_timing import Timer, extra_mebibytes, read_bandwidth
+from unrollbit.cli.bench_timing import Timer, beyond_caches, extra_mebibytes, in_turn, read_bandwidth
 from unrollbit.kernels import kernels
 
 NEEDED = {"path", "rows"}
@@ -68,6 +68,18 @@ def test_functions_take_turns_and_slow_ones_look_slow():
 def test_sleeping_is_not_working():
     seconds = Timer(0.05).compare({"asleep": lambda: time.sleep(0.02)})
     assert seconds["asleep"] < 0.01
+
+
+def test_cold_calls_go_round_copies_that_do_not_fit_the_caches():
+    matrix, seen = np.ones(beyond_caches() // 8 // 3), []
+    call = in_turn(seen.append, matrix)
+    for _ in range(8):
+        call()
+    places = [id(copy) for copy in seen]
+    assert seen[0] is matrix
+    assert len(set(places)) == 4
+    assert places[:4] == places[4:]
+    assert all(np.array_equal(copy, matrix) for copy in seen[1:4])
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/clear_refs"), reason="not Linux")

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "signs.h"
 
@@ -43,7 +44,7 @@ static int check(signs_product *product, size_t blocks, size_t rows, size_t colu
 }
 
 /* A tape in buffers of exact size: a transform, entries taken from it, their sums, and a product with signs. */
-static int check_tape(run_tape *run, int64_t n, int64_t rows)
+static int check_tape(run_tape *run, signs_product *product, int64_t n, int64_t rows)
 {
     const int64_t bytes = (n + 7) / 8, all = 3 * rows * n + 2 * rows;
     uint8_t *bits = malloc((size_t)(rows * bytes));
@@ -60,7 +61,7 @@ static int check_tape(run_tape *run, int64_t n, int64_t rows)
         {TAPE_SIGNS, 3 * rows * n + rows, 1, {0}, {0}, {0, 0, 1, rows, n, 0}},
     };
     const uint8_t *matrices[] = {bits};
-    const places_t places = {scratch, constants, matrices};
+    const places_t places = {scratch, constants, matrices, product};
     run(tape, sizeof tape / sizeof *tape, &places);
     int wrong = 0;
     for (int64_t row = 0; row < rows; row++) {
@@ -89,21 +90,28 @@ int main(int count, char **arguments)
     signs_product *product = signs_product_plain;
     run_tape *run = run_tape_plain;
 #if defined(__x86_64__)
-    if (count > 1 && arguments[1][0] == 'a') {
-        product = arguments[1][3] == '2' ? signs_product_avx2 : signs_product_avx512;
-        run = arguments[1][3] == '2' ? run_tape_avx2 : run_tape_avx512;
+    const char *level = count > 1 ? arguments[1] : "plain";
+    if (!strcmp(level, "avx2")) {
+        product = signs_product_avx2;
+        run = run_tape_avx2;
+    } else if (strcmp(level, "plain")) { /* avx512, amx, emulated: amx with its tiles in plain C */
+        product = signs_product_avx512;
+        run = run_tape_avx512;
     }
+#if defined(UNROLLBIT_AMX)
+    if (!strcmp(level, "emulated") || (!strcmp(level, "amx") && amx_is_permitted())) product = signs_product_amx;
+#endif
 #endif
     int wrong = 0;
     for (int trial = 0; trial < 300; trial++) {
         const size_t blocks = 1 + draw(3), rows = 1 + draw(90), columns = 1 + draw(600);
-        wrong |= check(product, blocks, rows, columns, 1 + draw(19), (int)draw(2));
+        wrong |= check(product, blocks, rows, columns, 1 + draw(trial % 10 ? 19 : 70), (int)draw(2));
     }
     for (int transpose = 0; transpose < 2; transpose++)
-        for (size_t batch = 1; batch < 5; batch += 3) { /* more than a panel, a strip, a height */
+        for (size_t batch = 1; batch < 64; batch = 4 * batch + 1) { /* more than a panel, a strip, a height */
             wrong |= check(product, 1, 35, 8300, batch, transpose);
-            wrong |= check(product, 1, 1100, 70, batch, transpose);
+            wrong |= check(product, 1, 2600, 70, batch, transpose);
         }
-    for (int64_t n = 1; n <= 256; n *= 2) wrong |= check_tape(run, n, 1 + (int64_t)draw(5));
+    for (int64_t n = 1; n <= 256; n *= 2) wrong |= check_tape(run, product, n, 1 + (int64_t)draw(5));
     return wrong;
 }

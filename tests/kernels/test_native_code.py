@@ -15,16 +15,19 @@ import unrollbit
 from unrollbit.kernels import kernels, native
 
 SOURCES = Path(unrollbit.__file__).resolve().parent / "kernels" / "csrc"
-LEVELS = [path for path in ("plain", "avx2", "avx512") if path in kernels().available]
+LEVELS = [path for path in ("plain", "avx2", "avx512", "amx") if path in kernels().available]
+EMULATED = ["emulated"] if "avx512" in LEVELS else []  # tiles of AMX in plain C
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="no C compiler")
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", LEVELS + EMULATED)
 def test_no_access_out_of_bounds_and_nothing_undefined(level, tmp_path):
     """AddressSanitizer and UBSan over random shapes, in buffers of exact size."""
-    files = [str(SOURCES / name) for name in ("plain.c", "avx2.c", "avx512.c")]
+    files = [str(SOURCES / name) for name in ("plain.c", "avx2.c", "avx512.c", "amx.c")]
     flags = ["-O1", "-g", "-std=c11", "-Wno-psabi", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    if level == "emulated":
+        flags += ["-D_GNU_SOURCE", "-include", str(Path(__file__).with_name("emulated_tiles.h"))]
     driver, program = Path(__file__).with_name("products.c"), tmp_path / "products"
     built = ["gcc", *flags, f"-I{SOURCES}", str(driver), *files, "-lm", "-o", str(program)]
     subprocess.run(built, check=True, capture_output=True, timeout=600)

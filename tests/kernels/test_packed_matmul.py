@@ -14,7 +14,7 @@ from unrollbit import packed_matmul
 from unrollbit.kernels import kernels
 from unrollbit.signbits import pack_signs
 
-PATHS = [path for path in ("portable", "plain", "avx2", "avx512") if path in kernels().available]
+PATHS = [path for path in ("portable", "plain", "avx2", "avx512", "amx") if path in kernels().available]
 TOLERANCE = 2e-6
 
 

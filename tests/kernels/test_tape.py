@@ -15,6 +15,7 @@ from jax import nn
 from unrollbit.algorithms import ADMM, AMP, FISTA, ISTA, GradientDescent
 from unrollbit.kernels import kernels, native, use_kernels
 from unrollbit.kernels.recorder import record
+from unrollbit.kernels.supported import NoTape, scanned
 from unrollbit.kernels.tape import OPERATIONS, Tape, play
 from unrollbit.networks import Unrolled
 from unrollbit.operators import Hadamard, LinearOperator, Rademacher, gaussian, rademacher_blocks, sign_planes
@@ -285,3 +286,14 @@ def test_sizes_that_disagree_are_refused():
         jax.block_until_ready(play(tape._replace(level=7), jnp.ones((1, 16))))
     with pytest.raises(Exception, match="expected float32"):
         jax.block_until_ready(play(tape, jnp.ones((1, 16), jnp.int32)))
+
+
+def test_scans_of_every_jax_are_understood():
+    class Tree:  # as JAX 0.11 has it
+        def unpack(self) -> tuple[list[int], list[int], list[int]]:
+            return [1, 2], [3], [4, 5]
+
+    assert scanned({"num_consts": 2, "num_carry": 1}) == (2, 1)
+    assert scanned({"ft_in": Tree()}) == (2, 1)
+    with pytest.raises(NoTape, match="not known"):
+        scanned({})

@@ -16,15 +16,18 @@ from unrollbit.cli.common import add_common, check_outputs, positive, print_tabl
 Row = dict[str, Any]
 _NOTES = (
     "One thread, medians of CPU time, all functions in turn. Speed-up: over the same product in float32 by jax.jit, in",
-    "the faster of the forms X W^T and (W X^T)^T. Error: ||found - exact|| / ||exact|| against float64. Extra: peak of",
-    "memory while one vector is multiplied, MiB. Roofline: time to read the packed bits from memory / time taken.",
+    "the faster of the forms X W^T and (W X^T)^T. Cold: calls go round copies of the matrix that do not fit in caches.",
+    "Error: ||found - exact|| / ||exact|| against float64. Extra: peak of memory while one vector is multiplied, MiB.",
+    "Roofline: time to read the packed bits from memory / time taken.",
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
     parser.add_argument("--quick", action="store_true", help="three sizes, less than 3 minutes")
-    parser.add_argument("--kernels", metavar="PATH", help="portable, avx2, avx512 or plain (default: the best here)")
+    parser.add_argument(
+        "--kernels", metavar="PATH", help="portable, avx2, avx512, amx or plain (default: the best here)"
+    )
     parser.add_argument(
         "--sizes",
         type=positive,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import statistics
 import time
@@ -15,7 +16,8 @@ Function = Callable[[], Any]
 _FLAGS = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 _SHORTEST, _TURN = 3e-4, 5e-3  # seconds of a sample, and of all samples of a turn
 _LEAST, _MOST = 5, 200  # rounds
-_EVICTING = 2**27  # bytes: more than last-level caches hold
+_BEYOND = (2**28, 2**30)  # bytes that do not fit the caches: four times the last level, within these bounds
+_MOST_COPIES = 4096
 _SETTLING = 2e-3  # seconds: XLA's threads spin after a call, on the core of whatever is timed next
 
 
@@ -29,29 +31,25 @@ def one_thread() -> None:
 
 
 class Timer:
-    """Median CPU times of functions that run in turn: hot (after one more call) or cold (nothing is in the caches)."""
+    """Median CPU times of functions that run in turn."""
 
     def __init__(self, seconds: float) -> None:
         """``seconds``: what one comparison may take, about; every function runs 5 times at least."""
         self.seconds = seconds
-        self._evicting = np.ones(_EVICTING // 4, np.float32)
 
-    def compare(self, functions: Mapping[str, Function], *, cold: bool = False) -> dict[str, float]:
+    def compare(self, functions: Mapping[str, Function]) -> dict[str, float]:
         """Seconds per call by name: the median over samples of all rounds; in a round every function has its turn.
 
         CPU time of the process, which other processes on the machine disturb less than the clock on the wall. Samples
         are short, so that what now and then takes a slice of the core falls into few of them.
         """
-        repeats = {name: 1 if cold else self._repeats(function) for name, function in functions.items()}
+        repeats = {name: self._repeats(function) for name, function in functions.items()}
         times: dict[str, list[float]] = {name: [] for name in functions}
         begun, rounds = time.perf_counter(), 0
         while rounds < _LEAST or (rounds < _MOST and time.perf_counter() - begun < self.seconds):
             rounds += 1
             for name, function in functions.items():
-                if cold:
-                    self._evicting.sum()
-                else:
-                    function()  # what the other functions left in the caches is not what a loop would find there
+                function()  # what the other functions left in the caches is not what a loop would find there
                 time.sleep(_SETTLING)
                 turn = time.perf_counter()
                 while True:
@@ -59,7 +57,7 @@ class Timer:
                     for _ in range(repeats[name]):
                         function()
                     times[name].append((time.process_time() - started) / repeats[name])
-                    if cold or time.perf_counter() - turn > _TURN:
+                    if time.perf_counter() - turn > _TURN:
                         break
         return {name: statistics.median(spent) for name, spent in times.items()}
 
@@ -70,9 +68,28 @@ class Timer:
         return max(1, int(_SHORTEST / max(time.perf_counter() - started, 1e-9)))
 
 
+def in_turn(function: Callable[[Any], Any], matrix: Any) -> Function:
+    """Calls with copies of a matrix that together do not fit the caches: each time it comes from memory, as do the
+    matrices of a network with many layers. At most 4096 copies, for small matrices.
+    """
+    count = min(_MOST_COPIES, -(-beyond_caches() // matrix.nbytes))
+    copies = itertools.cycle([matrix, *(matrix.copy() for _ in range(count - 1))])
+    return lambda: function(next(copies))
+
+
+def beyond_caches() -> int:
+    """Bytes that do not fit the caches of this machine."""
+    try:
+        size = Path("/sys/devices/system/cpu/cpu0/cache/index3/size").read_text(encoding="ascii").strip()
+        last = int(size.removesuffix("K")) * 1024
+    except (OSError, ValueError):
+        last = 0
+    return min(max(4 * last, _BEYOND[0]), _BEYOND[1])
+
+
 def read_bandwidth() -> float:
-    """Bytes per second that one thread reads from memory: the best of ten sums over 128 MiB."""
-    values = np.ones(_EVICTING // 8)
+    """Bytes per second that one thread reads from memory: the best of ten sums over what does not fit the caches."""
+    values = np.ones(beyond_caches() // 8)
     best = float("inf")
     for _ in range(10):
         started = time.process_time()

@@ -15,7 +15,7 @@ import jax
 
 TARGET = "unrollbit_signs_product"
 TAPE_TARGET = "unrollbit_run_tape"
-LEVELS = {"plain": 0, "avx2": 1, "avx512": 2}  # as in ffi.c; plain: generic C, for tests
+LEVELS = {"plain": 0, "avx2": 1, "avx512": 2, "amx": 3}  # as in ffi.c; plain: generic C, for tests
 PATHS = ("portable", *LEVELS, "pallas")
 VARIABLE = "UNROLLBIT_KERNELS"
 _forced: list[str] = []
@@ -57,13 +57,13 @@ def _library() -> _Library:
 
 
 def kernels() -> Kernels:
-    """The path of packed products: ``portable`` (pure JAX), ``avx2`` or ``avx512`` (C), ``pallas`` (NVIDIA GPUs).
+    """The path of packed products: ``portable`` (pure JAX), ``avx2``, ``avx512``, ``amx`` (C) or ``pallas`` (GPUs).
 
     The environment variable ``UNROLLBIT_KERNELS`` or ``use_kernels`` force one. Raises ``ValueError`` for a path that
     does not exist or does not run here.
 
     Example:
-        >>> kernels().path in ("portable", "avx2", "avx512", "pallas")
+        >>> kernels().path in ("portable", "avx2", "avx512", "amx", "pallas")
         True
     """
     library = _library()

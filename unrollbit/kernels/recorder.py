@@ -14,7 +14,7 @@ from jaxtyping import Array
 from unrollbit.kernels.held_bits import RENAMED, Bits, held
 from unrollbit.kernels.native import LEVELS, kernels
 from unrollbit.kernels.primitive import signs_product_p
-from unrollbit.kernels.supported import FAST, INLINED, MOVED, SAME, SWAPPED, NoTape, check, inner_program
+from unrollbit.kernels.supported import FAST, INLINED, MOVED, SAME, SWAPPED, NoTape, check, inner_program, scanned
 from unrollbit.kernels.tape import ELEMENTWISE, MOST_MATRICES, Operation, Tape, laid_out
 
 _MOST_OPERATIONS = 20_000
@@ -79,7 +79,7 @@ class _Recorder:
         if name in INLINED:
             return self.run(*inner_program(equation), inputs)
         if name == "scan":
-            return self._scan(inputs, **params)
+            return self._scan(inputs, params)
         shapes = [variable.aval.shape for variable in equation.outvars]
         if inputs and isinstance(inputs[0], Bits) and equation.primitive is not signs_product_p:
             part = inputs[0].part(name, inputs[1:], params, shapes[0])
@@ -138,14 +138,12 @@ class _Recorder:
             raise NoTape(name)
         return self._elementwise(name, inputs, shape)
 
-    def _scan(
-        self, inputs: list[Any], *, jaxpr: Any, length: int, num_consts: int, num_carry: int, **params: Any
-    ) -> list:
-        consts, carry = inputs[:num_consts], inputs[num_consts : num_consts + num_carry]
-        sliced = inputs[num_consts + num_carry :]
-        if any(isinstance(value, Value) for value in sliced) or params["reverse"] or len(jaxpr.out_avals) != num_carry:
+    def _scan(self, inputs: list[Any], params: dict[str, Any]) -> list[Any]:
+        (constant, carried), jaxpr = scanned(params), params["jaxpr"]
+        consts, carry, sliced = inputs[:constant], inputs[constant:][:carried], inputs[constant + carried :]
+        if any(isinstance(value, Value) for value in sliced) or params["reverse"] or len(jaxpr.out_avals) != carried:
             raise NoTape("a scan over what depends on the measurements")
-        for k in range(length):
+        for k in range(params["length"]):
             carry = self.run(
                 jaxpr.jaxpr,
                 jaxpr.consts,

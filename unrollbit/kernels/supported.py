@@ -39,6 +39,16 @@ def inner_program(equation: Any) -> tuple[Any, Sequence[Any]]:
     return (inner.jaxpr, inner.consts) if hasattr(inner, "consts") else (inner, ())
 
 
+def scanned(params: Any) -> tuple[int, int]:
+    """How many inputs of a scan are constant, and how many are carried: behind them come those that are sliced."""
+    if "num_carry" in params:
+        return params["num_consts"], params["num_carry"]
+    if "ft_in" in params:  # from JAX 0.11 on
+        consts, carry, _ = params["ft_in"].unpack()
+        return len(consts), len(carry)
+    raise NoTape("a scan of a JAX that is not known")
+
+
 def check(jaxpr: Any, varying: Sequence[bool]) -> list[bool]:
     """Which outputs depend on the inputs that vary.
 
@@ -64,7 +74,8 @@ def check(jaxpr: Any, varying: Sequence[bool]) -> list[bool]:
 
 def _carried(equation: Any, flags: list[bool]) -> list[bool]:
     """What varies after all rounds of a scan."""
-    first, last = equation.params["num_consts"], equation.params["num_consts"] + equation.params["num_carry"]
+    first, carried = scanned(equation.params)
+    last = first + carried
     while True:
         found = check(inner_program(equation)[0], flags)
         after = [before or now for before, now in zip(flags[first:last], found, strict=False)]

@@ -11,6 +11,8 @@
 #endif
 
 #define LANES 8
+#define TOGETHER LANES
+#define GROUP 4
 #define NAME(function) function##_avx2
 #define PERMUTE(table, index) ((fvec)_mm256_permutevar8x32_ps((__m256)(table), (__m256i)(index)))
 #define EXCHANGE(values, order) ((fvec)_mm256_permute_ps((__m256)(values), order))

@@ -11,6 +11,8 @@
 #endif
 
 #define LANES 16
+#define TOGETHER LANES
+#define GROUP 4
 #define NAME(function) function##_avx512
 #define PERMUTE(table, index) ((fvec)_mm512_permutexvar_ps((__m512i)(index), (__m512)(table)))
 #define EXCHANGE(values, order) ((fvec)_mm512_permute_ps((__m512)(values), order))

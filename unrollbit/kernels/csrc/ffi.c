@@ -5,7 +5,7 @@
 #include "signs.h"
 #include "xla/ffi/api/c_api.h"
 
-enum { PLAIN = 0, AVX2 = 1, AVX512 = 2 }; /* as in native.py */
+enum { PLAIN = 0, AVX2 = 1, AVX512 = 2, AMX = 3 }; /* as in native.py */
 enum { MOST_MATRICES = 64 };               /* arguments of a tape, as in tape.py */
 
 static XLA_FFI_Error *wrong(const XLA_FFI_CallFrame *frame, const char *message)
@@ -38,14 +38,18 @@ static int64_t count(const XLA_FFI_Buffer *buffer)
     return size;
 }
 
-/* The fastest product that this processor runs: PLAIN, AVX2 or AVX512. */
+/* The fastest product that this processor runs. */
 int unrollbit_level(void)
 {
 #if defined(__x86_64__)
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("gfni"))
+        __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("gfni")) {
+#if defined(UNROLLBIT_AMX)
+        if (amx_is_permitted()) return AMX;
+#endif
         return AVX512;
+    }
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return AVX2;
 #endif
     return PLAIN;
@@ -61,6 +65,9 @@ static const level_t levels[] = {
 #if defined(__x86_64__)
     {signs_product_avx2, run_tape_avx2},
     {signs_product_avx512, run_tape_avx512},
+#if defined(UNROLLBIT_AMX)
+    {signs_product_amx, run_tape_avx512},
+#endif
 #endif
 };
 
@@ -184,7 +191,7 @@ XLA_FFI_Error *unrollbit_run_tape(XLA_FFI_CallFrame *frame)
     for (size_t i = 0; i < length; i++)
         if (!fits(operations + i, room, constants, &frame->args)) return wrong(frame, "tape: an operation is out of place");
     memcpy(scratch->data, x->data, (size_t)count(x) * sizeof(float));
-    const places_t places = {scratch->data, constants->data, bits};
+    const places_t places = {scratch->data, constants->data, bits, level->product};
     level->tape(operations, length, &places);
     memcpy(out->data, (const float *)scratch->data + result, (size_t)count(out) * sizeof(float));
     return NULL;

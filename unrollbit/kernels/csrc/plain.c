@@ -2,6 +2,7 @@
 #include "signs.h"
 
 #define LANES 8
+#define TOGETHER LANES
 #define NAME(function) function##_plain
 #define PERMUTE(table, index) permuted(table, index)
 

@@ -51,6 +51,7 @@ typedef struct {
     float *scratch;
     const float *constants;
     const uint8_t *const *bits; /* by argument */
+    signs_product *product;
 } places_t;
 
 typedef void run_tape(const instruction_t *tape, size_t length, const places_t *places);
@@ -60,6 +61,11 @@ run_tape run_tape_plain;
 #if defined(__x86_64__)
 signs_product signs_product_avx2, signs_product_avx512;
 run_tape run_tape_avx2, run_tape_avx512;
+#if (defined(__clang__) && __clang_major__ >= 12) || (!defined(__clang__) && __GNUC__ >= 11)
+#define UNROLLBIT_AMX
+signs_product signs_product_amx;
+int amx_is_permitted(void);
+#endif
 #endif
 
 #endif
