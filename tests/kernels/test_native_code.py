@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -31,7 +32,10 @@ def test_no_access_out_of_bounds_and_nothing_undefined(level, tmp_path):
     driver, program = Path(__file__).with_name("products.c"), tmp_path / "products"
     built = ["gcc", *flags, f"-I{SOURCES}", str(driver), *files, "-lm", "-o", str(program)]
     subprocess.run(built, check=True, capture_output=True, timeout=600)
-    done = subprocess.run([str(program), level], capture_output=True, text=True, check=False, timeout=600)
+    # GCC 13 puts a frame of such variables where aligned registers cannot be stored (its bug 110027)
+    environment = {**os.environ, "ASAN_OPTIONS": "detect_stack_use_after_return=0"}
+    command = [str(program), level]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600, env=environment)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stderr == ""
 

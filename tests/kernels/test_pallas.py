@@ -37,6 +37,9 @@ def test_interpreted_products_against_float64(shape, transpose):
     assert np.linalg.norm(np.asarray(found, np.float64) - wanted) <= 2e-6 * np.linalg.norm(wanted)
 
 
+@pytest.mark.skipif(
+    jax.__version_info__ >= (0, 11) and jax.default_backend() != "gpu", reason="this JAX lowers it only beside a GPU"
+)
 @pytest.mark.parametrize("transpose", [False, True])
 def test_the_kernel_lowers_to_cuda(transpose):
     product = jax.jit(functools.partial(signs_product_pallas, columns=512, transpose=transpose))

@@ -1,5 +1,7 @@
 /* Tiles of bytes for several vectors; what fewer need is left to the sixteen lanes. */
+#if !defined(_GNU_SOURCE)
 #define _GNU_SOURCE /* syscall */
+#endif
 #include "signs.h"
 
 #if defined(UNROLLBIT_AMX)
@@ -30,11 +32,14 @@ enum { FEWEST = 16 }; /* vectors: fewer are faster by the sixteen lanes */
 #include "digits_amx.inc"
 
 static void several(const matrix_t *S, int transpose, const float *x, size_t x_stride, size_t count, float *out,
-                    size_t out_stride)
+                    size_t out_stride, work_t *work)
 {
-    if (count >= FEWEST && (transpose ? transpose_tiles : forward_tiles)(S, x, x_stride, count, out, out_stride)) return;
+    if (count >= FEWEST && (transpose ? transpose_tiles : forward_tiles)(S, x, x_stride, count, out, out_stride, work))
+        return;
     const signs_t signs = {S->bits, 1, S->rows, S->columns};
-    for (size_t v = 0; v < count; v++) signs_product_avx512(&signs, transpose, x + v * x_stride, 1, out + v * out_stride);
+    const int dense = x_stride == (transpose ? S->rows : S->columns); /* vectors follow each other */
+    for (size_t v = 0; v < count; v += dense ? count : 1)
+        signs_product_avx512(&signs, transpose, x + v * x_stride, dense ? count : 1, out + v * out_stride);
 }
 
 static signs_product signs_product_tiles;

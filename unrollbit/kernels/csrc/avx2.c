@@ -27,7 +27,7 @@ enum { FEW = 5 }; /* vectors that are multiplied one by one */
 
 /* A vector that cannot be had in fixed point is multiplied in floats. */
 static void several(const matrix_t *S, int transpose, const float *x, size_t x_stride, size_t count, float *out,
-                    size_t out_stride)
+                    size_t out_stride, work_t *work)
 {
     if (count > FEW) {
         (transpose ? transpose_many : forward_many)(S, x, x_stride, count, out, out_stride);
@@ -36,7 +36,7 @@ static void several(const matrix_t *S, int transpose, const float *x, size_t x_s
     for (size_t v = 0; v < count; v++) {
         const float *from = x + v * x_stride;
         float *into = out + v * out_stride;
-        if (!(transpose ? transpose_digits : forward_digits)(S, from, into))
+        if (!(transpose ? transpose_digits : forward_digits)(S, from, into, work))
             (transpose ? transpose_one : forward_one)(S, from, into);
     }
 }

@@ -19,9 +19,12 @@ static inline table_t permuted(table_t table, index_t index)
 #include "floats.inc"
 #include "many.inc"
 
+typedef char work_t; /* nothing */
+
 static void several(const matrix_t *S, int transpose, const float *x, size_t x_stride, size_t count, float *out,
-                    size_t out_stride)
+                    size_t out_stride, work_t *work)
 {
+    (void)work;
     if (count > 2)
         (transpose ? transpose_many : forward_many)(S, x, x_stride, count, out, out_stride);
     else
