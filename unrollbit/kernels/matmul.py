@@ -7,6 +7,7 @@ import math
 import jax.numpy as jnp
 from jaxtyping import Array, Float, UInt8
 
+from unrollbit.kernels.looked_up import FEW
 from unrollbit.kernels.native import LEVELS, kernels
 from unrollbit.kernels.portable import Layout, product
 from unrollbit.kernels.primitive import signs_product
@@ -64,10 +65,11 @@ def packed_matmul(
         raise ValueError(f"packed_matmul: expected a path among {', '.join(chosen.available)}, got {path!r}")
     path = chosen.path if path is None else path
     flat = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
-    if path not in _NATIVE or x.dtype != jnp.float32 or 0 in flat.shape:
-        out = product(layout, bits, scales, exists, flat, transpose)
-    else:
+    by_planes = path in _NATIVE or (exists is None and layout.blocks == 1 and len(flat) <= FEW)
+    if by_planes and x.dtype == jnp.float32 and 0 not in flat.shape:
         out = _by_planes(layout, bits, scales, exists, flat, transpose, path)
+    else:  # all planes are unpacked together
+        out = product(layout, bits, scales, exists, flat, transpose)
     return out.reshape(*x.shape[:-1], out.shape[-1])
 
 

@@ -12,6 +12,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, Float, UInt8
 
+from unrollbit.kernels.looked_up import FEW, looked_up
 from unrollbit.kernels.native import LEVELS, TARGET
 from unrollbit.kernels.portable import Layout, product
 
@@ -80,17 +81,24 @@ def _portable(bits: Array, x: Array, *, columns: int, transpose: bool, **params:
     return product(Layout(blocks, rows, columns), bits[None], jnp.ones(1, x.dtype), None, x, transpose)
 
 
+def _portable_on_cpu(bits: Array, x: Array, *, columns: int, transpose: bool, **params: Any) -> Array:
+    if len(bits) > 1 or len(x) > FEW:
+        return _portable(bits, x, columns=columns, transpose=transpose)
+    return jax.lax.map(lambda vector: looked_up(bits[0], vector, columns, transpose), x)
+
+
 def _on_cpu(ctx: Any, bits: Any, x: Any, *, path: str, transpose: bool, **sizes: int) -> Any:
-    if path not in LEVELS:  # traced for another device
-        return mlir.lower_fun(functools.partial(_portable, transpose=transpose, **sizes), multiple_results=False)(
-            ctx, bits, x
-        )
+    if path not in LEVELS:
+        function = functools.partial(_portable_on_cpu, transpose=transpose, **sizes)
+        return mlir.lower_fun(function, multiple_results=False)(ctx, bits, x)
     numbers = {name: np.int64(size) for name, size in sizes.items()}
     attributes = {**numbers, "transpose": np.int64(transpose), "level": np.int64(LEVELS[path])}
     return jax.ffi.ffi_lowering(TARGET)(ctx, bits, x, **attributes)
 
 
-def _on_gpu(bits: Array, x: Array, *, columns: int, transpose: bool, **params: Any) -> Array:
+def _on_gpu(bits: Array, x: Array, *, columns: int, transpose: bool, path: str, **params: Any) -> Array:
+    if path == "portable":
+        return _portable(bits, x, columns=columns, transpose=transpose)
     from unrollbit.kernels.pallas import signs_product_pallas  # takes long to import, and only GPUs need it
 
     return signs_product_pallas(bits, x, columns=columns, transpose=transpose)
