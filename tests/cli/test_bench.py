@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from unrollbit.cli import bench, bench_networks, bench_products
+from unrollbit.cli import bench, bench_networks, bench_products, bench_timing
 from unrollbit.cli.bench_timing import Timer, beyond_caches, extra_mebibytes, in_turn, read_bandwidth
 from unrollbit.kernels import kernels
 
@@ -70,8 +70,10 @@ def test_sleeping_is_not_working():
     assert seconds["asleep"] < 0.01
 
 
-def test_cold_calls_go_round_copies_that_do_not_fit_the_caches():
-    matrix, seen = np.ones(beyond_caches() // 8 // 3), []
+def test_cold_calls_go_round_copies_that_do_not_fit_the_caches(monkeypatch):
+    assert 2**28 <= beyond_caches() <= 2**30
+    monkeypatch.setattr(bench_timing, "beyond_caches", lambda: 10_001)
+    matrix, seen = np.ones(3_000 // 8), []
     call = in_turn(seen.append, matrix)
     for _ in range(8):
         call()

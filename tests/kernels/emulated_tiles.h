@@ -12,7 +12,7 @@ static struct {
 
 static void emulated_config(const uint8_t *config)
 {
-    if (config[0] != 1 || config[1] != 0) abort();
+    if (emulated.configured || config[0] != 1 || config[1] != 0) abort();
     emulated.configured = 1;
     for (int i = 0; i < 8; i++) {
         memcpy(&emulated.bytes[i], config + 16 + 2 * i, 2);

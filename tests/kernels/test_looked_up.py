@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unrollbit.kernels import packed_matmul
-from unrollbit.kernels.looked_up import FEW, looked_up
+from unrollbit.kernels.looked_up import looked_up, tables_pay
 from unrollbit.signbits import pack_signs
 
 SHAPES = [(1, 1), (8, 8), (7, 9), (64, 8), (1030, 70), (520, 2050), (1, 300)]
@@ -49,19 +49,30 @@ def test_whole_numbers_are_exact_whatever_pads_the_bits(rows, columns, transpose
 
 
 @pytest.mark.parametrize("transpose", [False, True])
-@pytest.mark.parametrize("batch", [1, FEW, FEW + 1])
+@pytest.mark.parametrize("batch", [1, 2, 3])
 def test_few_vectors_take_tables_and_give_what_unpacked_rows_give(batch, transpose):
-    signs, bits, random = drawn(40, 72)
-    x = random.standard_normal((batch, 40 if transpose else 72)).astype(np.float32)
+    rows, columns = (72, 1200) if transpose else (1200, 72)
+    signs, bits, random = drawn(rows, columns)
+    x = random.standard_normal((batch, 72)).astype(np.float32)
     product = functools.partial(
-        packed_matmul, bits[None, None], columns=72, scales=jnp.array([0.5]), transpose=transpose, path="portable"
+        packed_matmul, bits[None, None], columns=columns, scales=jnp.array([0.5]), transpose=transpose, path="portable"
     )
     wanted = 0.5 * (x.astype(np.float64) @ (signs if transpose else signs.T))
     np.testing.assert_allclose(product(x), wanted, rtol=0, atol=2e-5)
     each = jax.vmap(product)(x)  # one vector at a time when it is traced
     np.testing.assert_allclose(each, wanted, rtol=0, atol=2e-5)
+    with jax.disable_jit():
+        np.testing.assert_allclose(product(x), wanted, rtol=0, atol=2e-5)
     program = jax.jit(product).lower(x).as_text()
-    assert ("256xf32" in program) == (batch <= FEW)
+    assert ("256xf32" in program) == (batch <= 2) == tables_pay(1, rows, columns, batch, transpose)
+
+
+def test_blocks_many_vectors_and_small_outputs_are_unpacked():
+    assert tables_pay(1, 512, 8, 1, False)
+    assert not tables_pay(1, 511, 9000, 1, False)
+    assert not tables_pay(1, 9000, 511, 1, True)
+    assert not tables_pay(1, 9000, 9000, 4, False)
+    assert not tables_pay(2, 9000, 9000, 1, False)
 
 
 def test_derivative_of_a_product_by_tables():

@@ -17,7 +17,7 @@ _FLAGS = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 _SHORTEST, _TURN = 3e-4, 5e-3  # seconds of a sample, and of all samples of a turn
 _LEAST, _MOST = 5, 200  # rounds
 _BEYOND = (2**28, 2**30)  # bytes that do not fit the caches: four times the last level, within these bounds
-_MOST_COPIES = 4096
+_MOST_COPIES = 2**16
 _SETTLING = 2e-3  # seconds: XLA's threads spin after a call, on the core of whatever is timed next
 
 
@@ -70,7 +70,7 @@ class Timer:
 
 def in_turn(function: Callable[[Any], Any], matrix: Any) -> Function:
     """Calls with copies of a matrix that together do not fit the caches: each time it comes from memory, as do the
-    matrices of a network with many layers. At most 4096 copies, for small matrices.
+    matrices of a network with many layers. At most 65536 copies, for small matrices.
     """
     count = min(_MOST_COPIES, -(-beyond_caches() // matrix.nbytes))
     copies = itertools.cycle([matrix, *(matrix.copy() for _ in range(count - 1))])

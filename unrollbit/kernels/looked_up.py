@@ -10,10 +10,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, UInt8
 
-FEW = 3  # vectors that are multiplied one by one
+_FEW = 3  # vectors
+_OUTPUTS = 512  # for each of them: with less, tables cost more than they save
 _ROWS = 1024  # whose bits and sums stay near the processor
 _GROUPS = 64  # of eight rows whose bits are transposed at a time
 _SWAPS = ((4, 0x0F), (2, 0x33), (1, 0x55))  # stages that transpose 8 x 8 bits: distance, and bits that are exchanged
+
+
+def tables_pay(blocks: int, rows: int, columns: int, batch: int, transpose: bool) -> bool:
+    """Whether products by tables, vector by vector, are faster than by unpacked rows (as measured on CPUs)."""
+    return blocks == 1 and batch <= _FEW and (columns if transpose else rows) >= _OUTPUTS * batch
 
 
 def looked_up(
@@ -49,7 +55,8 @@ def _transposed(bits: UInt8[Array, "m bytes"], x: Float[Array, " m"]) -> Float[A
     def tile(total: Array, inputs: tuple[Array, Array]) -> tuple[Array, None]:
         packed, several = inputs
         turned = _transpose_bits([packed[row::8] for row in range(8)])
-        return _sum(total, several, jnp.stack(turned, axis=1).reshape(deep, 8 * width)), None
+        part = _sum(jnp.zeros_like(total), several, jnp.stack(turned, axis=1).reshape(deep, 8 * width))
+        return total + part, None
 
     total = jax.lax.scan(tile, jnp.zeros(8 * width, x.dtype), (tiles, tables))[0]
     return total.reshape(8, width).T.reshape(-1)

@@ -7,7 +7,7 @@ import math
 import jax.numpy as jnp
 from jaxtyping import Array, Float, UInt8
 
-from unrollbit.kernels.looked_up import FEW
+from unrollbit.kernels.looked_up import tables_pay
 from unrollbit.kernels.native import LEVELS, kernels
 from unrollbit.kernels.portable import Layout, product
 from unrollbit.kernels.primitive import signs_product
@@ -65,7 +65,7 @@ def packed_matmul(
         raise ValueError(f"packed_matmul: expected a path among {', '.join(chosen.available)}, got {path!r}")
     path = chosen.path if path is None else path
     flat = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
-    by_planes = path in _NATIVE or (exists is None and layout.blocks == 1 and len(flat) <= FEW)
+    by_planes = path in _NATIVE or (exists is None and tables_pay(*layout, len(flat), transpose))
     if by_planes and x.dtype == jnp.float32 and 0 not in flat.shape:
         out = _by_planes(layout, bits, scales, exists, flat, transpose, path)
     else:  # all planes are unpacked together

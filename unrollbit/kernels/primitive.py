@@ -12,7 +12,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, Float, UInt8
 
-from unrollbit.kernels.looked_up import FEW, looked_up
+from unrollbit.kernels.looked_up import looked_up, tables_pay
 from unrollbit.kernels.native import LEVELS, TARGET
 from unrollbit.kernels.portable import Layout, product
 
@@ -41,7 +41,8 @@ def _compiled(**params: Any) -> Any:
 
 @signs_product_p.def_impl
 def _run(bits: Array, x: Array, **params: Any) -> Array:
-    return _compiled(**params)(bits, x)
+    with jax.disable_jit(False):  # without jit, the compiled product would come back here
+        return _compiled(**params)(bits, x)
 
 
 @signs_product_p.def_abstract_eval
@@ -82,7 +83,8 @@ def _portable(bits: Array, x: Array, *, columns: int, transpose: bool, **params:
 
 
 def _portable_on_cpu(bits: Array, x: Array, *, columns: int, transpose: bool, **params: Any) -> Array:
-    if len(bits) > 1 or len(x) > FEW:
+    blocks, rows, _ = bits.shape
+    if not tables_pay(blocks, rows, columns, len(x), transpose):
         return _portable(bits, x, columns=columns, transpose=transpose)
     return jax.lax.map(lambda vector: looked_up(bits[0], vector, columns, transpose), x)
 

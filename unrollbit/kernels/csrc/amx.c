@@ -53,13 +53,13 @@ void signs_product_amx(const signs_t *signs, int transpose, const float *x, size
 /* Whether the processor has tiles and the system lets this process use them; Linux is asked, once. */
 int amx_is_permitted(void)
 {
-    static int answer = -1;
+    static _Atomic int answer = -1;
     if (answer >= 0) return answer;
-    unsigned a, b, c, d = 0;
-    const unsigned tiles_of_bytes = 3u << 24; /* AMX-TILE, AMX-INT8 */
     int permitted = 0;
 #if defined(__linux__)
     enum { REQUEST = 0x1023, TILE_DATA = 18 }; /* ARCH_REQ_XCOMP_PERM */
+    const unsigned tiles_of_bytes = 3u << 24;  /* AMX-TILE, AMX-INT8 */
+    unsigned a, b, c, d = 0;
     if (__get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & tiles_of_bytes) == tiles_of_bytes)
         permitted = syscall(SYS_arch_prctl, REQUEST, TILE_DATA) == 0;
 #endif
