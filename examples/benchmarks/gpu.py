@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from unrollbit.cli.bench import print_table
+from unrollbit.cli.bench import print_table, with_progress
 from unrollbit.cli.bench_products import relative_error, signs
 from unrollbit.kernels import kernels, packed_matmul
 
@@ -75,16 +75,18 @@ def measure(sizes: list[int], batches: list[int]) -> Iterator[dict[str, Any]]:
         packed = [jnp.asarray(random.randint(0, 256, (n, n // 8), np.uint8)) for _ in range(_length(n * n // 8))]
         first = signs(np.asarray(packed[0]), n, np.float64)
         for transpose in (False, True):
-            vectors = {batch: random.standard_normal((batch, n)).astype(np.float32) for batch in batches}
+            vectors = {batch: jnp.asarray(random.standard_normal((batch, n)), jnp.float32) for batch in batches}
+            right = first if transpose else first.T
+            exact = {batch: np.asarray(x[:_CHECKED], np.float64) @ right for batch, x in vectors.items()}
             rows = {batch: dict[str, float]() for batch in batches}
             for name, (dtype, product) in products(n, transpose).items():
-                few = packed[: _length(n * n * (np.dtype(dtype).itemsize if dtype else 0))] if dtype else packed
-                held = few if dtype is None else [_unpacked(bits, n, dtype) for bits in few]
+                held = packed
+                if dtype is not None:
+                    held = [_unpacked(bits, n, dtype) for bits in packed[: _length(n * n * np.dtype(dtype).itemsize)]]
                 for batch, x in vectors.items():
-                    exact = x[:_CHECKED].astype(np.float64) @ (first if transpose else first.T)
-                    found = jax.jit(product)(held[0], jnp.asarray(x))[:_CHECKED]
-                    rows[batch][name] = 1e6 * seconds_of(product, held, jnp.asarray(x))
-                    rows[batch][f"{name}, error"] = relative_error(found, exact)
+                    found = jax.jit(product)(held[0], x)[:_CHECKED]
+                    rows[batch][name] = 1e6 * seconds_of(product, held, x)
+                    rows[batch][f"{name}, error"] = relative_error(found, exact[batch])
             for batch in batches:
                 yield {"n": n, "batch": batch, "direction": "transpose" if transpose else "forward", **rows[batch]}
 
@@ -110,7 +112,8 @@ def main() -> None:
     if kernels().path != "pallas":
         parser.error(f"this needs an NVIDIA GPU and JAX for it; {kernels().reason}")
     print(f"{jax.devices()[0].device_kind}, jax {jax.__version__}")
-    rows = list(measure(options.sizes, options.batches))
+    total = 2 * len(options.sizes) * len(options.batches)
+    rows = with_progress(measure(options.sizes, options.batches), total, "products")
     names = tuple(products(8, False))
     lines = []
     for row in rows:

@@ -106,7 +106,8 @@ int main(int count, char **arguments)
         run = run_tape_avx512;
     }
 #if defined(UNROLLBIT_AMX)
-    if (!strcmp(level, "emulated") || (!strcmp(level, "amx") && amx_is_permitted())) product = signs_product_amx;
+    if (!strcmp(level, "amx") && !amx_is_permitted()) return 2;
+    if (!strcmp(level, "emulated") || !strcmp(level, "amx")) product = signs_product_amx;
 #else
     if (!strcmp(level, "emulated") || !strcmp(level, "amx")) return 2;
 #endif

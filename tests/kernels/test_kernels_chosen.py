@@ -20,7 +20,7 @@ from unrollbit.kernels import kernels, native, use_kernels
 from unrollbit.operators import Rademacher
 
 ROOT = Path(unrollbit.__file__).resolve().parents[1]
-PATHS = [path for path in ("portable", "plain", "avx2", "avx512", "amx") if path in kernels().available]
+PATHS = [path for path in ("portable", *native.LEVELS) if path in kernels().available]
 
 
 def test_a_forced_path_runs_and_ends_with_its_block():

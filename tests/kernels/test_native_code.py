@@ -16,7 +16,7 @@ import unrollbit
 from unrollbit.kernels import kernels, native
 
 SOURCES = Path(unrollbit.__file__).resolve().parent / "kernels" / "csrc"
-LEVELS = [path for path in ("plain", "avx2", "avx512", "amx") if path in kernels().available]
+LEVELS = [path for path in native.LEVELS if path in kernels().available]
 EMULATED = ["emulated"] if "avx512" in LEVELS else []  # tiles of AMX in plain C
 
 

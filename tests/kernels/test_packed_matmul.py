@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 from unrollbit import packed_matmul
-from unrollbit.kernels import kernels
+from unrollbit.kernels import kernels, native
 from unrollbit.signbits import pack_signs
 
-PATHS = [path for path in ("portable", "plain", "avx2", "avx512", "amx") if path in kernels().available]
+PATHS = [path for path in ("portable", *native.LEVELS) if path in kernels().available]
 TOLERANCE = 2e-6
 
 
@@ -207,6 +207,17 @@ def test_inputs_of_all_magnitudes(path, transpose, largest):
         inputs = inputs.astype(np.float32)
         found = packed_matmul(jnp.asarray(bits), jnp.asarray(inputs), 600, transpose=transpose, path=path)
         assert distance(found, by_hand(signs[0], inputs, transpose)) <= TOLERANCE
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("transpose", [False, True])
+@pytest.mark.parametrize("batch", [1, 17])
+def test_worst_case_of_fixed_point_one_entry_outweighs_those_that_share_its_quantum(path, transpose, batch):
+    signs, bits = drawn(18, 1, 512, 512)
+    x = np.full((batch, 512), 1.18e-7, np.float32)  # below half a quantum: they are lost
+    x[:, 100] = 1
+    found = packed_matmul(jnp.asarray(bits), jnp.asarray(x), 512, transpose=transpose, path=path)
+    assert distance(found, by_hand(signs[0], x, transpose)) <= 3e-6
 
 
 @pytest.mark.parametrize("path", [path for path in PATHS if path != "portable"])

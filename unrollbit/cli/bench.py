@@ -72,10 +72,10 @@ def run(options: argparse.Namespace) -> None:
             planned = bench_products.cases(wanted, batches(options.quick))
             total = sum(2 * (2 if case.batch == 1 else 1) for case in planned)
             rows = bench_products.measure(planned, path, ("hot", "cold"), timer, bandwidth, options.seed)
-            products = _shown(rows, total, "products")
+            products = with_progress(rows, total, "products")
         if options.only != "products":
             total = len(bench_networks.cases(options.quick))
-            networks = _shown(bench_networks.measure(timer, options.quick, path), total, "networks")
+            networks = with_progress(bench_networks.measure(timer, options.quick, path), total, "networks")
     show(products, networks)
     result = {"path": path, "reason": why, "bandwidth_gb_per_s": bandwidth / 1e9, "rows": products}
     result["networks"] = networks
@@ -83,7 +83,7 @@ def run(options: argparse.Namespace) -> None:
         write_json(file, result)
 
 
-def _shown(rows: Iterator[Row], total: int, label: str) -> list[Row]:
+def with_progress(rows: Iterator[Row], total: int, label: str) -> list[Row]:
     """The rows, with a progress bar on stderr."""
     found = []
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))

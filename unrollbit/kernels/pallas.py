@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import functools
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -104,8 +104,8 @@ def _forward(
     together = next(count for count in (3, 2, 1) if groups % count == 0)  # groups that share the signs of a program
     steps, tall = width // tile.bytes, together * tile.lanes
     grid = (blocks, m // tile.rows, groups // together)
-    parts = _parts(tile.programs, grid[0] * grid[1] * grid[2], steps)
-    read = _spread if not interpret else _spread_plainly
+    parts = _parts(tile.programs, math.prod(grid), steps)
+    read = _spread_plainly if interpret else _spread
 
     def program(bits: Any, lanes: Any, out: Any) -> None:
         first = pl.program_id(3) * (width // parts)
@@ -143,8 +143,8 @@ def _transposed(
     blocks, m, width = bits.shape
     steps = m // tile.rows
     grid = (blocks, width // tile.bytes, lanes.shape[1] // tile.lanes)
-    parts = _parts(tile.programs, grid[0] * grid[1] * grid[2], steps)
-    read = _spread if not interpret else _spread_plainly
+    parts = _parts(tile.programs, math.prod(grid), steps)
+    read = _spread_plainly if interpret else _spread
 
     def program(bits: Any, lanes: Any, out: Any) -> None:
         first = pl.program_id(3) * (m // parts)
@@ -175,7 +175,7 @@ def _transposed(
 
 def _call(program: Callable[..., None], tile: _Tile, interpret: bool, **options: Any) -> Any:
     settings: Any = plt.CompilerParams(num_warps=4, num_stages=tile.stages)
-    return functools.partial(pl.pallas_call, compiler_params=settings, interpret=interpret)(program, **options)
+    return pl.pallas_call(program, compiler_params=settings, interpret=interpret, **options)
 
 
 def _spread(packed: UInt8[Array, "rows bytes"], bit: int) -> BFloat16[Array, "rows bytes"]:
