@@ -21,5 +21,12 @@ class ScalarParam(nnx.Param):
     """Scalars of the algorithm and its shrinkage, one (or a short vector) per layer, in raw form."""
 
 
+class Statistic(nnx.Variable):
+    """What training determines without a gradient: handed over and checkpointed like parameters."""
+
+
 class Physics(nnx.Variable):
     """What is given and never trained: operators and arrays computed from them."""
+
+
+TRAINED = nnx.Any(nnx.Param, Statistic)  # all that training leaves behind, as a filter

@@ -24,6 +24,7 @@ from unrollbit.training.fingerprint import run_fingerprint
 from unrollbit.training.program import FixedSamples, Program
 from unrollbit.training.progress import TrainingProgress
 from unrollbit.training.stage import Stage
+from unrollbit.variables import TRAINED
 
 _VALIDATION_SIGNALS = 1024
 
@@ -159,7 +160,7 @@ def _stage_network(net: Network, work: Network, stage: Stage) -> Network:
 
 def _take_over(net: Network, work: Network) -> None:
     for name, weights in net.maps.items():
-        nnx.update(weights, nnx.state(weights.quantised_from(work.maps[name]), nnx.Param))
+        nnx.update(weights, nnx.state(weights.quantised_from(work.maps[name]), TRAINED))
     nnx.update(net.scalars, nnx.state(work.scalars))
 
 

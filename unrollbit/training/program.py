@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 
 from unrollbit.networks import Network
 from unrollbit.training.stage import Stage
+from unrollbit.variables import TRAINED
 
 _LONGEST_CHUNK = 1000
 
@@ -43,7 +44,7 @@ class Program:
     """Runs the steps of one stage. Its state is a pytree: trained and other parameters, and the optimiser's state."""
 
     def __init__(self, net: Network, stage: Stage, key: Array, teacher: Network | None) -> None:
-        graph, trained, other, frozen = nnx.split(net, stage.types(), nnx.Param, ...)
+        graph, trained, other, frozen = nnx.split(net, stage.types(), TRAINED, ...)
         if not jax.tree.leaves(trained):
             raise ValueError(f"Stage rates {sorted(stage.rates)}: the network has no such variables to train")
         self._initial = {"trained": trained, "other": other}

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from unrollbit.operators import LinearOperator, Structure
 from unrollbit.operators.packed import PackedSigns
-from unrollbit.variables import Physics
+from unrollbit.variables import Statistic
 from unrollbit.weights.base import Arrays, Weights, as_structure, core_stack
 from unrollbit.weights.format import Format
 from unrollbit.weights.quantised import Quantised, binary, existing, mean_of, per_copy, with_magnitude
@@ -71,7 +71,7 @@ class BitNet(Quantised):
         self._adopt(BitNetFormat(structure, latents.shape[0]))
         self.surrogate = identity() if surrogate is None else surrogate
         self.latents = binary(latents)
-        self.unit = Physics(jnp.asarray(unit, jnp.float32))
+        self.unit = Statistic(jnp.asarray(unit, jnp.float32))
 
     @classmethod
     def from_matrix(

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 from unrollbit.operators import LinearOperator, Structure
 from unrollbit.operators.packed_ternary import PackedTernary
 from unrollbit.trits import PerByte
-from unrollbit.variables import Physics
+from unrollbit.variables import Statistic
 from unrollbit.weights.base import Arrays, Weights, as_structure, core_stack
 from unrollbit.weights.format import Format
 from unrollbit.weights.quantised import Quantised, binary, existing, mean_of, per_copy, with_magnitude
@@ -100,7 +100,7 @@ class Ternary(Quantised):
         self._adopt(TernaryFormat(structure, latents.shape[0], per_byte))
         self.surrogate = identity()
         self.latents = binary(latents)
-        self.unit = Physics(jnp.asarray(unit, jnp.float32))
+        self.unit = Statistic(jnp.asarray(unit, jnp.float32))
 
     @classmethod
     def from_matrix(cls, matrix: Any, mask: Any = None, *, copies: int = 1, per_byte: PerByte = 5) -> Ternary:
