@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from unrollbit.operators import gaussian, sign_planes
+from unrollbit.operators import gaussian
+from unrollbit.packed_operators import sign_planes
 from unrollbit.signbits import pack_signs, unpack_signs
 
 

@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from unrollbit.operators import Full
+from unrollbit.structures import Full
 from unrollbit.weights.factorise import rank_for
 from unrollbit.weights.little_bit import LittleBitFormat
 from unrollbit.weights.quantised import Frozen

@@ -10,7 +10,8 @@ from unrollbit.algorithms import ISTA
 from unrollbit.bits import DEFINITIONS
 from unrollbit.cli import main
 from unrollbit.cli.card_facts import describe, describe_map, read_training, without_folders
-from unrollbit.operators import Preconditioned, sign_planes
+from unrollbit.operators import Preconditioned
+from unrollbit.packed_operators import sign_planes
 from unrollbit.problems import ArrayProblem, SparseRecovery
 from unrollbit.weights import Fixed, FullPrecision, OneBit, anchored, normalised
 

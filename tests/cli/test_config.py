@@ -13,7 +13,7 @@ from unrollbit import Unrolled
 from unrollbit.algorithms import AMP, FISTA
 from unrollbit.cli.config import build_physics, build_run, build_weights
 from unrollbit.operators import Preconditioned, gaussian
-from unrollbit.operators.packed import PackedSigns
+from unrollbit.packed_operators.packed_signs import PackedSigns
 from unrollbit.problems import SparseRecovery
 from unrollbit.shrinkage import Grouped, Soft
 from unrollbit.weights import Anchored, FullPrecision, Normalised, OneBit

@@ -18,10 +18,11 @@ from unrollbit.kernels.recorder import record
 from unrollbit.kernels.supported import NoTape, scanned
 from unrollbit.kernels.tape import OPERATIONS, Tape, play
 from unrollbit.networks import Unrolled
-from unrollbit.operators import Hadamard, LinearOperator, Rademacher, gaussian, rademacher_blocks, sign_planes
+from unrollbit.operators import Hadamard, LinearOperator, Rademacher, gaussian, rademacher_blocks
 from unrollbit.operators.hadamard import hadamard_transform
 from unrollbit.packed import pack
 from unrollbit.packed.network import _forward
+from unrollbit.packed_operators import sign_planes
 from unrollbit.shrinkage import BernoulliGaussian, Firm, Hard, Soft
 from unrollbit.weights import Fixed, LittleBit, OneBit
 

@@ -30,8 +30,8 @@ from unrollbit.operators import (
     hadamard_blocks,
     ill_conditioned,
     rademacher_blocks,
-    sign_planes,
 )
+from unrollbit.packed_operators import sign_planes
 
 
 def numbers(*shape: int, seed: int = 0) -> np.ndarray:

@@ -17,7 +17,6 @@ from unrollbit.operators import (
     Rademacher,
     Radon,
     Scaled,
-    Structure,
     SubsampledDCT,
     SubsampledFourier,
     Subsampling,
@@ -26,8 +25,9 @@ from unrollbit.operators import (
     gaussian,
     gaussian_blocks,
     ill_conditioned,
-    sign_planes,
 )
+from unrollbit.packed_operators import sign_planes
+from unrollbit.structures import Structure
 
 from_spec = LinearOperator.from_spec
 

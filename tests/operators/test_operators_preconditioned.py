@@ -15,10 +15,8 @@ from hypothesis import given, settings
 from unrollbit.algorithms import AMP, FISTA, coherence_matrix, solve
 from unrollbit.operators import (
     BlockDiagonal,
-    Blocks,
     Convolution,
     Dense,
-    Full,
     Hadamard,
     LinearOperator,
     Preconditioned,
@@ -29,6 +27,7 @@ from unrollbit.operators import (
     ill_conditioned,
 )
 from unrollbit.shrinkage import Soft
+from unrollbit.structures import Blocks, Full
 
 few = settings(max_examples=12, deadline=None, derandomize=True)
 

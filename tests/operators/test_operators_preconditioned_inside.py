@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from unrollbit.algorithms import ISTA, solve
-from unrollbit.operators import Composition, Dense, Preconditioned, Scaled, Sum, gaussian, ill_conditioned, sign_planes
+from unrollbit.operators import Composition, Dense, Preconditioned, Scaled, Sum, gaussian, ill_conditioned
+from unrollbit.packed_operators import sign_planes
 from unrollbit.problems import Problem
 
 

@@ -13,11 +13,13 @@ import pytest
 import scipy.linalg
 from hypothesis import given, settings
 
-from unrollbit.operators import BlockDiagonal, Blocks, Dense, Full, Indexed, Structure, gaussian, gaussian_blocks
-from unrollbit.operators.packed import PackedSigns, packed_mask
-from unrollbit.operators.quantised import plane_scales, sign_planes, uniform_signs
+from unrollbit.operators import BlockDiagonal, Dense, gaussian, gaussian_blocks
 from unrollbit.operators.structured import Structured
+from unrollbit.packed_operators import sign_planes
+from unrollbit.packed_operators.packed_signs import PackedSigns, packed_mask
+from unrollbit.packed_operators.planes import plane_scales, uniform_signs
 from unrollbit.signbits import pack_signs
+from unrollbit.structures import Blocks, Full, Indexed, Structure
 
 few = settings(max_examples=40, deadline=None, derandomize=True)
 

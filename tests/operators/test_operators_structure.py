@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from unrollbit.operators import Band, Blocks, Convolution, Full, Indexed, Shared, Stencil, Structure, Subsampling
-from unrollbit.operators.drawn import Drawn
-from unrollbit.operators.rays import Rays
+from unrollbit.operators import Convolution, Subsampling
+from unrollbit.structures import Band, Blocks, Full, Indexed, Shared, Stencil, Structure
+from unrollbit.structures.drawn import Drawn
+from unrollbit.structures.grid import Grid
+from unrollbit.structures.rays import Rays
 
 # few distinct sizes: every new shape is compiled anew
 small, offset = st.sampled_from([1, 3]), st.integers(-4, 4)
@@ -242,12 +244,12 @@ def test_gathering_shared_taps_gives_the_nearest_kernel():
 
 def test_wider_kernels_hold_the_convolution_they_start_from():
     convolution = Convolution.of([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], (6, 7))
-    wide = Shared.of(convolution, wider=1)
+    wide = convolution.shared_taps(wider=1)
     assert wide.kernel_shape == (4, 5)
-    np.testing.assert_array_equal(wide.scatter(wide.core_of(convolution)), convolution.dense())
+    np.testing.assert_array_equal(wide.scatter(wide.padded(convolution.kernel, convolution.grid)), convolution.dense())
     with pytest.raises(ValueError, match="are not those of"):
-        Shared.of(convolution).core_of(Convolution.of(np.ones((3, 3)), (6, 7)))
+        convolution.shared_taps().padded(jnp.ones((3, 3)), Grid((6, 7)))
     with pytest.raises(ValueError, match="are not those of"):
-        Shared.of(convolution).core_of(Convolution.of(np.ones((2, 3)), (7, 6)))
+        convolution.shared_taps().padded(jnp.ones((2, 3)), Grid((7, 6)))
     with pytest.raises(ValueError, match="take a global or layer scale"):
         wide.rows(jnp.ones(42))

@@ -16,7 +16,6 @@ from unrollbit.operators import (
     Convolution,
     Dense,
     Hadamard,
-    Indexed,
     Preconditioned,
     Rademacher,
     Radon,
@@ -26,11 +25,12 @@ from unrollbit.operators import (
     gaussian_blocks,
     hadamard_blocks,
     rademacher_blocks,
-    sign_planes,
 )
 from unrollbit.packed.file import _checksum
+from unrollbit.packed_operators import sign_planes
 from unrollbit.problems import SparseRecovery
 from unrollbit.shrinkage import Grouped, Soft
+from unrollbit.structures import Indexed
 from unrollbit.weights import Fixed, LittleBit, Ternary, in_signal_domain, shared
 
 MASK = np.random.RandomState(0).uniform(size=(8, 16)) < 0.5

@@ -11,7 +11,6 @@ from unrollbit.operators import (
     Composition,
     Dense,
     Hadamard,
-    Indexed,
     Preconditioned,
     Rademacher,
     Scaled,
@@ -21,11 +20,12 @@ from unrollbit.operators import (
     hadamard_blocks,
     ill_conditioned,
     rademacher_blocks,
-    sign_planes,
 )
 from unrollbit.packed.file import read_file
 from unrollbit.packed.flips import decode_signs, reference_signs
+from unrollbit.packed_operators import sign_planes
 from unrollbit.signbits import pack_signs
+from unrollbit.structures import Indexed
 from unrollbit.weights import BitNet, OneBitSVID, PackedWeights, anchored, in_signal_domain, normalised
 
 RANDOM = np.random.RandomState(0)
@@ -79,7 +79,7 @@ def flipped(net, rate, seed=0):
 
 
 def _last(spec):
-    from unrollbit.operators import Structure
+    from unrollbit.structures import Structure
     from unrollbit.weights.stored import Signs
 
     while "inner" in spec:

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from unrollbit import AMP, ISTA, Unrolled, load, pack
-from unrollbit.operators import Dense, LinearOperator, Preconditioned, ill_conditioned, sign_planes
-from unrollbit.operators.packed import PackedSigns
+from unrollbit.operators import Dense, LinearOperator, Preconditioned, ill_conditioned
+from unrollbit.packed_operators import sign_planes
+from unrollbit.packed_operators.packed_signs import PackedSigns
 from unrollbit.problems import BlockSparseRecovery, SparseRecovery
 from unrollbit.training import recipes
 from unrollbit.weights import Fixed, anchored, designed, normalised

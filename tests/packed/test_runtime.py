@@ -29,15 +29,12 @@ from unrollbit.operators import (
     Composition,
     Convolution,
     Dense,
-    Full,
     Hadamard,
-    Indexed,
     LinearOperator,
     Preconditioned,
     Rademacher,
     Radon,
     Scaled,
-    Shared,
     SubsampledDCT,
     SubsampledFourier,
     Subsampling,
@@ -48,15 +45,14 @@ from unrollbit.operators import (
     hadamard_blocks,
     ill_conditioned,
     rademacher_blocks,
-    sign_planes,
 )
-from unrollbit.operators.drawn import Drawn
-from unrollbit.operators.low_rank import LowRank
-from unrollbit.operators.packed import PackedSigns, packed_mask
-from unrollbit.operators.packed_ternary import PackedTernary
 from unrollbit.operators.structured import Diagonal, Structured
 from unrollbit.packed import runtime
 from unrollbit.packed.flip_code import decode_flips, encode_flips
+from unrollbit.packed_operators import sign_planes
+from unrollbit.packed_operators.low_rank import LowRank
+from unrollbit.packed_operators.packed_signs import PackedSigns, packed_mask
+from unrollbit.packed_operators.packed_ternary import PackedTernary
 from unrollbit.shrinkage import (
     BernoulliGaussian,
     Box,
@@ -71,6 +67,8 @@ from unrollbit.shrinkage import (
 )
 from unrollbit.shrinkage.divergence import derivative
 from unrollbit.signbits import pack_signs
+from unrollbit.structures import Full, Indexed, Shared
+from unrollbit.structures.drawn import Drawn
 from unrollbit.trits import pack_trits
 from unrollbit.weights import (
     BitNet,
@@ -268,7 +266,7 @@ STRUCTURES = {  # of one shape, for the library's compiler
     "stencil": Convolution.of(normal(3, 2), (3, 3), "zero").mask(),
     "rays": Radon.of(3, 3).mask(),
     "drawn": Drawn(9, 9, seed=4),
-    "shared": Shared.of(Convolution.of(normal(3, 3), (6, 6), "circular", 2)),
+    "shared": Shared((6, 6), (3, 3), "circular", 2),
 }
 FORMATS = {
     **{f"OneBit {scale}": partial(OneBit.from_matrix, scale=scale, planes=2) for scale in ("none", "global", "layer")},

@@ -4,9 +4,10 @@ import jax
 import numpy as np
 import pytest
 
-from unrollbit.operators import Blocks, LinearOperator
+from unrollbit.operators import LinearOperator
 from unrollbit.problems import BlockSparseRecovery, SparseRecovery
 from unrollbit.problems.sparse import bernoulli_gaussian
+from unrollbit.structures import Blocks
 
 MATRICES = ["gaussian", "rademacher", "hadamard"]
 

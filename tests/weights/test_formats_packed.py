@@ -13,7 +13,8 @@ import pytest
 
 from unrollbit import BitNet, LittleBit, OneBitSVID, Ternary
 from unrollbit.algorithms.base import LinearMap
-from unrollbit.operators import Band, Blocks, Dense, Full, Indexed, Structure
+from unrollbit.operators import Dense
+from unrollbit.structures import Band, Blocks, Full, Indexed, Structure
 from unrollbit.weights import PackedWeights, Weights, tanh_sign
 
 STRUCTURES: dict[str, Structure] = {

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from unrollbit import BitNet, LittleBit, OneBit, OneBitSVID, Ternary
-from unrollbit.operators import Band, Blocks, Full, Indexed, Structure
+from unrollbit.structures import Band, Blocks, Full, Indexed, Structure
 from unrollbit.weights import Weights, ternarise
 from unrollbit.weights.factorise import dual_svid
 from unrollbit.weights.rank_one import rank_one

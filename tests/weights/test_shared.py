@@ -23,8 +23,9 @@ from unrollbit import (
     pack,
 )
 from unrollbit.cli.config import build_weights
-from unrollbit.operators import Composition, Convolution, Shared, SubsampledDCT, gaussian
+from unrollbit.operators import Composition, Convolution, SubsampledDCT, gaussian
 from unrollbit.problems import Deblurring, SparseDeconvolution
+from unrollbit.structures import Shared
 from unrollbit.training import Stage
 from unrollbit.weights import designed, in_signal_domain, shared
 

@@ -24,9 +24,9 @@ from unrollbit.operators import (
     Sum,
     gaussian,
     gaussian_blocks,
-    sign_planes,
 )
 from unrollbit.operators.structured import Structured
+from unrollbit.packed_operators import sign_planes
 from unrollbit.variables import BinaryParam, ScaleParam
 from unrollbit.weights import (
     Anchored,

@@ -9,7 +9,7 @@ import pytest
 from unrollbit.algorithms import AMP, coherence_matrix
 from unrollbit.algorithms.base import LinearMap
 from unrollbit.operators import Hadamard, Rademacher, gaussian, gaussian_blocks
-from unrollbit.operators.quantised import plane_scales
+from unrollbit.packed_operators.planes import plane_scales
 from unrollbit.weights import OneBit, coherence_energy, design_signs, designed, normalised
 
 
@@ -182,7 +182,8 @@ def test_normalised_designed_weights_beat_normalised_signs() -> None:
 
 def test_irregular_masks_are_refused() -> None:
     """The descent would flip entries that do not exist."""
-    from unrollbit.operators import Band, Dense, Full
+    from unrollbit.operators import Dense
+    from unrollbit.structures import Band, Full
 
     band = Band(12, 20, -3, 6)
     A = Dense.of(np.random.RandomState(0).standard_normal((12, 20)), band)

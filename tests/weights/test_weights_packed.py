@@ -14,19 +14,9 @@ import pytest
 from unrollbit import Unrolled
 from unrollbit.algorithms import AMP, ISTA
 from unrollbit.algorithms.base import LinearMap
-from unrollbit.operators import (
-    Band,
-    Blocks,
-    Composition,
-    Dense,
-    Full,
-    Hadamard,
-    Indexed,
-    Structure,
-    SubsampledDCT,
-    gaussian,
-)
+from unrollbit.operators import Composition, Dense, Hadamard, SubsampledDCT, gaussian
 from unrollbit.signbits import pack_signs, unpack_signs
+from unrollbit.structures import Band, Blocks, Full, Indexed, Structure
 from unrollbit.weights import (
     Fixed,
     FullPrecision,

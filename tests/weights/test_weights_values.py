@@ -13,19 +13,8 @@ from hypothesis import strategies as st
 
 from unrollbit.algorithms import AMP, ISTA
 from unrollbit.algorithms.base import LinearMap
-from unrollbit.operators import (
-    Band,
-    Blocks,
-    Composition,
-    Dense,
-    Full,
-    Indexed,
-    Rademacher,
-    Structure,
-    SubsampledDCT,
-    gaussian,
-    gaussian_blocks,
-)
+from unrollbit.operators import Composition, Dense, Rademacher, SubsampledDCT, gaussian, gaussian_blocks
+from unrollbit.structures import Band, Blocks, Full, Indexed, Structure
 from unrollbit.weights import (
     Fixed,
     FullPrecision,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from unrollbit.operators import BlockDiagonal, Blocks, Dense, LinearOperator, Scaled
-from unrollbit.operators.structure import check_entries
+from unrollbit.operators import BlockDiagonal, Dense, LinearOperator, Scaled
+from unrollbit.sizes import check_entries
+from unrollbit.structures import Blocks
 
 _RESOLUTION = 1e-6  # singular values of float32 physics below this share of the largest are rounding
 _LARGEST = 8192  # a dense m x m solve beyond this takes minutes and gigabytes

@@ -11,11 +11,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from unrollbit.operators import LinearOperator, Structure
+from unrollbit.operators import LinearOperator
 from unrollbit.operators.base import Norm
 from unrollbit.scalars import ScalarSpec
 from unrollbit.shrinkage.base import Shrinkage
 from unrollbit.specs import Specified
+from unrollbit.structures import Structure
 
 State = dict[str, Array]
 Maps = Mapping[str, Callable[[Array], Array]]

@@ -10,8 +10,8 @@ from typing import Any
 from unrollbit import __version__
 from unrollbit.networks import Activations, Unrolled
 from unrollbit.operators import LinearOperator, Preconditioned
-from unrollbit.operators.packed import PackedSigns
 from unrollbit.packed import PackedNetwork
+from unrollbit.packed_operators.packed_signs import PackedSigns
 from unrollbit.problems import Problem
 from unrollbit.weights import Anchored, Fixed, FullPrecision, Normalised, Transformed, Weights
 from unrollbit.weights.quantised import Formatted

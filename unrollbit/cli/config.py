@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 from unrollbit.algorithms.base import Algorithm
 from unrollbit.cli.common import open_network
 from unrollbit.networks import Activations, FullyConnected, Network, Unrolled
-from unrollbit.operators import LinearOperator, Preconditioned, sign_planes
+from unrollbit.operators import LinearOperator, Preconditioned
 from unrollbit.packed.description import check_fingerprint
+from unrollbit.packed_operators import sign_planes
 from unrollbit.problems import Problem
 from unrollbit.shrinkage import Grouped
 from unrollbit.training import Stage, recipes

@@ -14,8 +14,9 @@ from jaxtyping import Array, Float
 from unrollbit.algorithms.base import LinearMap
 from unrollbit.networks.activations import Activations, for_maps
 from unrollbit.networks.base import Network
-from unrollbit.operators import Dense, Full, LinearOperator
+from unrollbit.operators import Dense, LinearOperator
 from unrollbit.operators.base import check_last_axis
+from unrollbit.structures import Full
 from unrollbit.variables import Physics, ScalarParam
 from unrollbit.weights import FullPrecision, Weights, WeightsFactory
 

@@ -1,6 +1,5 @@
-"""Linear operators: the physics of an inverse problem, and the structure of its matrices."""
+"""Linear operators: the physics of an inverse problem."""
 
-from unrollbit.operators.band import Band, Indexed
 from unrollbit.operators.banded import Banded, Toeplitz
 from unrollbit.operators.base import LinearOperator, Norm
 from unrollbit.operators.block import BlockDiagonal
@@ -10,37 +9,26 @@ from unrollbit.operators.dense import Dense
 from unrollbit.operators.fourier import SubsampledDCT, SubsampledFourier
 from unrollbit.operators.hadamard import Hadamard
 from unrollbit.operators.preconditioned import Preconditioned
-from unrollbit.operators.quantised import sign_planes
 from unrollbit.operators.rademacher import Rademacher
 from unrollbit.operators.radon import Radon
 from unrollbit.operators.random import gaussian, gaussian_blocks, hadamard_blocks, ill_conditioned, rademacher_blocks
-from unrollbit.operators.shared import Shared
-from unrollbit.operators.stencil import Stencil
-from unrollbit.operators.structure import Blocks, Full, Structure
 from unrollbit.operators.subsampling import Subsampling
 from unrollbit.operators.wavelet import Wavelet
 
 __all__ = [
     "Adjoint",
-    "Band",
     "Banded",
     "BlockDiagonal",
-    "Blocks",
     "Composition",
     "Convolution",
     "Dense",
-    "Full",
     "Hadamard",
-    "Indexed",
     "LinearOperator",
     "Norm",
     "Preconditioned",
     "Rademacher",
     "Radon",
     "Scaled",
-    "Shared",
-    "Stencil",
-    "Structure",
     "SubsampledDCT",
     "SubsampledFourier",
     "Subsampling",
@@ -52,5 +40,4 @@ __all__ = [
     "hadamard_blocks",
     "ill_conditioned",
     "rademacher_blocks",
-    "sign_planes",
 ]

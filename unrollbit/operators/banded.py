@@ -11,9 +11,9 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from unrollbit.operators.band import Band
 from unrollbit.operators.base import LinearOperator, Norm, Spec, finite_array, transpose_of
-from unrollbit.operators.structure import LARGEST_SIDE, positive_integer
+from unrollbit.sizes import LARGEST_SIDE, positive_integer
+from unrollbit.structures.band import Band
 
 
 @jax.tree_util.register_dataclass

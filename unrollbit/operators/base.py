@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from unrollbit.operators.structure import Full, Structure, positive_integer
+from unrollbit.structures.base import Structure
+from unrollbit.structures.full import Full
 
 Spec = dict[str, Any]
 
@@ -196,23 +197,6 @@ def check_last_axis(x: Array, size: int, what: str, letter: str) -> Array:
     if x.ndim == 0 or x.shape[-1] != size:
         raise ValueError(f"{what}: expected the last axis to have {letter} = {size} entries, got shape {x.shape}")
     return x
-
-
-def check_seed(seed: int) -> int:
-    """Return a seed as an int; raise ``ValueError`` unless ``numpy.random.RandomState`` takes it."""
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
-        raise ValueError(f"seed: expected an integer in [0, 2**32), got {seed!r}")
-    return int(seed)
-
-
-def check_signal_shape(shape: Any) -> tuple[int, ...]:
-    """Return ``(n,)`` or ``(height, width)`` as a tuple of ints; raise ``ValueError`` for anything else."""
-    sides = tuple(shape) if isinstance(shape, tuple | list) else (shape,)
-    if len(sides) not in (1, 2):
-        raise ValueError(f"signal_shape: expected (n,) or (height, width), got {shape!r}")
-    sides = tuple(positive_integer("signal_shape", side) for side in sides)
-    positive_integer("signal_shape: unknowns", math.prod(sides))
-    return sides
 
 
 def finite_array(name: str, values: Any, ndim: int) -> Array:

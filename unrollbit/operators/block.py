@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from unrollbit.operators.base import LinearOperator, Norm, Spec, finite_array
-from unrollbit.operators.structure import Blocks
+from unrollbit.structures.blocks import Blocks
 
 
 @jax.tree_util.register_dataclass

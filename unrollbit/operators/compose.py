@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Array
 
 from unrollbit.operators.base import LinearOperator, Norm, Spec
-from unrollbit.operators.structure import Full, Structure
+from unrollbit.structures.base import Structure
+from unrollbit.structures.full import Full
 
 
 @jax.tree_util.register_dataclass

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jaxtyping import Array, Float
 
-from unrollbit.operators.band import Band
-from unrollbit.operators.base import LinearOperator, Norm, Spec, check_signal_shape, finite_array, transpose_of
-from unrollbit.operators.stencil import Stencil
-from unrollbit.operators.structure import Structure, positive_integer
-
-Boundary = Literal["circular", "zero"]
+from unrollbit.operators.base import LinearOperator, Norm, Spec, finite_array
+from unrollbit.structures.base import Structure
+from unrollbit.structures.grid import Boundary, Grid
+from unrollbit.structures.shared import Shared
 
 
 @jax.tree_util.register_dataclass
@@ -50,38 +47,29 @@ class Convolution(LinearOperator):
         """Check the arguments. Raises ``ValueError`` unless the kernel has as many axes as the signal, whose sides
         ``stride`` must divide.
         """
-        sides = check_signal_shape(signal_shape)
-        if boundary not in ("circular", "zero"):
-            raise ValueError(f"boundary: expected 'circular' or 'zero', got {boundary!r}")
-        stride = positive_integer("stride", stride)
-        if any(side % stride for side in sides):
-            raise ValueError(f"stride: {stride} does not divide the sides of {sides}; crop or pad the signal")
-        return cls(finite_array("kernel", kernel, len(sides)), sides, boundary, stride)
+        grid = Grid(signal_shape, boundary, stride)  # pyright: ignore[reportArgumentType]  (it checks)
+        kernel = finite_array("kernel", kernel, len(grid.signal_shape))
+        return cls(kernel, grid.signal_shape, grid.boundary, grid.stride)
+
+    @property
+    def grid(self) -> Grid:
+        """Where the convolution takes place."""
+        return Grid(self.signal_shape, self.boundary, self.stride)
 
     @property
     def shape(self) -> tuple[int, int]:
-        n = math.prod(self.signal_shape)
-        return n // self.stride ** len(self.signal_shape), n
-
-    @property
-    def _first(self) -> int:
-        """The first measured place of each axis."""
-        return self.stride // 2
+        return self.grid.shape
 
     def _apply(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch m"]:
-        dtype = jnp.result_type(x, self.kernel)
-        image = x.astype(dtype).reshape(-1, *self.signal_shape)
-        pads = [(0, 0), *((size // 2, (size - 1) // 2) for size in self.kernel.shape)]
-        image = jnp.pad(image, pads, mode="wrap" if self.boundary == "circular" else "constant")
-        flipped = jnp.flip(self.kernel).astype(dtype)
-        strides = (self.stride,) * self.kernel.ndim
-        image = image[(slice(None), *(slice(self._first, None) for _ in self.signal_shape))]
-        exact = lax.Precision.HIGHEST
-        out = lax.conv_general_dilated(image[:, None], flipped[None, None], strides, "VALID", precision=exact)
-        return out.reshape(*x.shape[:-1], self.shape[0])
+        return self.grid.apply(self.kernel, x)
 
     def _apply_adjoint(self, y: Float[Array, "*batch m"]) -> Float[Array, "*batch n"]:
-        return transpose_of(self._apply, self.shape[1], y, self.kernel.dtype)
+        return self.grid.apply_transpose(self.kernel, y)
+
+    def shared_taps(self, wider: int = 0) -> Shared:
+        """The taps as weights, and ``wider`` more on each side of each axis: inverse filters are longer."""
+        kernel = tuple(taps + 2 * wider for taps in self.kernel.shape)
+        return Shared(self.signal_shape, kernel, self.boundary, self.stride)
 
     def norm(self) -> Norm:
         """Exact: the largest ``|DFT of the kernel|`` if circular, over aliases that a stride adds up; else by SVD."""
@@ -105,18 +93,9 @@ class Convolution(LinearOperator):
         m, n = self.shape
         return jnp.sqrt(jnp.sum(self.kernel**2) * m / n)
 
-    def bands(self) -> list[Band]:
-        """The structural non-zeros of each axis."""
-        bands = []
-        for side, size in zip(self.signal_shape, self.kernel.shape, strict=True):
-            reach = self._first - size // 2, self._first + (size - 1) // 2
-            bands.append(Band(side // self.stride, side, *reach, self.stride, self.boundary == "circular"))
-        return bands
-
     def mask(self) -> Structure:
         """A ``Band`` for signals, a ``Stencil`` for images."""
-        bands = self.bands()
-        return bands[0] if len(bands) == 1 else Stencil(*bands)
+        return self.grid.mask(self.kernel.shape)
 
     def to_spec(self) -> Spec:
         fields = {"signal_shape": list(self.signal_shape), "boundary": self.boundary, "stride": self.stride}

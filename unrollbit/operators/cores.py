@@ -7,9 +7,10 @@ from jaxtyping import Array
 from unrollbit.operators.base import LinearOperator
 from unrollbit.operators.block import BlockDiagonal
 from unrollbit.operators.convolution import Convolution
-from unrollbit.operators.shared import Shared
-from unrollbit.operators.structure import Structure, check_entries
 from unrollbit.operators.structured import Structured
+from unrollbit.sizes import check_entries
+from unrollbit.structures.base import Structure
+from unrollbit.structures.shared import Shared
 
 
 def core_of(operator: LinearOperator, structure: Structure) -> Array:
@@ -18,7 +19,7 @@ def core_of(operator: LinearOperator, structure: Structure) -> Array:
     Raises ``ValueError`` for a convolution whose taps do not fit the shared ones of the structure.
     """
     if isinstance(structure, Shared) and isinstance(operator, Convolution):
-        return structure.core_of(operator)
+        return structure.padded(operator.kernel, operator.grid)
     if isinstance(operator, BlockDiagonal | Structured) and operator.mask() == structure:
         return operator.core
     check_entries("the matrix of the physics", *operator.shape)

@@ -9,9 +9,10 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float
 
-from unrollbit.operators.band import Indexed
 from unrollbit.operators.base import LinearOperator, Spec, finite_array
-from unrollbit.operators.structure import Full, Structure, times
+from unrollbit.structures.band import Indexed
+from unrollbit.structures.base import Structure
+from unrollbit.structures.full import Full, times
 
 
 @jax.tree_util.register_dataclass

@@ -12,8 +12,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from unrollbit.operators.base import LinearOperator, Norm, Spec, check_seed
-from unrollbit.operators.structure import positive_integer
+from unrollbit.operators.base import LinearOperator, Norm, Spec
+from unrollbit.sizes import check_seed, positive_integer
 
 _FACTOR = 32  # the largest Kronecker factor: small enough to save work, large enough for a good matrix product
 

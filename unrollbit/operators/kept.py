@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from unrollbit.operators.base import LinearOperator, Spec, check_seed, check_signal_shape
-from unrollbit.operators.structure import positive_integer
+from unrollbit.operators.base import LinearOperator, Spec
+from unrollbit.sizes import check_seed, check_signal_shape, positive_integer
 
 
 @dataclass(frozen=True)

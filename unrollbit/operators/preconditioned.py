@@ -11,7 +11,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from unrollbit.operators.base import LinearOperator, Spec
-from unrollbit.operators.structure import Blocks, Full, Structure, check_entries
+from unrollbit.sizes import check_entries
+from unrollbit.structures.base import Structure
+from unrollbit.structures.blocks import Blocks
+from unrollbit.structures.full import Full
 
 _RESOLUTION = 1e-6  # directions weaker than this share of ||A|| are rounding in float32: left out
 _LARGEST = 8192  # a dense eigendecomposition beyond this takes minutes and gigabytes

@@ -11,11 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
-from unrollbit.operators.base import LinearOperator, Spec, check_seed
+from unrollbit.kernels import packed_matmul
+from unrollbit.operators.base import LinearOperator, Spec
 from unrollbit.operators.dense import Dense
-from unrollbit.operators.packed import PackedSigns
-from unrollbit.operators.structure import Full, check_entries, positive_integer
 from unrollbit.signbits import pack_signs, unpack_signs
+from unrollbit.sizes import check_entries, check_seed, positive_integer
 
 _DRAW: Any = object()  # the default of ``packed``: draw it from the seed
 
@@ -62,15 +62,15 @@ class Rademacher(LinearOperator):
         return unpack_signs(self.packed, self.n, dtype)
 
     def _apply(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch m"]:
-        return self._matrix()._apply(x)
+        return self._product(x, transpose=False)
 
     def _apply_adjoint(self, y: Float[Array, "*batch m"]) -> Float[Array, "*batch n"]:
-        return self._matrix()._apply_adjoint(y)
+        return self._product(y, transpose=True)
 
-    def _matrix(self) -> PackedSigns:
-        """Products run on the bits, a few rows at a time."""
+    def _product(self, x: Array, transpose: bool) -> Array:
+        """On the bits, a few rows at a time."""
         scale = jnp.full(1, 1.0 / math.sqrt(self.m))
-        return PackedSigns(self.packed[None], scale, None, Full(self.m, self.n), "layer")
+        return packed_matmul(self.packed[None, None], x, self.n, scales=scale, transpose=transpose)
 
     def dense(self) -> Float[Array, "m n"]:
         return self.signs(jnp.zeros(()).dtype) / math.sqrt(self.m)

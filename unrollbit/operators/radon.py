@@ -13,9 +13,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from unrollbit.operators.base import LinearOperator, Norm, Spec, transpose_of
-from unrollbit.operators.rays import Rays, bilinear
-from unrollbit.operators.structure import LARGEST_SIDE, check_entries, positive_integer
 from unrollbit.operators.structured import Structured
+from unrollbit.sizes import LARGEST_SIDE, check_entries, positive_integer
+from unrollbit.structures.rays import Rays, bilinear
 
 _SMALL = 2**22  # entries of a matrix that is formed to run many times
 

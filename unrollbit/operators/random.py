@@ -8,11 +8,11 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from unrollbit.operators.base import LinearOperator, check_seed
+from unrollbit.operators.base import LinearOperator
 from unrollbit.operators.block import BlockDiagonal
 from unrollbit.operators.dense import Dense
 from unrollbit.operators.hadamard import Hadamard
-from unrollbit.operators.structure import LARGEST_COUNT, check_entries, positive_integer, positive_integers
+from unrollbit.sizes import LARGEST_COUNT, check_entries, check_seed, positive_integer, positive_integers
 
 
 def gaussian(m: int, n: int, seed: int = 0) -> Dense:

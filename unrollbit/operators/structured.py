@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from unrollbit.operators.base import LinearOperator, Spec, finite_array
-from unrollbit.operators.structure import Structure
+from unrollbit.structures.base import Structure
 
 
 @jax.tree_util.register_dataclass

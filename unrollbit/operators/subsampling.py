@@ -9,10 +9,10 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float
 
-from unrollbit.operators.band import Indexed
 from unrollbit.operators.base import Norm
-from unrollbit.operators.drawn import Drawn
 from unrollbit.operators.kept import Kept
+from unrollbit.structures.band import Indexed
+from unrollbit.structures.drawn import Drawn
 
 
 @jax.tree_util.register_dataclass

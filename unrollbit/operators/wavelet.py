@@ -13,8 +13,8 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from unrollbit.operators.banded import strided_correlate
-from unrollbit.operators.base import LinearOperator, Norm, Spec, check_signal_shape, transpose_of
-from unrollbit.operators.structure import positive_integer
+from unrollbit.operators.base import LinearOperator, Norm, Spec, transpose_of
+from unrollbit.sizes import check_signal_shape, positive_integer
 
 _NAMES = tuple(f"db{order}" for order in range(1, 9))
 

@@ -18,19 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from unrollbit.operators import (
-    BlockDiagonal,
-    Composition,
-    Dense,
-    Full,
-    Hadamard,
-    LinearOperator,
-    Rademacher,
-    Scaled,
-    Structure,
-)
-from unrollbit.operators.structure import positive_integers
+from unrollbit.operators import BlockDiagonal, Composition, Dense, Hadamard, LinearOperator, Rademacher, Scaled
 from unrollbit.packed.flip_code import HEADER, decode_flips, encode_flips
+from unrollbit.sizes import positive_integers
+from unrollbit.structures import Full, Structure
 from unrollbit.weights import PackedWeights
 from unrollbit.weights.stored import Signs
 

@@ -20,7 +20,6 @@ from unrollbit.kernels.tape import Tape, play
 from unrollbit.networks import Activations, FullyConnected, Network, Unrolled
 from unrollbit.networks.fully_connected import linear_maps
 from unrollbit.operators import LinearOperator
-from unrollbit.operators.structure import positive_integer
 from unrollbit.packed.description import (
     check_fingerprint,
     check_parts,
@@ -30,6 +29,7 @@ from unrollbit.packed.description import (
 )
 from unrollbit.packed.file import read_file, write_file
 from unrollbit.packed.flips import code_signs, decode_signs
+from unrollbit.sizes import positive_integer
 from unrollbit.weights import PackedWeights, Weights
 from unrollbit.weights.base import required
 from unrollbit.weights.one_bit import LARGEST_LOG

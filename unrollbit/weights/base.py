@@ -14,8 +14,9 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from unrollbit.algorithms.base import LinearMap
-from unrollbit.operators import LinearOperator, Structure
+from unrollbit.operators import LinearOperator
 from unrollbit.operators.cores import core_of
+from unrollbit.structures import Structure
 
 Arrays = dict[str, np.ndarray]
 
@@ -214,7 +215,7 @@ def core_stack(matrices: Any, structure: Structure | None, copies: int) -> tuple
     The one matrix may be an operator, whose matrix is formed only where its parts do not give the core. Raises
     ``ValueError`` for matrices that are not real, finite, 2-D or a stack of ``copies`` of them.
     """
-    from unrollbit.operators import Full
+    from unrollbit.structures import Full
 
     if isinstance(matrices, LinearOperator):
         if structure is not None and structure.shape == matrices.shape:
@@ -236,6 +237,6 @@ def core_stack(matrices: Any, structure: Structure | None, copies: int) -> tuple
 
 def as_structure(mask: Any) -> Structure | None:
     """A mask argument: None, a ``Structure`` or a dense boolean matrix."""
-    from unrollbit.operators import Indexed
+    from unrollbit.structures import Indexed
 
     return mask if mask is None or isinstance(mask, Structure) else Indexed.from_mask(np.asarray(mask))

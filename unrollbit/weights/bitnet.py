@@ -10,8 +10,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from unrollbit.operators import LinearOperator, Structure
-from unrollbit.operators.packed import PackedSigns
+from unrollbit.operators import LinearOperator
+from unrollbit.packed_operators.packed_signs import PackedSigns
+from unrollbit.structures import Structure
 from unrollbit.variables import Statistic
 from unrollbit.weights.base import Arrays, Weights, as_structure, core_stack
 from unrollbit.weights.format import Format

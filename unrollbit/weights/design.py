@@ -11,9 +11,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from unrollbit.algorithms.base import LinearMap
-from unrollbit.operators import LinearOperator, Scaled, Shared
+from unrollbit.operators import LinearOperator, Scaled
 from unrollbit.operators.cores import core_of
-from unrollbit.operators.quantised import plane_scales, uniform_signs
+from unrollbit.packed_operators.planes import plane_scales, uniform_signs
+from unrollbit.structures import Shared
 from unrollbit.weights.one_bit import OneBit
 from unrollbit.weights.scales import Scale
 from unrollbit.weights.surrogates import Surrogate

@@ -11,8 +11,9 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from jaxtyping import Array
 
-from unrollbit.operators import LinearOperator, Structure
-from unrollbit.operators.packed import mask_rows_bits
+from unrollbit.operators import LinearOperator
+from unrollbit.packed_operators.packed_signs import mask_rows_bits
+from unrollbit.structures import Structure
 from unrollbit.weights.base import check_names
 from unrollbit.weights.stored import Stored
 

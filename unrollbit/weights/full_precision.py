@@ -9,9 +9,10 @@ import numpy as np
 from jaxtyping import Array
 
 from unrollbit.algorithms.base import LinearMap
-from unrollbit.operators import LinearOperator, Structure
-from unrollbit.operators.structure import positive_integer
+from unrollbit.operators import LinearOperator
 from unrollbit.operators.structured import Structured
+from unrollbit.sizes import positive_integer
+from unrollbit.structures import Structure
 from unrollbit.variables import MatrixParam
 from unrollbit.weights.base import (
     Arrays,

@@ -10,11 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from unrollbit.operators import Blocks, Full, LinearOperator, Shared, Structure
+from unrollbit.operators import LinearOperator
 from unrollbit.operators.compose import Sum
-from unrollbit.operators.low_rank import LowRank, MaskedLowRank
-from unrollbit.operators.packed import PackedSigns
 from unrollbit.operators.structured import Structured
+from unrollbit.packed_operators.low_rank import LowRank, MaskedLowRank
+from unrollbit.packed_operators.packed_signs import PackedSigns
+from unrollbit.structures import Blocks, Full, Shared, Structure
 from unrollbit.weights.base import Arrays, as_structure, core_stack
 from unrollbit.weights.factorise import SVD, SignFactors, decomposed, dual_svid, rank_for
 from unrollbit.weights.format import Format

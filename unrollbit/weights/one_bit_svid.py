@@ -10,10 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from unrollbit.operators import LinearOperator, Shared, Structure
+from unrollbit.operators import LinearOperator
 from unrollbit.operators.compose import Composition
-from unrollbit.operators.packed import PackedSigns
 from unrollbit.operators.structured import Diagonal
+from unrollbit.packed_operators.packed_signs import PackedSigns
+from unrollbit.structures import Shared, Structure
 from unrollbit.variables import ScaleParam
 from unrollbit.weights.base import Arrays, Weights, as_structure, core_stack
 from unrollbit.weights.format import Format

@@ -11,9 +11,10 @@ from flax import nnx
 from jaxtyping import Array
 
 from unrollbit.algorithms.base import LinearMap
-from unrollbit.operators import LinearOperator, Structure
-from unrollbit.operators.packed import packed_mask
+from unrollbit.operators import LinearOperator
 from unrollbit.operators.structured import Structured
+from unrollbit.packed_operators.packed_signs import packed_mask
+from unrollbit.structures import Structure
 from unrollbit.variables import BinaryParam, Physics
 from unrollbit.weights.base import Arrays, PackedWeights, Weights, stored_structure
 from unrollbit.weights.format import Format

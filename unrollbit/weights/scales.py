@@ -5,8 +5,8 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from unrollbit.operators import Structure
-from unrollbit.operators.packed import Scale
+from unrollbit.packed_operators.packed_signs import Scale
+from unrollbit.structures import Structure
 
 SCALES: tuple[Scale, ...] = ("none", "global", "layer", "row", "column")
 

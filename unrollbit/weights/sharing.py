@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from unrollbit.algorithms.base import LinearMap
-from unrollbit.operators import Convolution, LinearOperator, Shared
+from unrollbit.operators import Convolution, LinearOperator
 from unrollbit.weights.base import Weights, WeightsFactory
 
 
@@ -36,5 +36,5 @@ def _shared(
             f"shared: expected a map of the shape of a Convolution, got physics {type(physics).__name__}; without "
             "shared weights every entry of its structure is a weight of its own"
         )
-    structure = Shared.of(physics, wider)
+    structure = physics.shared_taps(wider)
     return inner(LinearMap(linear_map.initial, structure, linear_map.transposed), physics, copies, **options)

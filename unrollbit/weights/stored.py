@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 
-from unrollbit.operators import Structure
-from unrollbit.operators.packed import padded_bits
+from unrollbit.packed_operators.packed_signs import padded_bits
 from unrollbit.signbits import pack_signs, unpack_signs
+from unrollbit.structures import Structure
 from unrollbit.trits import PerByte, check_trits, pack_trits, trit_bytes, unpack_trits
 
 HALF = np.dtype(ml_dtypes.bfloat16)  # 16 bits with the range of float32: no physical unit over- or underflows

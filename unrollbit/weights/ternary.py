@@ -11,8 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from unrollbit.operators import LinearOperator, Structure
-from unrollbit.operators.packed_ternary import PackedTernary
+from unrollbit.operators import LinearOperator
+from unrollbit.packed_operators.packed_ternary import PackedTernary
+from unrollbit.structures import Structure
 from unrollbit.trits import PerByte
 from unrollbit.variables import Statistic
 from unrollbit.weights.base import Arrays, Weights, as_structure, core_stack

@@ -12,8 +12,8 @@ from jaxtyping import Array
 from unrollbit.algorithms.base import LinearMap
 from unrollbit.operators import Composition, LinearOperator, Scaled
 from unrollbit.operators.cores import core_of
-from unrollbit.operators.structure import check_entries
 from unrollbit.operators.structured import Diagonal, Structured, column_products
+from unrollbit.sizes import check_entries
 from unrollbit.variables import Physics
 from unrollbit.weights.base import Arrays, PackedWeights, Weights, WeightsFactory, check_names
 from unrollbit.weights.fixed import Fixed

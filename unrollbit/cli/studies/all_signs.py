@@ -77,7 +77,7 @@ def run(options: argparse.Namespace, out: Path) -> dict[str, Any]:
 def _errors(seed: int) -> dict[int, float]:
     import numpy as np
 
-    from unrollbit.operators import sign_planes
+    from unrollbit.packed_operators import sign_planes
     from unrollbit.problems import SparseRecovery
 
     A = SparseRecovery(PROBLEM["m"], PROBLEM["n"], seed=seed).operator

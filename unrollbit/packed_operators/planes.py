@@ -7,9 +7,11 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from unrollbit.operators.base import LinearOperator
-from unrollbit.operators.packed import PackedSigns
-from unrollbit.operators.structure import Blocks, Full, positive_integer
+from unrollbit.packed_operators.packed_signs import PackedSigns
 from unrollbit.signbits import pack_signs
+from unrollbit.sizes import positive_integer
+from unrollbit.structures.blocks import Blocks
+from unrollbit.structures.full import Full
 
 _TRIED = (101, 41)  # units of the coarse and of the fine grid
 

@@ -10,7 +10,9 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from unrollbit.operators.structure import LARGEST_SIDE, DenseCore, Full, Structure, check_entries, positive_integer
+from unrollbit.sizes import LARGEST_SIDE, check_entries, positive_integer
+from unrollbit.structures.base import Structure
+from unrollbit.structures.full import DenseCore, Full
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from unrollbit.operators.band import Band
-from unrollbit.operators.base import check_seed
-from unrollbit.operators.structure import DenseCore, check_entries, positive_integers
+from unrollbit.sizes import check_entries, check_seed, positive_integers
+from unrollbit.structures.band import Band
+from unrollbit.structures.full import DenseCore
 
 
 @dataclass(frozen=True)

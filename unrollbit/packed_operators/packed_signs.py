@@ -14,10 +14,12 @@ from jaxtyping import Array, Float, UInt8
 from unrollbit.kernels import packed_matmul
 from unrollbit.kernels.portable import Layout, Tiles, cut, rows_of
 from unrollbit.operators.base import LinearOperator, Spec, finite_array
-from unrollbit.operators.shared import Shared
-from unrollbit.operators.structure import Blocks, Structure
+from unrollbit.operators.convolution import Convolution
 from unrollbit.operators.structured import Structured
 from unrollbit.signbits import pack_signs, unpack_signs
+from unrollbit.structures.base import Structure
+from unrollbit.structures.blocks import Blocks
+from unrollbit.structures.shared import Shared
 
 _SPARSE = 4  # masks with less than a quarter of the entries
 Scale = Literal["none", "global", "layer", "row", "column"]
@@ -92,7 +94,10 @@ class PackedSigns(LinearOperator):
     def column_rms(self) -> Array:
         """From the bits, a few rows at a time."""
         if isinstance(self.structure, Shared):
-            return jnp.asarray(self.structure.convolution(self.prepare().core).column_rms())
+            grid = self.structure.grid
+            return jnp.asarray(
+                Convolution(self.prepare().core, grid.signal_shape, grid.boundary, grid.stride).column_rms()
+            )
         (m, n), dtype = self.shape, self.scales.dtype
         layout, bits, scales, exists = self._blocked()
         tiles, padding = cut(layout, bits, scales, exists)

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, UInt8
 
 from unrollbit.operators.base import LinearOperator, Spec, finite_array
-from unrollbit.operators.packed import PackedSigns, unpack_mask
+from unrollbit.packed_operators.packed_signs import PackedSigns, unpack_mask
 
 _TILE = 64  # rows of a masked matrix that exist at a time
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array
 
-from unrollbit.operators.convolution import Boundary, Convolution
-from unrollbit.operators.structure import Structure, positive_integer
+from unrollbit.sizes import positive_integer
+from unrollbit.structures.base import Structure
+from unrollbit.structures.grid import Boundary, Grid
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,7 @@ class Shared(Structure):
     averages the entries that share a tap, the nearest kernel in the Frobenius norm.
 
     Example:
-        >>> from unrollbit.operators import Convolution
-        >>> shared = Shared.of(Convolution.of([[1.0, 2.0], [3.0, 4.0]], (8, 8)))
+        >>> shared = Shared((8, 8), (2, 2))
         >>> shared.size, shared.links, shared.shape
         (4, 256, (64, 64))
     """
@@ -39,40 +38,34 @@ class Shared(Structure):
             if not isinstance(sides, tuple) or len(sides) not in (1, 2):
                 raise ValueError(f"Shared: expected {what} of one or two sides, got {sides!r}")
         # one tap says what is wrong with the grid: a file's sizes must not allocate anything
-        Convolution.of(np.zeros((1,) * len(self.kernel_shape)), self.signal_shape, self.boundary, self.stride)
+        if len(self.grid.signal_shape) != len(self.kernel_shape):
+            raise ValueError(f"Shared: expected a kernel of {len(self.signal_shape)} axes, got {self.kernel_shape!r}")
         for taps in self.kernel_shape:
             positive_integer("kernel_shape", taps)
         if any(taps > side for taps, side in zip(self.kernel_shape, self.signal_shape, strict=True)):
             raise ValueError(f"Shared: a kernel of {self.kernel_shape} does not fit into {self.signal_shape}")
 
-    @classmethod
-    def of(cls, operator: Convolution, wider: int = 0) -> Shared:
-        """The taps of a convolution, and ``wider`` more on each side of each axis: inverse filters are longer."""
-        kernel = tuple(taps + 2 * wider for taps in operator.kernel.shape)
-        return cls(operator.signal_shape, kernel, operator.boundary, operator.stride)
+    @property
+    def grid(self) -> Grid:
+        """Where the convolution takes place."""
+        return Grid(self.signal_shape, self.boundary, self.stride)
 
-    def convolution(self, core: Array) -> Convolution:
-        """The operator of a core."""
-        return Convolution(core, self.signal_shape, self.boundary, self.stride)
-
-    def core_of(self, operator: Convolution) -> Array:
-        """The kernel of a convolution on the same grid, padded to this one's taps, without forming its matrix.
+    def padded(self, kernel: Array, grid: Grid) -> Array:
+        """The core of a convolution's kernel on ``grid``: padded to the taps here, without forming its matrix.
 
         Raises ``ValueError`` for another grid or a kernel that does not fit.
         """
-        grid = operator.signal_shape, operator.boundary, operator.stride
         pads = []
-        for taps, own in zip(self.kernel_shape, operator.kernel.shape, strict=True):
+        for taps, own in zip(self.kernel_shape, kernel.shape, strict=True):
             before = (taps - 1) // 2 - (own - 1) // 2
             pads.append((before, taps - own - before))
-        if grid != (self.signal_shape, self.boundary, self.stride) or min(min(pad) for pad in pads) < 0:
-            raise ValueError(f"Shared: {operator.kernel.shape} taps on {grid} are not those of {self}")
-        return jnp.pad(operator.kernel, pads)
+        if grid != self.grid or min(min(pad) for pad in pads) < 0:
+            raise ValueError(f"Shared: {kernel.shape} taps on {grid} are not those of {self}")
+        return jnp.pad(kernel, pads)
 
     @property
     def shape(self) -> tuple[int, int]:
-        n = math.prod(self.signal_shape)
-        return n // self.stride ** len(self.signal_shape), n
+        return self.grid.shape
 
     @property
     def size(self) -> int:
@@ -81,8 +74,7 @@ class Shared(Structure):
 
     @property
     def links(self) -> int:
-        bands = self.convolution(jnp.zeros(self.kernel_shape)).bands()
-        return math.prod(band.size for band in bands)
+        return math.prod(band.size for band in self.grid.bands(self.kernel_shape))
 
     @property
     def core_shape(self) -> tuple[int, ...]:
@@ -91,7 +83,7 @@ class Shared(Structure):
     def gather(self, dense: Array) -> Array:
         lead = dense.shape[:-2]
         taps = jnp.zeros(self.kernel_shape, dense.dtype)
-        sums = jax.linear_transpose(lambda core: self.convolution(core).dense(), taps)
+        sums = jax.linear_transpose(self.grid.dense, taps)
         count = sums(jnp.ones(self.shape, dense.dtype))[0]
         cores = jax.vmap(lambda matrix: sums(matrix)[0])(dense.reshape(-1, *self.shape))
         return (cores / jnp.maximum(count, 1)).reshape(*lead, *self.kernel_shape)
@@ -103,13 +95,13 @@ class Shared(Structure):
         return out.reshape(*lead, *out.shape[1:])
 
     def scatter(self, core: Array) -> Array:
-        return self._each(core, lambda own: self.convolution(own).dense())
+        return self._each(core, self.grid.dense)
 
     def matvec(self, core: Array, x: Array) -> Array:
-        return self.convolution(core)._apply(x)
+        return self.grid.apply(core, x)
 
     def rmatvec(self, core: Array, r: Array) -> Array:
-        return self.convolution(core)._apply_adjoint(r)
+        return self.grid.apply_transpose(core, r)
 
     def rows(self, v: Array) -> Array:
         raise ValueError("shared taps have no rows of their own; take a global or layer scale")
@@ -118,21 +110,21 @@ class Shared(Structure):
         raise ValueError("shared taps have no columns of their own; take a global or layer scale")
 
     def row_sum(self, core: Array) -> Array:
-        return self._each(core, lambda own: self.convolution(own)._apply(jnp.ones(self.shape[1], own.dtype)))
+        return self._each(core, lambda own: self.grid.apply(own, jnp.ones(self.shape[1], own.dtype)))
 
     def column_sum(self, core: Array) -> Array:
-        return self._each(core, lambda own: self.convolution(own)._apply_adjoint(jnp.ones(self.shape[0], own.dtype)))
+        return self._each(core, lambda own: self.grid.apply_transpose(own, jnp.ones(self.shape[0], own.dtype)))
 
     @property
     def T(self) -> Structure:
         """The band or stencil of the transpose, whose entries are not shared."""
-        return self.convolution(jnp.zeros(self.kernel_shape)).mask().T
+        return self.grid.mask(self.kernel_shape).T
 
     def gram(self) -> Structure:
-        return self.convolution(jnp.zeros(self.kernel_shape)).mask().gram()
+        return self.grid.mask(self.kernel_shape).gram()
 
     def dense_mask(self) -> Array:
-        return self.convolution(jnp.zeros(self.kernel_shape)).mask().dense_mask()
+        return self.grid.mask(self.kernel_shape).dense_mask()
 
     def to_spec(self) -> dict[str, Any]:
         fields = {"signal_shape": list(self.signal_shape), "kernel_shape": list(self.kernel_shape)}

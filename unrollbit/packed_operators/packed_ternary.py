@@ -12,8 +12,8 @@ from jaxtyping import Array
 
 from unrollbit.kernels.portable import product
 from unrollbit.operators.base import LinearOperator, Spec
-from unrollbit.operators.packed import PackedSigns, checked_planes
-from unrollbit.operators.structure import Structure
+from unrollbit.packed_operators.packed_signs import PackedSigns, checked_planes
+from unrollbit.structures.base import Structure
 from unrollbit.trits import PerByte, check_trits, trit_bytes, unpack_trits
 
 

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from unrollbit.operators.band import Band, Indexed
-from unrollbit.operators.structure import DenseCore, Structure, check_entries
+from unrollbit.sizes import check_entries
+from unrollbit.structures.band import Band, Indexed
+from unrollbit.structures.base import Structure
+from unrollbit.structures.full import DenseCore
 
 
 @dataclass(frozen=True)

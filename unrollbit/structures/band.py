@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from unrollbit.operators.structure import DenseCore, Structure, check_entries, positive_integers
+from unrollbit.sizes import check_entries, positive_integers
+from unrollbit.structures.base import Structure
+from unrollbit.structures.full import DenseCore
 
 _FARTHEST = 2**53  # offsets beyond are no diagonals of any matrix
 
