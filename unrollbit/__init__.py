@@ -1,14 +1,23 @@
-"""One-bit unrolled networks for inverse problems, with bits counted and theory checked."""
+"""One-bit unrolled networks for inverse problems, with bits counted and theory checked.
 
-from unrollbit.algorithms import ADMM, AMP, FISTA, ISTA, GradientDescent, solve
-from unrollbit.bits import BitReport, count_bits
-from unrollbit.kernels import packed_matmul
-from unrollbit.metrics import nmse_db
-from unrollbit.networks import Activations, FullyConnected, Unrolled, refine
-from unrollbit.operators import LinearOperator
-from unrollbit.packed import PackedNetwork, load, pack
-from unrollbit.training import Stage, TrainingDiverged, fit, recipes
-from unrollbit.weights import BitNet, FullPrecision, LittleBit, OneBit, OneBitSVID, Ternary
+Names and parts (``unrollbit.problems``, say) are imported when they are first used, so that ``unrollbit --help`` does
+not wait for JAX.
+"""
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from unrollbit.algorithms import ADMM, AMP, FISTA, ISTA, GradientDescent, solve
+    from unrollbit.bits import BitReport, count_bits
+    from unrollbit.kernels import packed_matmul
+    from unrollbit.metrics import nmse_db
+    from unrollbit.networks import Activations, FullyConnected, Unrolled, refine
+    from unrollbit.operators import LinearOperator
+    from unrollbit.packed import PackedNetwork, load, pack
+    from unrollbit.training import Stage, TrainingDiverged, fit, recipes
+    from unrollbit.weights import BitNet, FullPrecision, LittleBit, OneBit, OneBitSVID, Ternary
 
 __version__ = "0.1.0"
 
@@ -42,3 +51,29 @@ __all__ = [
     "refine",
     "solve",
 ]
+
+_HOMES = (
+    "algorithms",
+    "bits",
+    "kernels",
+    "metrics",
+    "networks",
+    "operators",
+    "packed",
+    "training",
+    "weights",
+)
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        parts = (import_module(f"{__name__}.{home}") for home in _HOMES)
+        value = next(getattr(part, name) for part in parts if hasattr(part, name))
+        return globals().setdefault(name, value)
+    if not name.startswith("_") and find_spec(f"{__name__}.{name}") is not None:
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

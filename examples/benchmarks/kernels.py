@@ -28,7 +28,7 @@ from unrollbit import FISTA, load, nmse_db, solve
 from unrollbit.baselines import tune_regularisation
 from unrollbit.cli import bench, bench_networks, bench_products
 from unrollbit.cli.bench_timing import Timer, one_thread, read_bandwidth
-from unrollbit.cli.common import problem_of
+from unrollbit.cli.networks import problem_of
 from unrollbit.kernels import kernels
 
 Row = dict[str, Any]

@@ -211,8 +211,8 @@ def test_mistakes_are_one_clear_line(run, tmp_path, capsys):
     for arguments, message in (
         ((tmp_path / "none.safetensors",), "no such file"),
         ((tmp_path,), "no network.safetensors inside"),
-        ((file, "--out", tmp_path), "is a folder; expected the path of the card"),
-        ((file, "--out", file), "is the network itself"),
+        ((file, "--out", tmp_path), "expected a file to write, got the folder"),
+        ((file, "--out", file), "is an input"),
         ((file, "--seed", 2**32 - 1, "--seeds", 2), "seeds go up to"),
         ((bare,), "carries no problem"),
         ((inline,), "given in memory"),

@@ -7,8 +7,9 @@ import pytest
 
 from unrollbit import AMP, Unrolled, load, pack
 from unrollbit.cli import main
-from unrollbit.cli.common import changes_text, parse_changes, problem_of
-from unrollbit.cli.evaluate import accuracy, draw_test
+from unrollbit.cli.accuracy import accuracy, draw_test
+from unrollbit.cli.changes import changes_text, parse_changes
+from unrollbit.cli.networks import problem_of
 from unrollbit.problems import EEGCompressiveRecovery, SparseRecovery
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from unrollbit import AMP, FullyConnected, Unrolled, load, pack, refine
 from unrollbit.cli import main
-from unrollbit.cli.evaluate import draw_test
+from unrollbit.cli.accuracy import draw_test
 from unrollbit.problems import SparseRecovery
 from unrollbit.weights import Fixed
 

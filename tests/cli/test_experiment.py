@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from unrollbit import load
+from unrollbit.cli.accuracy import accuracy, draw_test
 from unrollbit.cli.config import build_run
-from unrollbit.cli.evaluate import accuracy, draw_test
 from unrollbit.cli.studies import experiment as module
 from unrollbit.cli.studies.experiment import BITS, Experiment, bit_figures, run_all, slug, summary
 from unrollbit.problems import SparseRecovery

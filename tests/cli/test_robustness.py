@@ -7,8 +7,8 @@ import pytest
 
 from unrollbit import AMP, Unrolled, load, pack
 from unrollbit.cli import main
-from unrollbit.cli.common import problem_of
-from unrollbit.cli.evaluate import accuracy, draw_test
+from unrollbit.cli.accuracy import accuracy, draw_test
+from unrollbit.cli.networks import problem_of
 from unrollbit.cli.studies.robustness import CONDITIONS, changes_of
 from unrollbit.cli.studies.shelf import network_files
 from unrollbit.plots import accuracy_under_changes

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from unrollbit.cli import main
-from unrollbit.cli.common import print_table
 from unrollbit.cli.config import build_run
 from unrollbit.cli.reproduce import STUDIES
 from unrollbit.cli.studies import ablation, all_signs, depth, experiment, open_l2o
 from unrollbit.cli.studies.experiment import Experiment
+from unrollbit.cli.tables import print_table
 
 PLANS: dict[str, Callable[[bool], list[Experiment]]] = {
     "open-l2o": lambda quick: [e for s in "abcd" for e in open_l2o.experiments(s, seed=0, quick=quick)],

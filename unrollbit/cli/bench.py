@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
+from unrollbit.cli.arguments import add_common, positive
 from unrollbit.cli.bench_timing import Timer, one_thread, read_bandwidth
-from unrollbit.cli.common import add_common, check_outputs, positive, print_table, write_json
+from unrollbit.cli.outputs import Outputs
+from unrollbit.cli.tables import print_table
 
 Row = dict[str, Any]
 _NOTES = (
@@ -52,7 +50,7 @@ def batches(quick: bool) -> tuple[int, ...]:
 
 def run(options: argparse.Namespace) -> None:
     """Measure, print the tables, write the JSON."""
-    check_outputs(options.out, options.json)
+    reports = Outputs().reports(options.json, options.out, "bench.json")
     one_thread()
     from unrollbit.cli import bench_networks, bench_products  # start JAX, which reads its flags then
     from unrollbit.kernels import kernels, use_kernels
@@ -76,15 +74,17 @@ def run(options: argparse.Namespace) -> None:
         if options.only != "products":
             total = len(bench_networks.cases(options.quick))
             networks = with_progress(bench_networks.measure(timer, options.quick, path), total, "networks")
-    show(products, networks)
     result = {"path": path, "reason": why, "bandwidth_gb_per_s": bandwidth / 1e9, "rows": products}
     result["networks"] = networks
-    for file in (options.json, None if options.out is None else Path(options.out) / "bench.json"):
-        write_json(file, result)
+    reports.write(result)
+    show(products, networks)
 
 
 def with_progress(rows: Iterator[Row], total: int, label: str) -> list[Row]:
     """The rows, with a progress bar on stderr."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
     found = []
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
     with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True) as progress:

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from unrollbit.bits import DEFINITIONS
-from unrollbit.cli.common import add_common, open_network, print_table, write_json
+from unrollbit.cli.arguments import add_common, add_network
+from unrollbit.cli.outputs import Outputs
+from unrollbit.cli.tables import print_table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
-    parser.add_argument("network", type=Path, metavar="RUN|FILE", help="run folder or packed network")
+    add_network(parser)
     add_common(parser, out="folder for bits.json")
 
 
 def run(options: argparse.Namespace) -> None:
     """Print every count and rate with its definition, and the counts of each map."""
+    reports = Outputs(options.network).reports(options.json, options.out, "bits.json")
+    from unrollbit.bits import DEFINITIONS
+    from unrollbit.cli.networks import open_network
+
     report = open_network(options.network).bits()
     figures = report.to_dict()
+    reports.write(figures)
     rows = [(name, figures[name], definition) for name, definition in DEFINITIONS.items()]
     print_table(str(options.network), ("figure", "value", "definition"), rows)
     columns = (
@@ -32,6 +37,3 @@ def run(options: argparse.Namespace) -> None:
         "resident_bits",
     )
     print_table("by map", columns, [(name, *(figures["maps"][name][c] for c in columns[1:])) for name in report.maps])
-    write_json(options.json, figures)
-    if options.out is not None:
-        write_json(options.out / "bits.json", figures)

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 from unrollbit import __version__
-from unrollbit.networks import Activations, Unrolled
+from unrollbit.networks import Activations
 from unrollbit.operators import LinearOperator, Preconditioned
 from unrollbit.packed import PackedNetwork
 from unrollbit.packed_operators.packed_signs import PackedSigns
@@ -21,15 +21,14 @@ from unrollbit.weights.wrappers import Wrapper
 def describe(packed: PackedNetwork) -> dict[str, Any]:
     """One line about the network, its algorithm, depth and size; the version of the library that measures it."""
     net = packed.network
-    algorithm = type(net.algorithm).__name__ if isinstance(net, Unrolled) else "Fully connected ReLU network"
     maps = "; ".join(describe_map(name, weights, net.uses(name)) for name, weights in net.maps.items())
-    line = f"{algorithm}, {net.depth} layers. {maps}."
+    line = f"{net.method}, {net.depth} layers. {maps}."
     if net.activations is not None:
         line += f" {describe_activations(net.activations)}."
     m, n = net.operator.shape
     if net.needs_physics:
         line += f" Physics A ({m} x {n}): {describe_physics(net.operator)}."
-    facts = {"algorithm": algorithm, "depth": net.depth, "m": m, "n": n}
+    facts = {"algorithm": net.method, "depth": net.depth, "m": m, "n": n}
     return {"description": line, **facts, "unrollbit": __version__}
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from unrollbit.algorithms.base import Algorithm
-from unrollbit.cli.common import open_network
+from unrollbit.cli.networks import open_network
 from unrollbit.networks import Activations, FullyConnected, Network, Unrolled
 from unrollbit.operators import LinearOperator, Preconditioned
 from unrollbit.packed.description import check_fingerprint

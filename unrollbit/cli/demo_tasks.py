@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from unrollbit.algorithms import FISTA, solve
-from unrollbit.cli.evaluate import accuracy, classic_solvers, draw_test
+from unrollbit.cli.accuracy import accuracy, classic_solvers, draw_test
 from unrollbit.networks import FullyConnected, Network
 from unrollbit.packed import load, pack
 from unrollbit.problems import (

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from unrollbit.cli.extensions import import_extension, imported_extensions
 
 DEFAULT_WORKERS = min(os.cpu_count() or 1, 4)
 
@@ -30,6 +30,9 @@ def in_parallel(
     """
     if not tasks:
         return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
     flags = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
     wanted = {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {flags}".strip()}
     wanted |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -44,7 +47,9 @@ def in_parallel(
         TimeElapsedColumn(),
     )
     with (
-        ProcessPoolExecutor(min(workers, len(tasks)), mp_context=context) as pool,
+        ProcessPoolExecutor(
+            min(workers, len(tasks)), mp_context=context, initializer=_begin, initargs=(imported_extensions(),)
+        ) as pool,
         Progress(*columns, console=Console(stderr=True)) as bar,
     ):
         shown = bar.add_task(label, total=len(tasks))
@@ -65,3 +70,10 @@ def in_parallel(
         finally:
             for name, value in kept.items():
                 os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def _begin(extensions: Sequence[str]) -> None:
+    """A worker knows what its parent imported, and leaves an interrupt from the keyboard to it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for name in extensions:
+        import_extension(name)

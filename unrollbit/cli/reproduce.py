@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import argparse
 import time
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from unrollbit.cli.common import add_common, check_outputs, positive, write_json
+from unrollbit.cli.arguments import LazyParser, add_common, add_import, positive
+from unrollbit.cli.outputs import REPORT_FILE, Outputs
 from unrollbit.cli.parallel import DEFAULT_WORKERS
 
-STUDIES = (
-    "open-l2o",
-    "all-signs",
-    "depth",
-    "ablation",
-    "robustness",
-    "hard-signals",
-    "theory",
-    "formats",
-    "physics",
-    "pibinn",
-)
+STUDIES = {
+    "open-l2o": "the Open-L2O sparse-recovery benchmark: published, full-precision and one-bit networks of 16 layers",
+    "all-signs": "Gaussian A replaced by 1 to 8 sign planes inside the network: NMSE against resident bits per entry",
+    "depth": "one-bit networks of 4 to 64 layers: NMSE on training and test signals, failures, bits",
+    "ablation": "one change at a time to the one-bit network of 16 layers: what each ingredient brings, three seeds",
+    "robustness": "trained networks on other sparsity and more noise than they were trained for",
+    "hard-signals": "which signals trained networks miss, and what repeating the last layers makes of them",
+    "theory": "every theorem on 200 random and 23 trained networks: applicable, vacuous, violated, tightness",
+    "formats": "BitNet, b1.58, OneBit, LittleBit and one-bit unrolling at equal depth and training, three problems",
+    "physics": (
+        "blur, low resolution, missing pixels, tomography, resonance, spikes: one-bit FISTA, gradient descent and ADMM "
+        "against full precision and the classic solvers"
+    ),
+    "pibinn": "the claims of arXiv 2502.01908 as experiments: bits, depth, generalization, real data, 65,536 unknowns",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,31 +35,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "Every study takes --quick, --workers, --seed, --out and --json; see unrollbit reproduce STUDY --help."
     )
-    studies = parser.add_subparsers(dest="study", metavar="STUDY", required=True)
-    for name in STUDIES:
-        module = _module(name)
-        study = studies.add_parser(
-            name, help=module.SUMMARY, description=module.SUMMARY[0].upper() + module.SUMMARY[1:]
-        )
-        study.add_argument("--quick", action="store_true", help="a few minutes: fewer networks, steps and signals")
-        study.add_argument("--workers", type=positive, default=DEFAULT_WORKERS, help="trainings side by side")
-        add_common(
-            study, out=f"folder of networks, tables and figures (default runs/{name}, with --quick runs/{name}-quick)"
-        )
-        module.add_arguments(study)
+    studies = parser.add_subparsers(dest="study", metavar="STUDY", required=True, parser_class=LazyParser)
+    for name, summary in STUDIES.items():
+        described = summary[0].upper() + summary[1:] + "."
+        studies.add_parser(name, help=summary, description=described, fill=partial(_fill, name))
+
+
+def _fill(name: str, parser: argparse.ArgumentParser) -> None:
+    """The arguments of a study: those of all, and its own."""
+    parser.add_argument("--quick", action="store_true", help="a few minutes: fewer networks, steps and signals")
+    parser.add_argument("--workers", type=positive, default=DEFAULT_WORKERS, help="trainings side by side")
+    add_common(parser, out=f"folder of networks, tables and figures (default runs/{name}, quick runs/{name}-quick)")
+    add_import(parser)
+    _module(name).add_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> None:
     """Run a study; what its folder holds already is kept."""
     out: Path = options.out or Path("runs") / (options.study + "-quick" * options.quick)
-    check_outputs(out, options.json)
+    reports = Outputs(*getattr(options, "networks", ())).reports(options.json, out)
     begun = time.perf_counter()
     result = _module(options.study).run(options, out)
     result = {"study": options.study, "seed": options.seed, "quick": options.quick, **result}
     result["seconds"] = time.perf_counter() - begun
-    write_json(out / "report.json", result)
-    write_json(options.json, result)
-    print(f"{result['seconds']:.0f} s. Report: {out / 'report.json'}; figures: {out / 'figures'}")
+    reports.write(result)
+    print(f"{result['seconds']:.0f} s. Report: {out / REPORT_FILE}; figures: {out / 'figures'}")
 
 
 def _module(name: str) -> Any:

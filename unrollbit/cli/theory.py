@@ -17,7 +17,10 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from unrollbit.algorithms import OutsideNormalForm
-from unrollbit.cli.common import add_common, check_outputs, open_network, positive, print_table, problem_of, write_json
+from unrollbit.cli.arguments import add_common, add_network, positive
+from unrollbit.cli.networks import open_network, problem_of
+from unrollbit.cli.outputs import Outputs
+from unrollbit.cli.tables import print_table
 from unrollbit.networks import Network
 from unrollbit.packed import PackedNetwork
 from unrollbit.plots import bounds_per_layer, save, tightness_of_theorems
@@ -39,7 +42,7 @@ _NOTES = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
-    parser.add_argument("network", type=Path, metavar="RUN|FILE", help="run folder or packed network")
+    add_network(parser)
     parser.add_argument("--signals", type=positive, default=50, help="held-out test signals (default: 50)")
     parser.add_argument("--attacked", type=positive, default=10, help="of them, how many to attack (default: 10)")
     parser.add_argument("--radius", type=float, default=1e-3, help="size of perturbations of y (default: 0.001)")
@@ -55,7 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Check, print the table, draw the figures."""
     begun = time.perf_counter()
-    check_outputs(_folder(options), options.json)
+    outputs = Outputs(options.network)
+    folder, reports = outputs.folder("--out", _folder(options)), outputs.reports(options.json)
     settings = audit.Settings(
         attacked=options.attacked,
         radius=options.radius,
@@ -73,9 +77,8 @@ def run(options: argparse.Namespace) -> None:
     net = packed.trainable()
     found, form = _layer_theorems(net, x, y, settings)
     summaries = summarise(_shown(chain(found, _generalization(packed, net, problem, settings))))
-    _print(options.network, form, summaries)
     rows = [summary.row() for summary in summaries]
-    figures = _draw(rows, _folder(options))
+    figures = _draw(rows, folder)
     result = {
         "network": options.network.name,
         "normal_form": form,
@@ -86,7 +89,8 @@ def run(options: argparse.Namespace) -> None:
         "seconds": time.perf_counter() - begun,
         "rows": rows,
     }
-    write_json(options.json, result)
+    reports.write(result)
+    _print(options.network, form, summaries)
     print(f"{result['seconds']:.0f} s. Figures: {', '.join(map(str, figures))}", file=sys.stderr)
     unlucky = [row.theorem for row in summaries if row.violated_instances and row.theorem in PROBABILISTIC]
     if unlucky:

@@ -6,16 +6,11 @@ import argparse
 import shutil
 import sys
 import tomllib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from unrollbit.cli.common import NETWORK_FILE, add_common, print_table, write_json
-from unrollbit.cli.config import Run, build_run, read_config
-from unrollbit.packed import PackedNetwork, pack
-from unrollbit.plots import save, training_curves
-from unrollbit.training import TrainingReport, fit
-from unrollbit.training.check import check_run
+from unrollbit.cli.arguments import add_common, add_import
+from unrollbit.cli.outputs import NETWORK_FILE, Outputs
+from unrollbit.cli.tables import print_table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--resume", action="store_true", help="continue a killed run from its newest checkpoint")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    add_import(parser)
     add_common(parser, out="run folder (default: runs/NAME of the config)", seed=None)
 
 
@@ -32,6 +28,14 @@ def run(options: argparse.Namespace) -> None:
     """Train, write the run folder, report."""
     out = options.out or Path("runs") / options.config.stem
     kept = out / "config.toml"
+    outputs = Outputs(options.config)
+    reports = outputs.reports(options.json)
+    outputs.folder("--out", out)
+    from unrollbit.cli.config import build_run, read_config
+    from unrollbit.cli.run_folder import train_into
+    from unrollbit.plots import save, training_curves
+    from unrollbit.training.check import check_run
+
     config = read_config(options.config)
     if options.resume:
         if not kept.exists():
@@ -64,28 +68,6 @@ def run(options: argparse.Namespace) -> None:
         "bits_per_link": bits.bits_per_link,
         "file_bytes": path.stat().st_size,
     }
+    reports.write(result)
     print_table("trained", ("figure", "value"), list(result.items()))
     print(f"next: unrollbit evaluate {out}", file=sys.stderr)
-    write_json(options.json, result)
-
-
-def train_into(
-    out: Path, config: Mapping[str, Any], described: Run, seed: int, command: str, resume: bool, *, progress: bool
-) -> tuple[TrainingReport, PackedNetwork]:
-    """Train what a config describes into a run folder; the packed network is written last."""
-    report = fit(
-        described.network,
-        described.problem,
-        described.stages,
-        seed=seed,
-        samples=described.samples,
-        teacher=described.teacher,
-        out=out,
-        resume=resume,
-        progress=progress,
-    )
-    training = {"command": command, "seed": seed, "seconds": round(report.seconds, 1), "steps": report.steps}
-    training |= {"samples": described.samples, "config": config}
-    packed = pack(described.network, problem=described.problem, training=training)
-    packed.save(out / NETWORK_FILE)
-    return report, packed

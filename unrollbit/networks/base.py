@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from typing import Any
+from typing import Any, ClassVar
 
 from flax import nnx
 from jaxtyping import Array, Float
@@ -24,11 +24,17 @@ class Network(nnx.Module):
     physics: Physics
     depth: int
     activations: Activations | None
+    estimates_per_layer: ClassVar[bool] = True  # whether ``net(y, iterates=True)`` has estimates to show
 
     @property
     def operator(self) -> LinearOperator:
         """The physics ``A``."""
         return self.physics.get_value()
+
+    @property
+    @abc.abstractmethod
+    def method(self) -> str:
+        """What it is in a word: the name of the algorithm."""
 
     @abc.abstractmethod
     def uses(self, name: str) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -46,6 +46,8 @@ class FullyConnected(Network):
         TypeError: activations that are none.
     """
 
+    estimates_per_layer: ClassVar[bool] = False
+
     def __init__(
         self,
         problem: Any,
@@ -75,6 +77,10 @@ class FullyConnected(Network):
         self.maps = nnx.Dict(dict(maps))
         self.activations, self.activated = for_maps(activations, self.maps)
         self.scalars = nnx.Dict({name: ScalarParam(jnp.array(bias, jnp.float32)) for name, bias in biases.items()})
+
+    @property
+    def method(self) -> str:
+        return "Fully connected ReLU network"
 
     def with_maps(self, maps: Mapping[str, Weights]) -> FullyConnected:
         biases = {name: variable[...] for name, variable in self.scalars.items()}

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from unrollbit.algorithms.base import State
+from unrollbit.networks.base import Network
 from unrollbit.networks.unrolled import Unrolled
 from unrollbit.operators.base import check_last_axis
 
@@ -26,7 +27,7 @@ class Refined(NamedTuple):
 
 
 def refine(
-    net: Unrolled, y: Float[Array, "*batch m"], *, tolerance: float = 1e-5, layers: int = 256, cycle: int | None = None
+    net: Network, y: Float[Array, "*batch m"], *, tolerance: float = 1e-5, layers: int = 256, cycle: int | None = None
 ) -> Refined:
     """Run the network, then its last layers again and again, for the signals that still move.
 

@@ -92,6 +92,10 @@ class Unrolled(Network):
         self.transposed = tuple(name for name, linear_map in linear_maps.items() if linear_map.transposed)
         self.activations, self.activated = for_maps(activations, self.maps)
 
+    @property
+    def method(self) -> str:
+        return type(self.algorithm).__name__
+
     def with_maps(self, maps: Mapping[str, Weights]) -> Unrolled:
         """The same network (same scalars, copied) around other weights objects."""
         raw = {name: variable[...] for name, variable in self.scalars.items()}

@@ -3,3 +3,5 @@
 
 class TrainingDiverged(RuntimeError):
     """The loss became infinite or NaN; the network holds the last finite state."""
+
+    exit_code = 1  # of the command line

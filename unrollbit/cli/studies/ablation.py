@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from unrollbit.cli.common import positive, print_table
+from unrollbit.cli.arguments import positive
 from unrollbit.cli.studies.experiment import Experiment, Row, run_all, slug
+from unrollbit.cli.tables import print_table
 from unrollbit.plots import differences, save
 from unrollbit.training import grown
 
-SUMMARY = "one change at a time to the one-bit network of 16 layers: what each ingredient brings, three seeds"
 DEPTH = 16
 PROBLEM = {"kind": "SparseRecovery", "m": 256, "n": 512}
 BASE = "one plane, untied (reference)"

@@ -6,12 +6,11 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from unrollbit.cli.common import print_table
 from unrollbit.cli.studies.experiment import Experiment, run_all
 from unrollbit.cli.studies.networks import one_bit_network
+from unrollbit.cli.tables import print_table
 from unrollbit.plots import accuracy_against_bits, save
 
-SUMMARY = "Gaussian A replaced by 1 to 8 sign planes inside the network: NMSE against resident bits per entry"
 DEPTH = 16
 PLANES = range(1, 9)
 PROBLEM = {"kind": "SparseRecovery", "m": 256, "n": 512}

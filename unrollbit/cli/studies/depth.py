@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from unrollbit.cli.common import print_table
 from unrollbit.cli.studies.experiment import Experiment, Row, run_all, slug
 from unrollbit.cli.studies.networks import cell_networks, one_bit_network
+from unrollbit.cli.tables import print_table
 from unrollbit.plots import curves_of_depth, save
 
-SUMMARY = "one-bit networks of 4 to 64 layers: NMSE on training and test signals, failures, bits"
 DEPTHS = (4, 8, 16, 32, 64)
 TRAINING_SIGNALS = 8192
 PROBLEM = {"kind": "SparseRecovery", "m": 256, "n": 512}

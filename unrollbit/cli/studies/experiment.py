@@ -15,11 +15,11 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from unrollbit.bits import BitReport
-from unrollbit.cli.common import NETWORK_FILE, write_json
+from unrollbit.cli.accuracy import accuracy, draw_test
 from unrollbit.cli.config import build_run
-from unrollbit.cli.evaluate import accuracy, draw_test
+from unrollbit.cli.outputs import NETWORK_FILE, Output
 from unrollbit.cli.parallel import in_parallel
-from unrollbit.cli.train import train_into
+from unrollbit.cli.run_folder import train_into
 from unrollbit.metrics import nmse_db
 from unrollbit.packed import PackedNetwork, load
 from unrollbit.training import training_set
@@ -108,7 +108,7 @@ def _run(task: _Task) -> tuple[Path, Row]:
     kept = folder / "config.json"
     if kept.exists() and json.loads(kept.read_text(encoding="utf-8")) != config:
         shutil.rmtree(folder)  # of another version of this study: its checkpoints are of another network
-    write_json(kept, config)
+    Output(kept).write_json(config)
     described = build_run(config, folder)
     command = f"experiment {experiment.name}, seed {experiment.seed}"
     x, y, _ = draw_test(described.problem, TEST_SEED, task.signals)
@@ -133,7 +133,7 @@ def _run(task: _Task) -> tuple[Path, Row]:
     row["before"] = {name: value for name, value in untrained.items() if isinstance(value, float)}
     row |= {"untrained": untrained["nmse_db_mean_of_db"], "validation_nmse_db": report.nmse_db}
     row |= {"seconds": report.seconds, "config": config}
-    write_json(folder / _ROW_FILE, row)
+    Output(folder / _ROW_FILE).write_json(row)
     return folder, row | dict(experiment.labels)
 
 

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from unrollbit.cli.common import NETWORK_FILE, positive, print_table
+from unrollbit.cli.arguments import positive
+from unrollbit.cli.outputs import NETWORK_FILE
 from unrollbit.cli.studies.experiment import TEST_SEED, Experiment, Row, run_all, slug
 from unrollbit.cli.studies.networks import one_bit_network
 from unrollbit.cli.studies.timing import milliseconds_per_signal
+from unrollbit.cli.tables import print_table
 from unrollbit.plots import quality_at_bits, save
 
-SUMMARY = "BitNet, b1.58, OneBit, LittleBit and one-bit unrolling at equal depth and training, three problems"
 DEPTH = 12
 FLOAT, NOTHING = "full precision", "W = A"
 ONE_BIT, DESIGNED = "one-bit, sign(A)", "one-bit, designed signs"

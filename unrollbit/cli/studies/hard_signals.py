@@ -9,17 +9,17 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from unrollbit.cli.common import print_table, problem_of
-from unrollbit.cli.evaluate import draw_test
+from unrollbit.cli.accuracy import draw_test
+from unrollbit.cli.networks import problem_of
 from unrollbit.cli.studies.experiment import TEST_SEED, Row
 from unrollbit.cli.studies.shelf import add_arguments, network_files
+from unrollbit.cli.tables import print_table
 from unrollbit.metrics import failures, nmse_db
-from unrollbit.networks import Unrolled, refine
+from unrollbit.networks import refine
 from unrollbit.packed import PackedNetwork, load
 from unrollbit.plots import errors_of_signals, save
 
-__all__ = ["SUMMARY", "add_arguments", "run"]
-SUMMARY = "which signals trained networks miss, and what repeating the last layers makes of them"
+__all__ = ["add_arguments", "run"]
 _BATCH = 2000
 _DRAWN = 3  # networks in the figure: those with most signals left behind
 _NOTES = (
@@ -37,7 +37,7 @@ def run(options: argparse.Namespace, out: Path) -> dict[str, Any]:
     for name, path in network_files(options.networks).items():
         packed = load(path)
         sparse = packed.problem is not None and "sparsity" in packed.problem  # images have no non-zeros to count
-        if not sparse or not isinstance(packed.network, Unrolled):
+        if not sparse or not packed.network.estimates_per_layer:
             skipped.append(name)
             continue
         row, clouds[name] = measure(name, packed, signals, seed)
@@ -61,7 +61,6 @@ def run(options: argparse.Namespace, out: Path) -> dict[str, Any]:
 
 def measure(name: str, packed: PackedNetwork, signals: int, seed: int) -> tuple[Row, dict[str, np.ndarray]]:
     """Figures of a network before and after repeating its last layers, and those of every signal (dB, counts)."""
-    assert isinstance(packed.network, Unrolled)
     x, y, _ = draw_test(problem_of(packed), seed, signals)
     first = jnp.concatenate([packed(y[i : i + _BATCH]) for i in range(0, len(y), _BATCH)])
     rounds = [refine(packed.network, y[i : i + _BATCH]) for i in range(0, len(y), _BATCH)]

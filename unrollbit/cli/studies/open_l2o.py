@@ -6,12 +6,11 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from unrollbit.cli.common import print_table
 from unrollbit.cli.studies.experiment import Experiment, Row, run_all, slug
 from unrollbit.cli.studies.networks import cell_networks, full_precision_networks, one_bit_network
+from unrollbit.cli.tables import print_table
 from unrollbit.plots import accuracy_against_total_bits, nmse_per_layer, save
 
-SUMMARY = "the Open-L2O sparse-recovery benchmark: published, full-precision and one-bit networks of 16 layers"
 DEPTH = 16
 FIELD, CELL, ONE_BIT = "field's networks, 32 bits", "AMP cell, 32 bits", "AMP cell, sign planes"
 ADDED = "AMP cell, A + sign planes"

@@ -7,17 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from unrollbit.cli.common import positive
+from unrollbit.cli.arguments import positive
 from unrollbit.cli.studies.experiment import Experiment, run_all
 from unrollbit.cli.studies.physics_classic import classic_solvers
 from unrollbit.cli.studies.physics_table import FLOAT, NOTHING, ONE, TWO, draw, experiment_name, show, summarise
 from unrollbit.problems import Problem
 from unrollbit.problems.prior import bands
 
-SUMMARY = (
-    "blur, low resolution, missing pixels, tomography, resonance, spikes: one-bit FISTA, gradient descent and ADMM "
-    "against full precision and the classic solvers"
-)
 DEPTH, STEPS = 8, 150
 _IMAGES = {"size": 32, "transform": "dct"}
 PROBLEMS: dict[str, dict[str, Any]] = {

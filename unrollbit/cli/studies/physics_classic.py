@@ -12,7 +12,7 @@ from jaxtyping import Array
 
 from unrollbit.algorithms import ADMM, FISTA, Algorithm, GradientDescent, solve
 from unrollbit.baselines import tune_penalty, tune_regularisation
-from unrollbit.cli.common import write_json
+from unrollbit.cli.outputs import Output
 from unrollbit.cli.parallel import in_parallel
 from unrollbit.cli.studies.experiment import Row, slug
 from unrollbit.metrics import nmse_db
@@ -84,7 +84,7 @@ def _tuned(task: _Task) -> Row:
         best = tune_regularisation(FISTA(), A, x, y, _CONVERGED, weights=5, tolerance=1e-4).algorithm
         part = [a[:: max(1, len(a) // _CLASSIC)] for a in tests]
         row["converged_nmse_db"] = float(nmse_db(solve(best, A, part[1], _CONVERGED, 1e-4).x, part[0]))
-    write_json(task.path, row)
+    Output(task.path).write_json(row)
     return row
 
 

@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from unrollbit.algorithms import solve
-from unrollbit.cli.common import NETWORK_FILE, print_table
+from unrollbit.cli.outputs import NETWORK_FILE
 from unrollbit.cli.studies.experiment import Row, slug
 from unrollbit.cli.studies.physics_classic import Solvers, solver_of
+from unrollbit.cli.tables import print_table
 from unrollbit.packed import load
 from unrollbit.plots import image_row, save
 from unrollbit.problems import Problem

@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from unrollbit.cli.common import print_table
 from unrollbit.cli.studies.experiment import Experiment, Row, run_all, slug
+from unrollbit.cli.tables import print_table
 from unrollbit.plots import curves_of_depth, generalization_gaps, save
 
-SUMMARY = "the claims of arXiv 2502.01908 as experiments: bits, depth, generalization, real data, 65,536 unknowns"
 DEPTH, WIDTH = 8, 512
 CLAIMS = ("bits", "depth", "gap", "data", "large")
 BLOCKS = {"kind": "BlockSparseRecovery", "blocks": 8, "m": 32, "n": 64}

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unrollbit.cli.common import print_table, problem_of
-from unrollbit.cli.evaluate import accuracy, draw_test
+from unrollbit.cli.accuracy import accuracy, draw_test
+from unrollbit.cli.networks import problem_of
 from unrollbit.cli.parallel import in_parallel
 from unrollbit.cli.studies.experiment import TEST_SEED, Row
 from unrollbit.cli.studies.shelf import add_arguments, network_files
+from unrollbit.cli.tables import print_table
 from unrollbit.packed import load
 from unrollbit.plots import accuracy_under_changes, save
 
-__all__ = ["SUMMARY", "add_arguments", "run"]
-SUMMARY = "trained networks on other sparsity and more noise than they were trained for"
+__all__ = ["add_arguments", "run"]
 AS_TRAINED, SPARSER, DENSER, NOISIER = "as trained", "0.5x sparsity", "1.5x sparsity", "noisier"
 CONDITIONS = (AS_TRAINED, SPARSER, DENSER, NOISIER)
 NOISE_STEP_DB, NOISELESS_SNR_DB = 5.0, 40.0

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from unrollbit.cli.common import NETWORK_FILE
+from unrollbit.cli.outputs import NETWORK_FILE
 
 DEFAULT = Path("examples/networks")
 

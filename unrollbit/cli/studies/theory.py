@@ -11,10 +11,12 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from unrollbit.cli.common import NETWORK_FILE, print_table, problem_of, write_json
+from unrollbit.cli.networks import problem_of
+from unrollbit.cli.outputs import NETWORK_FILE, Output
 from unrollbit.cli.parallel import in_parallel
 from unrollbit.cli.studies.experiment import Experiment, Row, run_all
 from unrollbit.cli.studies.theory_networks import experiments
+from unrollbit.cli.tables import print_table
 from unrollbit.packed import load
 from unrollbit.plots import save, tightness_of_theorems
 from unrollbit.theory import audit
@@ -26,7 +28,6 @@ from unrollbit.theory.report import Report
 from unrollbit.theory.statements import PROBABILISTIC, STATEMENTS
 from unrollbit.theory.summary import Summary, summarise
 
-SUMMARY = "every theorem on 200 random and 23 trained networks: applicable, vacuous, violated, tightness"
 GAIN_DB = 3.0  # what training must bring for a network to count as trained
 _RANDOM, _RANDOM_QUICK = 200, 20
 _NOTES = (
@@ -78,7 +79,7 @@ def run(options: argparse.Namespace, out: Path) -> dict[str, Any]:
     result = {group: [summary.row() for summary in table] for group, table in summaries.items()}
     broken = [f"{row.theorem} ({group})" for group, table in summaries.items() for row in table if _is_broken(row)]
     if broken:
-        write_json(out / "report.json", result)
+        Output(out / "report.json").write_json(result)
         raise ValueError(f"violated: {', '.join(broken)}; the instances are in {out / 'report.json'}")
     return {"trained_networks": trained, **result}
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from unrollbit.cli.common import problem_of
+from unrollbit.cli.networks import problem_of
 from unrollbit.packed import load
 
 _BATCH = 64
