@@ -12,9 +12,11 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from unrollbit.kernels.native import kernels
+from unrollbit.kernels.backend import Player
+from unrollbit.kernels.backends import BACKENDS, kernels
+from unrollbit.kernels.programs import NoTape
 from unrollbit.kernels.recorder import record
-from unrollbit.kernels.tape import Tape, play
+from unrollbit.kernels.tape import Tape
 
 MOST_SIGNALS = 16  # of a call by tape; with more, an operation costs more than its start, and XLA merges operations
 
@@ -37,25 +39,31 @@ class Compiled:
     def __init__(self, function: Callable[[Any, Array], Array], held: Any) -> None:
         self._leaves, structure = jax.tree.flatten(held)
         self._by_xla = _unflattened(function, structure)
-        self._tapes: dict[tuple[tuple[int, ...], str], Tape | None] = {}
+        self._players: dict[tuple[tuple[int, ...], str], Player | None] = {}
 
     def __call__(self, y: Float[Array, "*batch m"]) -> Float[Array, "*batch n"]:
-        tape = self.tape(y)
-        return self.by_xla(y) if tape is None else play(tape, y)
+        player = None if isinstance(y, Tracer) else self.player(y)
+        return self.by_xla(y) if player is None else player(y)
 
     def by_xla(self, y: Float[Array, "*batch m"]) -> Float[Array, "*batch n"]:
         """The function by XLA, with a tape or without."""
         return self._by_xla(self._leaves, y)
 
-    def tape(self, y: Float[Array, "*batch m"]) -> Tape | None:
-        """The tape for an input of this shape, recorded once; None where there is none."""
-        few = y.ndim and y.size and math.prod(y.shape[:-1]) <= MOST_SIGNALS
-        if not few or isinstance(y, Tracer) or y.dtype != jnp.float32:
+    def tape(self, y: Float[Array, "*batch m"]) -> Tape | NoTape:
+        """The tape for an input of this shape, or the reason why there is none."""
+        return record(jax.make_jaxpr(self.by_xla)(jax.ShapeDtypeStruct(y.shape, y.dtype)))
+
+    def player(self, y: Float[Array, "*batch m"]) -> Player | None:
+        """What runs inputs of this shape by a tape, made once; None where they run by XLA."""
+        if y.dtype != jnp.float32 or not y.ndim or not 0 < math.prod(y.shape[:-1]) <= MOST_SIGNALS:
             return None
         key = (y.shape, kernels().path)
-        if key not in self._tapes:
-            self._tapes[key] = record(self.by_xla, y.shape)
-        return self._tapes[key]
+        if key not in self._players:
+            play = BACKENDS[key[1]].player
+            tape = NoTape("the kernels that run here have no tapes") if play is None else self.tape(y)
+            with jax.ensure_compile_time_eval():  # even while something else is traced
+                self._players[key] = None if play is None or isinstance(tape, NoTape) else play(tape)
+        return self._players[key]
 
 
 @functools.lru_cache(maxsize=64)  # objects of the same structure share what is compiled

@@ -6,8 +6,11 @@ of matrices are faster (``portable.py``).
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
+from jax.export import is_symbolic_dim
 from jaxtyping import Array, Float, UInt8
 
 _FEW = 3  # vectors
@@ -17,9 +20,13 @@ _GROUPS = 64  # of eight rows whose bits are transposed at a time
 _SWAPS = ((4, 0x0F), (2, 0x33), (1, 0x55))  # stages that transpose 8 x 8 bits: distance, and bits that are exchanged
 
 
-def tables_pay(blocks: int, rows: int, columns: int, batch: int, transpose: bool) -> bool:
-    """Whether products by tables, vector by vector, are faster than by unpacked rows (as measured on CPUs)."""
-    return blocks == 1 and batch <= _FEW and (columns if transpose else rows) >= _OUTPUTS * batch
+def tables_pay(blocks: int, rows: int, columns: int, batch: Any, transpose: bool) -> bool:
+    """Whether products by tables, vector by vector, are faster than by unpacked rows (as measured on CPUs).
+
+    Of a number of vectors that is not known yet (a symbol of ``jax.export``), rows are unpacked.
+    """
+    few = not is_symbolic_dim(batch) and batch <= _FEW
+    return blocks == 1 and few and (columns if transpose else rows) >= _OUTPUTS * batch
 
 
 def looked_up(

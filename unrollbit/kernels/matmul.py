@@ -7,12 +7,9 @@ import math
 import jax.numpy as jnp
 from jaxtyping import Array, Float, UInt8
 
-from unrollbit.kernels.looked_up import tables_pay
-from unrollbit.kernels.native import LEVELS, kernels
+from unrollbit.kernels.backends import BACKENDS, kernels
 from unrollbit.kernels.portable import Layout, product
-from unrollbit.kernels.primitive import signs_product
-
-_NATIVE = (*LEVELS, "pallas")
+from unrollbit.kernels.signs_product import signs_product
 
 
 def packed_matmul(
@@ -65,7 +62,7 @@ def packed_matmul(
         raise ValueError(f"packed_matmul: expected a path among {', '.join(chosen.available)}, got {path!r}")
     path = chosen.path if path is None else path
     flat = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
-    by_planes = path in _NATIVE or (exists is None and tables_pay(*layout, len(flat), transpose))
+    by_planes = BACKENDS[path].pays(layout, flat.shape[0], exists is not None, transpose)
     if by_planes and x.dtype == jnp.float32 and 0 not in flat.shape:
         out = _by_planes(layout, bits, scales, exists, flat, transpose, path)
     else:  # all planes are unpacked together

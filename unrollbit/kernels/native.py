@@ -1,102 +1,135 @@
-"""The C extension: found, registered with XLA, and chosen by what the processor can do."""
+"""The C extension: found, compared with what is expected of it, registered with XLA, and its backends."""
 
 from __future__ import annotations
 
 import ctypes
 import functools
-import os
 import platform
-from collections.abc import Iterator
-from contextlib import contextmanager
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from unrollbit.kernels.backend import Backend, Player
+from unrollbit.kernels.tape import OPERATIONS, Tape
 
 TARGET = "unrollbit_signs_product"
 TAPE_TARGET = "unrollbit_run_tape"
-LEVELS = {"plain": 0, "avx2": 1, "avx512": 2, "amx": 3}  # as in ffi.c; plain: generic C, for tests
-PATHS = ("portable", *LEVELS, "pallas")
-VARIABLE = "UNROLLBIT_KERNELS"
-_forced: list[str] = []
+INTERFACE = 1  # UNROLLBIT_INTERFACE of csrc/interface.h, which says when it is raised
+LEVELS = ("plain", "avx2", "avx512", "amx")  # plain: generic C, for tests
 
 
-class Kernels(NamedTuple):
-    """Which path packed products take on this machine, and why."""
+class Library(NamedTuple):
+    """The extension as it was loaded; without one, ``trouble`` says why."""
 
-    path: str
-    reason: str
-    available: tuple[str, ...]
-
-
-class _Library(NamedTuple):
-    level: int
-    reason: str
+    trouble: str = ""
+    best: str = ""  # level
+    levels: Mapping[str, int] = MappingProxyType({})  # numbers by name, as the extension tells them
+    operations: Mapping[str, int] = MappingProxyType({})
 
 
 @functools.cache
-def _library() -> _Library:
-    """The best level of the extension, -1 without one."""
+def library() -> Library:
+    """Load the extension once."""
     found = sorted(Path(__file__).parent.glob("_signs*.so"))
     if not found:
         machine = platform.machine()
         built = machine in ("x86_64", "AMD64")
         why = "no C compiler when unrollbit was installed" if built else f"it is for x86-64, this is {machine}"
-        return _Library(-1, f"the C extension is not there ({why})")
+        return Library(f"the C extension is not there ({why})")
     try:
-        library = ctypes.CDLL(str(found[0]))
+        loaded = ctypes.CDLL(str(found[0]))
+        interface = _interface(loaded)
         for target in (TARGET, TAPE_TARGET):
-            jax.ffi.register_ffi_target(target, jax.ffi.pycapsule(getattr(library, target)), platform="cpu")
-        level = int(library.unrollbit_level())
-    except (OSError, AttributeError) as error:
-        return _Library(-1, f"the C extension {found[0].name} does not load ({error}); install unrollbit again")
-    name = next(name for name, number in LEVELS.items() if number == level)
-    if level == 0:
-        return _Library(0, "the processor has no AVX2, and generic C is slower than XLA")
-    return _Library(level, f"the C extension runs, and {name} is the best that this processor has")
+            jax.ffi.register_ffi_target(target, jax.ffi.pycapsule(getattr(loaded, target)), platform="cpu")
+        level = int(loaded.unrollbit_level())
+    except (OSError, AttributeError, ValueError) as error:
+        trouble = (
+            f"the C extension {found[0].name} does not load: {error}; build it again (install unrollbit again, or in "
+            "its source folder: python setup.py build_ext --inplace)"
+        )
+        warnings.warn(f"unrollbit: {trouble}. Until then, packed products run in pure JAX.", RuntimeWarning, 2)
+        return Library(trouble)
+    levels, operations = ({name: k for k, name in enumerate(interface[key])} for key in ("levels", "operations"))
+    return Library("", interface["levels"][level], levels, operations)
 
 
-def kernels() -> Kernels:
-    """The path of packed products: ``portable`` (pure JAX), ``avx2``, ``avx512``, ``amx`` (C) or ``pallas`` (GPUs).
-
-    The environment variable ``UNROLLBIT_KERNELS`` or ``use_kernels`` force one. Raises ``ValueError`` for a path that
-    does not exist or does not run here.
-
-    Example:
-        >>> kernels().path in ("portable", "avx2", "avx512", "amx", "pallas")
-        True
-    """
-    library = _library()
-    native = tuple(name for name, number in LEVELS.items() if number <= library.level)
-    backend = jax.default_backend()
-    available = ("portable", *native) if backend == "cpu" else ("portable", *(("pallas",) if backend == "gpu" else ()))
-    forced = _forced[-1] if _forced else os.environ.get(VARIABLE)
-    if forced:
-        if forced not in PATHS:
-            raise ValueError(f"{VARIABLE}: expected one of {', '.join(PATHS)}, got {forced!r}")
-        if forced not in available:
-            why = library.reason if backend == "cpu" else f"JAX runs on {backend}"
-            raise ValueError(f"{VARIABLE}: {forced} does not run here ({why}); available: {', '.join(available)}")
-        return Kernels(forced, "it was asked for", available)
-    if backend == "gpu":
-        return Kernels("pallas", "JAX runs on an NVIDIA GPU", available)
-    if backend != "cpu":
-        return Kernels("portable", f"JAX runs on {backend}", available)
-    best = native[-1] if library.level > 0 else "portable"
-    return Kernels(best, library.reason, available)
+def _interface(loaded: Any) -> dict[str, list[str]]:
+    """What an extension says about itself. Raises ``ValueError`` where it is not what this code was written for."""
+    if not hasattr(loaded, "unrollbit_interface"):
+        raise ValueError(f"it does not tell its interface, expected version {INTERFACE}: it is older than this code")
+    loaded.unrollbit_interface.restype = ctypes.c_char_p
+    lines = loaded.unrollbit_interface().decode("ascii").splitlines()
+    found = {first: rest for first, *rest in map(str.split, lines)}
+    if found.get("version") != [str(INTERFACE)]:
+        version = " ".join(found.get("version", ["unknown"]))
+        raise ValueError(f"its interface has version {version}, expected {INTERFACE}: it was built from other sources")
+    for key, wanted in (("levels", LEVELS), ("operations", OPERATIONS)):
+        if missing := [name for name in wanted if name not in found.get(key, ())]:
+            raise ValueError(f"it lacks the {key} {', '.join(missing)}: it was built from other sources")
+    return found
 
 
-@contextmanager
-def use_kernels(path: str) -> Iterator[None]:
-    """Force a path of packed products within a block. Compiled programs are dropped on the way in and out.
+def _obstacle(name: str) -> str:
+    there = library()
+    if there.trouble:
+        return there.trouble
+    if there.levels[name] <= there.levels[there.best]:
+        return ""
+    if there.best == "plain":
+        return "the processor has no AVX2, and generic C is slower than XLA"
+    return f"{there.best} is the best that this processor has"
 
-    Raises ``ValueError`` for a path that does not exist or does not run here.
-    """
-    _forced.append(path)
-    try:
-        kernels()
-        jax.clear_caches()
-        yield
-    finally:
-        _forced.pop()
-        jax.clear_caches()
+
+def _lower(ctx: Any, bits: Any, x: Any, *, columns: int, transpose: bool, level: str) -> Any:
+    blocks, rows, _ = ctx.avals_in[0].shape
+    sizes = {"blocks": blocks, "rows": rows, "columns": columns, "transpose": transpose}
+    numbers = {name: np.int64(size) for name, size in (sizes | {"level": library().levels[level]}).items()}
+    return jax.ffi.ffi_lowering(TARGET)(ctx, bits, x, **numbers)
+
+
+def play(tape: Tape, level: str) -> Player:
+    """A function that runs a tape on measurements of the shape that it was recorded for."""
+    arrays = jnp.asarray(encoded(tape)), jnp.asarray(tape.constants), *tape.matrices
+    sizes = {"shape": tape.shape, "scratch": tape.scratch, "result": tape.result, "level": library().levels[level]}
+    return lambda y: played(y, *arrays, **sizes)
+
+
+def encoded(tape: Tape) -> np.ndarray:
+    """The operations as the extension reads them: ``instruction_t``, as bytes."""
+    rows = []
+    for operation in tape.operations:
+        row = [library().operations[operation.name], operation.out, operation.n]
+        for values, count in ((operation.inputs, 3), (operation.steps, 3), (operation.sizes, 6)):
+            row += [*values, *[0] * (count - len(values))]
+        rows.append(row)
+    return np.asarray(rows, np.int64).view(np.uint8).reshape(-1)
+
+
+@functools.partial(jax.jit, static_argnames=("shape", "scratch", "result", "level"))
+def played(*arguments: Array, shape: tuple[int, ...], scratch: int, result: int, level: int) -> Array:
+    """The call itself: measurements, operations, constants and matrices."""
+    made = [jax.ShapeDtypeStruct(size, jnp.float32) for size in (shape, (scratch,))]
+    call = jax.ffi.ffi_call(TAPE_TARGET, made)
+    return call(*arguments, level=np.int64(level), result=np.int64(result))[0]
+
+
+def _backend(name: str) -> Backend:
+    return Backend(
+        name,
+        "cpu",
+        functools.partial(_lower, level=name),
+        obstacle=functools.partial(_obstacle, name),
+        why=f"the C extension runs, and {name} is the best that this processor has",
+        automatic=name != "plain",
+        player=functools.partial(play, level=name),
+    )
+
+
+NATIVE = tuple(map(_backend, LEVELS))

@@ -1,55 +1,50 @@
-"""A whole packed network in one call of the C extension: its program, recorded as a tape of a few vector operations.
+"""A whole packed network as one program of a few vector operations, which the C extension runs in one call.
 
 XLA runs a small network one operation at a time, and each costs about a microsecond before it computes anything. The
-tape is made from the program that JAX traced, so that an algorithm is written once: what does not depend on the
-measurements is computed while recording; products with signs, fast transforms, elementwise operations and moved entries
-become operations of the tape (``csrc/tape.inc``); scans over layers are unrolled. A program with anything else has no
-tape.
+tape is made from the program that JAX traced (``unrollbit.kernels.recorder``), so that an algorithm is written once:
+what does not depend on the measurements is computed while recording; products with signs, fast transforms, elementwise
+operations and moved entries become operations of the tape; scans over layers are unrolled.
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
-from unrollbit.kernels.native import TAPE_TARGET
-
-OPERATIONS = (
-    *("signs", "hadamard", "take", "sum", "select", "add", "sub", "mul", "div", "max", "min"),
-    *("lt", "le", "eq", "neg", "abs", "sign", "sqrt", "exp", "logistic", "log", "log1p"),
-)  # as in signs.h
-ELEMENTWISE = OPERATIONS[5:]
-MOST_MATRICES = 64  # as in ffi.c
+ELEMENTWISE = (
+    *("add", "sub", "mul", "div", "max", "min", "lt", "le", "eq"),
+    *("neg", "abs", "sign", "sqrt", "exp", "logistic", "log", "log1p"),
+)
+OPERATIONS = ("signs", "hadamard", "take", "sum", "select", *ELEMENTWISE)  # csrc/operations.inc says what they compute
 _ALIGNED = 16  # floats of a cache line
 
 
 class Operation(NamedTuple):
-    """``inputs``: values, or constants as negative numbers -1 - k."""
+    """One operation. ``out`` and ``inputs`` are places; constants are inputs -1 - k."""
 
     name: str
     out: int
     n: int
     inputs: tuple[int, ...]
-    steps: tuple[int, ...] = (0, 0, 0)
+    steps: tuple[int, ...] = ()
     sizes: tuple[int, ...] = ()
 
 
 class Tape(NamedTuple):
-    """A program as the C extension runs it: see ``play``."""
+    """A program on ``scratch`` floats, which start with the measurements and end with a result at a place.
 
-    operations: Array
-    constants: Array
+    ``shape`` is that of the result; ``matrices`` are arrays of packed signs.
+    """
+
+    operations: tuple[Operation, ...]
+    constants: np.ndarray
     matrices: tuple[Array, ...]
     scratch: int
     result: int
     shape: tuple[int, ...]
-    level: int
 
 
 def laid_out(
@@ -59,45 +54,27 @@ def laid_out(
     matrices: Sequence[Array],
     result: int,
     shape: tuple[int, ...],
-    level: int,
 ) -> Tape:
-    """The tape of operations. Values (``sizes`` floats each, the first one is the input) get places in the scratch,
-    which are used again once their value is not.
+    """The tape of operations on numbered values of ``sizes`` floats, of which the first one is the input. Values get
+    places in the scratch, which are used again once their value is not.
     """
     last = {result: len(operations)}
     for i, operation in enumerate(operations):
         last |= {number: max(i, last.get(number, 0)) for number in operation.inputs if number >= 0}
     places, free, top = {0: 0}, {}, _rounded(sizes[0])
-    rows = []
+    placed = []
     for i, operation in enumerate(operations):
         size = _rounded(sizes[operation.out])
         if free.get(size):
             places[operation.out] = free[size].pop()
         else:
             places[operation.out], top = top, top + size
-        inputs = [number if number < 0 else places[number] for number in operation.inputs]
-        row = [OPERATIONS.index(operation.name), places[operation.out], operation.n]
-        for values, count in ((inputs, 3), (operation.steps, 3), (operation.sizes, 6)):
-            row += [*values, *[0] * (count - len(values))]
-        rows.append(row)
+        inputs = tuple(number if number < 0 else places[number] for number in operation.inputs)
+        placed.append(operation._replace(out=places[operation.out], inputs=inputs))
         for number in {*operation.inputs, operation.out}:
             if number > 0 and last.get(number, i) == i:
                 free.setdefault(_rounded(sizes[number]), []).append(places[number])
-    packed = np.asarray(rows, np.int64).view(np.uint8).reshape(-1)
-    return Tape(jnp.asarray(packed), jnp.asarray(constants), tuple(matrices), top, places[result], shape, level)
-
-
-def play(tape: Tape, y: Float[Array, "*batch m"]) -> Float[Array, "*batch n"]:
-    """Run the program on measurements of the shape that it was recorded for."""
-    options = {"shape": tape.shape, "scratch": tape.scratch, "result": tape.result, "level": tape.level}
-    return _played(y, tape.operations, tape.constants, *tape.matrices, **options)
-
-
-@functools.partial(jax.jit, static_argnames=("shape", "scratch", "result", "level"))
-def _played(*arguments: Array, shape: tuple[int, ...], scratch: int, result: int, level: int) -> Array:
-    made = [jax.ShapeDtypeStruct(size, jnp.float32) for size in (shape, (scratch,))]
-    call = jax.ffi.ffi_call(TAPE_TARGET, made)
-    return call(*arguments, level=np.int64(level), result=np.int64(result))[0]
+    return Tape(tuple(placed), constants, tuple(matrices), top, places[result], shape)
 
 
 def _rounded(size: int) -> int:

@@ -9,13 +9,11 @@ from dataclasses import dataclass, field
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jaxtyping import Array, Float
 
+from unrollbit.kernels import hadamard_transform
 from unrollbit.operators.base import LinearOperator, Norm, Spec
 from unrollbit.sizes import check_seed, positive_integer
-
-_FACTOR = 32  # the largest Kronecker factor: small enough to save work, large enough for a good matrix product
 
 
 @jax.tree_util.register_dataclass
@@ -98,26 +96,6 @@ class Hadamard(LinearOperator):
     @classmethod
     def _from_spec(cls, spec: Spec) -> LinearOperator:
         return cls(spec["m"], spec["n"], spec["seed"])
-
-
-@jax.jit  # by its name, packed networks find it in the programs that they run
-def hadamard_transform(x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
-    """``H x`` with Sylvester's +-1 matrix of order ``n`` (a power of two), not normalised; ``H H = n I``."""
-    n, batch, order = x.shape[-1], x.shape[:-1], 1
-    while order < n:  # the last axis takes one factor, then becomes the first: all axes return to their places
-        size = min(_FACTOR, n // order)
-        x = jnp.matmul(
-            x.reshape(*batch, n // size, size), _sylvester(size).astype(x.dtype), precision=lax.Precision.HIGHEST
-        )
-        x = x.swapaxes(-1, -2)
-        order *= size
-    return x.reshape(*batch, n)
-
-
-@functools.lru_cache(maxsize=8)
-def _sylvester(n: int) -> np.ndarray:
-    index = np.arange(n)
-    return (1 - 2 * (np.bitwise_count(index[:, None] & index) & 1).astype(np.int8)).astype(np.int8)
 
 
 @functools.lru_cache(maxsize=32)

@@ -9,14 +9,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from unrollbit.algorithms.base import Algorithm, LinearMap
 from unrollbit.bits import BitReport, count_bits
-from unrollbit.kernels.native import kernels
-from unrollbit.kernels.recorder import record
-from unrollbit.kernels.tape import Tape, play
+from unrollbit.kernels import Compiled
 from unrollbit.networks import Activations, FullyConnected, Network, Unrolled
 from unrollbit.networks.fully_connected import linear_maps
 from unrollbit.operators import LinearOperator
@@ -34,7 +31,6 @@ from unrollbit.weights import PackedWeights, Weights
 from unrollbit.weights.base import required
 from unrollbit.weights.one_bit import LARGEST_LOG
 
-_MOST_SIGNALS = 16  # of a call by tape; with more, an operation costs more than its start, and XLA merges operations
 _NETWORK_FIELDS = {
     "Unrolled": {"kind", "algorithm", "depth"},
     "FullyConnected": {"kind", "depth", "width", "skip"},
@@ -65,8 +61,8 @@ class PackedNetwork:
         self.problem, self.training = problem, training
         self.problem_fingerprint = problem_fingerprint  # of the A that measured; the network may hold a form of it
         self._file_bits = file_bits
-        self._tapes: dict[tuple[tuple[int, ...], str], Tape | None] = {}
         self._network = self._build(frozen=True)
+        self._call = Compiled(_forward, self._network)
 
     @property
     def network(self) -> Network:
@@ -77,19 +73,7 @@ class PackedNetwork:
         """Recover ``x`` from measurements, compiled end to end: in one call of the C extension where signals are few
         and all that layers do is on its tape (``unrollbit.kernels.tape``), by XLA else.
         """
-        y = jnp.asarray(y)
-        tape = self._tape(y)
-        return _forward(self.network, y) if tape is None else play(tape, y)
-
-    def _tape(self, y: Array) -> Tape | None:
-        """The tape for measurements of this shape, recorded once."""
-        m = self._operator.shape[0]
-        if isinstance(y, Tracer) or y.dtype != jnp.float32 or not 0 < y.size <= _MOST_SIGNALS * m:
-            return None
-        key = (y.shape, kernels().path)
-        if key not in self._tapes:
-            self._tapes[key] = record(self.network.__call__, y.shape)
-        return self._tapes[key]
+        return self._call(jnp.asarray(y))
 
     def trainable(self) -> Network:
         """The same network with weights that train (latents are the stored signs)."""
@@ -181,7 +165,6 @@ def _on_device(scalars: Mapping[str, np.ndarray]) -> dict[str, Array]:
     return {name: jnp.asarray(values) for name, values in scalars.items()}
 
 
-@jax.jit
 def _forward(net: Network, y: Array) -> Array:
     return net(y)
 

@@ -1,12 +1,26 @@
 /* The door to XLA: foreign-function handlers that check their arguments and run a product, or a tape of operations. */
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "signs.h"
 #include "xla/ffi/api/c_api.h"
 
-enum { PLAIN = 0, AVX2 = 1, AVX512 = 2, AMX = 3 }; /* as in native.py */
-enum { MOST_MATRICES = 64 };               /* arguments of a tape, as in tape.py */
+#define TEXT_OF(value) #value
+#define TEXT(macro) TEXT_OF(macro)
+
+/* What this library is: a line per item, its name and its values. */
+const char *unrollbit_interface(void)
+{
+    return "version " TEXT(UNROLLBIT_INTERFACE) "\nlevels"
+#define LEVEL(number, name) " " name
+#include "levels.inc"
+#undef LEVEL
+           "\noperations"
+#define OPERATION(number, name) " " name
+#include "operations.inc"
+#undef OPERATION
+        ;
+}
 
 static XLA_FFI_Error *wrong(const XLA_FFI_CallFrame *frame, const char *message)
 {
@@ -61,12 +75,12 @@ typedef struct {
 } level_t;
 
 static const level_t levels[] = {
-    {signs_product_plain, run_tape_plain},
+    [PLAIN] = {signs_product_plain, run_tape_plain},
 #if defined(__x86_64__)
-    {signs_product_avx2, run_tape_avx2},
-    {signs_product_avx512, run_tape_avx512},
+    [AVX2] = {signs_product_avx2, run_tape_avx2},
+    [AVX512] = {signs_product_avx512, run_tape_avx512},
 #if defined(UNROLLBIT_AMX)
-    {signs_product_amx, run_tape_avx512},
+    [AMX] = {signs_product_amx, run_tape_avx512},
 #endif
 #endif
 };
@@ -172,7 +186,7 @@ static int fits(const instruction_t *at, int64_t scratch, const XLA_FFI_Buffer *
 XLA_FFI_Error *unrollbit_run_tape(XLA_FFI_CallFrame *frame)
 {
     if (asked_for_version(frame)) return NULL;
-    if (frame->args.size < 3 || frame->args.size > 3 + MOST_MATRICES || frame->rets.size != 2)
+    if (frame->args.size < 3 || frame->rets.size != 2)
         return wrong(frame, "tape: wrong number of arguments or results");
     const XLA_FFI_Buffer *x = frame->args.args[0], *tape = frame->args.args[1], *constants = frame->args.args[2];
     const XLA_FFI_Buffer *out = frame->rets.rets[0], *scratch = frame->rets.rets[1];
@@ -186,13 +200,15 @@ XLA_FFI_Error *unrollbit_run_tape(XLA_FFI_CallFrame *frame)
         return wrong(frame, "tape: sizes of input, output and scratch disagree");
     const instruction_t *operations = tape->data;
     const size_t length = (size_t)count(tape) / sizeof(instruction_t);
-    const uint8_t *bits[MOST_MATRICES];
-    for (int64_t i = 3; i < frame->args.size; i++) bits[i - 3] = ((const XLA_FFI_Buffer *)frame->args.args[i])->data;
     for (size_t i = 0; i < length; i++)
         if (!fits(operations + i, room, constants, &frame->args)) return wrong(frame, "tape: an operation is out of place");
+    const uint8_t **bits = malloc((size_t)frame->args.size * sizeof *bits);
+    if (!bits) return wrong(frame, "tape: no memory");
+    for (int64_t i = 3; i < frame->args.size; i++) bits[i - 3] = ((const XLA_FFI_Buffer *)frame->args.args[i])->data;
     memcpy(scratch->data, x->data, (size_t)count(x) * sizeof(float));
     const places_t places = {scratch->data, constants->data, bits, level->product};
     level->tape(operations, length, &places);
+    free(bits);
     memcpy(out->data, (const float *)scratch->data + result, (size_t)count(out) * sizeof(float));
     return NULL;
 }

@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "interface.h"
+
 /* `blocks` matrices of (rows, columns), on the diagonal of one large matrix. Row after row of bytes: column 8 j + k is
  * bit k (least significant first) of byte j; a set bit is -1. Padding bits may be anything. */
 typedef struct {
@@ -14,38 +16,6 @@ typedef struct {
 
 /* out = S x (transpose: S^T x) for `batch` vectors of blocks * columns (blocks * rows) floats, one after the other. */
 typedef void signs_product(const signs_t *signs, int transpose, const float *x, size_t batch, float *out);
-
-/* Operations of a tape, as in tape.py. */
-enum {
-    TAPE_SIGNS,    /* n vectors times a sign matrix: size = argument, its first byte, blocks, rows, columns, transpose */
-    TAPE_HADAMARD, /* of n rows of size[0], a power of two */
-    TAPE_TAKE,     /* entries of in[0], which has size[0], whose numbers in[1] holds as integers; -1 is a zero */
-    TAPE_SUM,      /* of n rows of size[0] */
-    TAPE_SELECT,   /* in[0] ? in[2] : in[1] */
-    TAPE_ADD,
-    TAPE_SUB,
-    TAPE_MUL,
-    TAPE_DIV,
-    TAPE_MAX,
-    TAPE_MIN,
-    TAPE_LT,
-    TAPE_LE,
-    TAPE_EQ,
-    TAPE_NEG,
-    TAPE_ABS,
-    TAPE_SIGN,
-    TAPE_SQRT,
-    TAPE_EXP,
-    TAPE_LOGISTIC,
-    TAPE_LOG,
-    TAPE_LOG1P,
-    TAPE_END,
-};
-
-/* One operation. Places are numbers of floats from the start of the scratch; negative ones, -1 - k, are constant k. */
-typedef struct {
-    int64_t op, out, n, in[3], step[3], size[6];
-} instruction_t;
 
 typedef struct {
     float *scratch;
