@@ -13,21 +13,30 @@ import pytest
 from jax import nn
 
 from unrollbit.algorithms import ADMM, AMP, FISTA, ISTA, GradientDescent
-from unrollbit.kernels import kernels, native, use_kernels
+from unrollbit.kernels import Compiled, hadamard_transform, kernels, native, use_kernels
+from unrollbit.kernels.programs import NoTape, scanned
 from unrollbit.kernels.recorder import record
-from unrollbit.kernels.supported import NoTape, scanned
-from unrollbit.kernels.tape import OPERATIONS, Tape, play
+from unrollbit.kernels.tape import Tape
 from unrollbit.networks import Unrolled
 from unrollbit.operators import Hadamard, LinearOperator, Rademacher, gaussian, rademacher_blocks
-from unrollbit.operators.hadamard import hadamard_transform
 from unrollbit.packed import pack
-from unrollbit.packed.network import _forward
 from unrollbit.packed_operators import sign_planes
 from unrollbit.shrinkage import BernoulliGaussian, Firm, Hard, Soft
 from unrollbit.weights import Fixed, LittleBit, OneBit
 
 LEVELS = [path for path in native.LEVELS if path in kernels().available]
 pytestmark = pytest.mark.skipif(not LEVELS, reason="no C extension")
+
+
+def tape_of(program: Callable[[Any], Any], y: Any) -> Tape:
+    tape = record(jax.make_jaxpr(program)(y))
+    assert isinstance(tape, Tape), str(tape)
+    return tape
+
+
+def forward(net, y):
+    return net(y)
+
 
 PROGRAMS: dict[str, Callable[[Any], Any]] = {
     "arithmetic": lambda y: (y * 2 - 1) / (1 + y * y) + (-y),
@@ -56,10 +65,7 @@ def test_operations_against_xla(name, path):
         return hadamard_transform(PROGRAMS[name](y)) / 8
 
     y = jnp.asarray(np.random.RandomState(1).standard_normal((3, 32)).astype(np.float32))
-    with use_kernels(path):
-        tape = record(program, y.shape)
-        assert tape is not None
-        found = play(tape, y)
+    found = native.play(tape_of(program, y), path)(y)
     np.testing.assert_allclose(found, program(y), rtol=2e-6, atol=4e-6)
 
 
@@ -69,10 +75,7 @@ def test_the_fast_transform_by_hand(n, path):
     x = np.random.RandomState(2).randint(-9, 10, (2, n)).astype(np.float32)
     index = np.arange(n)
     signs = 1 - 2 * (np.bitwise_count(index[:, None] & index) & 1).astype(np.float32)
-    with use_kernels(path):
-        tape = record(hadamard_transform, x.shape)
-        assert tape is not None
-        assert np.array_equal(play(tape, jnp.asarray(x)), x @ signs)
+    assert np.array_equal(native.play(tape_of(hadamard_transform, x), path)(x), x @ signs)
 
 
 @pytest.mark.parametrize("path", LEVELS)
@@ -81,15 +84,12 @@ def test_the_ends_of_the_range(path):
     y = jnp.asarray(values, jnp.float32)[None]
     wanted = np.stack([jnp.exp(y[0]), nn.sigmoid(y[0]), np.maximum(y[0], 0.1), np.minimum(y[0], 0.1), np.sign(y[0])])
     programs = (jnp.exp, nn.sigmoid, lambda y: jnp.maximum(y, 0.1), lambda y: jnp.minimum(y, 0.1), jnp.sign)
-    with use_kernels(path):
-        for program, exact in zip(programs, wanted, strict=True):
+    for program, exact in zip(programs, wanted, strict=True):
 
-            def whole(y, program=program):  # the transform makes it worth a tape, and does not count
-                return program(y) + 0 * hadamard_transform(jnp.zeros_like(y) + jnp.clip(y[:, :1], 0, 1))
+        def whole(y, program=program):  # the transform makes it worth a tape, and does not count
+            return program(y) + 0 * hadamard_transform(jnp.zeros_like(y) + jnp.clip(y[:, :1], 0, 1))
 
-            tape = record(whole, y.shape)
-            assert tape is not None
-            np.testing.assert_allclose(play(tape, y)[0], exact, rtol=1e-6, atol=2e-38)
+        np.testing.assert_allclose(native.play(tape_of(whole, y), path)(y)[0], exact, rtol=1e-6, atol=2e-38)
 
 
 NETWORKS: list[tuple[Any, LinearOperator, Any]] = [
@@ -110,46 +110,80 @@ NETWORKS: list[tuple[Any, LinearOperator, Any]] = [
 @pytest.mark.parametrize("copies", [1, 2, 4])
 @pytest.mark.parametrize(("algorithm", "A", "weights"), NETWORKS, ids=lambda value: type(value).__name__)
 def test_networks_against_themselves(algorithm, A, weights, copies):
-    packed = pack(Unrolled(algorithm, A, 4, weights, distinct=1 if weights is Fixed else copies))
+    net = Unrolled(algorithm, A, 4, weights, distinct=1 if weights is Fixed else copies)
+    compiled = Compiled(forward, pack(net).network)
     random = np.random.RandomState(3)
     for shape in ((), (1,), (2, 3)):
         y = jnp.asarray(random.standard_normal((*shape, A.shape[0])).astype(np.float32))
-        tape = packed._tape(y)
-        assert tape is not None
-        found, wanted = packed(y), _forward(packed.network, y)
+        assert compiled.player(y) is not None
+        found, wanted = compiled(y), compiled.by_xla(y)
         assert found.shape == wanted.shape == (*shape, A.shape[1])
         assert np.linalg.norm(found - wanted) <= 1e-5 * np.linalg.norm(wanted)
 
 
 def test_layers_share_the_bits_that_the_network_holds():
-    packed = pack(Unrolled(FISTA(), Rademacher(24, 40), 6, OneBit))
-    tape = packed._tape(jnp.ones(24))
-    assert tape is not None
+    net = pack(Unrolled(FISTA(), Rademacher(24, 40), 6, OneBit)).network
+    tape = tape_of(net, jnp.ones(24))
     assert sorted(matrix.nbytes for matrix in tape.matrices) == [24 * 5, 6 * 24 * 5]  # the physics, and six layers
-    held = {leaf.unsafe_buffer_pointer() for leaf in jax.tree.leaves(packed.network) if leaf.dtype == jnp.uint8}
+    held = {leaf.unsafe_buffer_pointer() for leaf in jax.tree.leaves(net) if leaf.dtype == jnp.uint8}
     assert any(matrix.unsafe_buffer_pointer() in held for matrix in tape.matrices)
+
+
+def test_more_matrices_than_a_few_dozen():
+    matrices = [Rademacher(8, 8, seed=seed) for seed in range(70)]
+
+    def program(y):
+        for A in matrices:
+            y = A(y)
+        return y
+
+    y = jnp.asarray(np.random.RandomState(4).standard_normal((1, 8)).astype(np.float32))
+    tape = tape_of(program, y)
+    assert len(tape.matrices) == 70
+    np.testing.assert_allclose(native.play(tape, "plain")(y), program(y), rtol=1e-4)
 
 
 def test_blocks_run_on_a_tape():
     A = sign_planes(rademacher_blocks(3, 8, 16), 1)
-    packed = pack(Unrolled(GradientDescent(), A, 3, OneBit))
+    compiled = Compiled(forward, pack(Unrolled(GradientDescent(), A, 3, OneBit)).network)
     y = jnp.asarray(np.random.RandomState(4).standard_normal((2, 24)).astype(np.float32))
-    assert packed._tape(y) is not None
-    np.testing.assert_allclose(packed(y), _forward(packed.network, y), rtol=1e-5, atol=1e-5)
+    assert compiled.player(y) is not None
+    np.testing.assert_allclose(compiled(y), compiled.by_xla(y), rtol=1e-5, atol=1e-5)
 
 
-def test_what_has_no_tape_runs_as_before():
-    gauss = pack(Unrolled(FISTA(), gaussian(24, 40), 3, OneBit))
-    packed = pack(Unrolled(FISTA(), Rademacher(24, 40), 3, OneBit))
-    admm = pack(Unrolled(ADMM(), gaussian(24, 40), 3))
-    for net, y in ((gauss, jnp.ones(24)), (admm, jnp.ones(24)), (packed, jnp.ones((17, 24)))):
-        assert net._tape(y) is None
-        assert np.array_equal(net(y), _forward(net.network, y))
-    assert packed._tape(jnp.ones((0, 24))) is None
+def test_what_has_no_tape_says_why_and_runs_by_xla():
+    gauss, signs = (Unrolled(FISTA(), A, 3, OneBit) for A in (gaussian(24, 40), Rademacher(24, 40)))
+    admm = Unrolled(ADMM(), gaussian(24, 40), 3)
+    for net in (gauss, admm):
+        compiled, y = Compiled(forward, pack(net).network), jnp.ones(24)
+        assert str(compiled.tape(y)) == "dot_general"
+        assert compiled.player(y) is None
+        assert np.array_equal(compiled(y), compiled.by_xla(y))
+    compiled = Compiled(forward, pack(signs).network)
+    assert compiled.player(jnp.ones((17, 24))) is None  # XLA is faster
+    assert compiled.player(jnp.ones((0, 24))) is None
     with jax.enable_x64(True):
-        assert packed._tape(jnp.ones(24, jnp.float64)) is None
+        reason = compiled.tape(jnp.ones(24, jnp.float64))
+    assert "float64[24]" in str(reason)
     with use_kernels("portable"):
-        assert packed._tape(jnp.ones(24)) is None
+        assert compiled.player(jnp.ones(24)) is None
+
+
+@pytest.mark.parametrize(
+    ("program", "reason"),
+    [
+        (jnp.sort, "sort"),
+        (lambda y: 2 * y, "no product with signs and no fast transform: XLA is as fast"),
+        (lambda y: y**3 + hadamard_transform(y), "power 3"),
+        (lambda y: jnp.sum(hadamard_transform(y), axis=0), "a sum over leading axes"),
+        (lambda y: jnp.ones(3), "no product with signs and no fast transform: XLA is as fast"),
+        (lambda y: (hadamard_transform(y) > 0).astype(jnp.int32), "convert_element_type gives int32[2,4]"),
+    ],
+)
+def test_a_program_without_a_tape_gives_the_reason(program, reason):
+    found = record(jax.make_jaxpr(program)(jnp.ones((2, 4))))
+    assert isinstance(found, NoTape)
+    assert str(found).replace("ShapedArray(", "").rstrip(")") == reason
 
 
 def test_transformations_see_the_network_itself():
@@ -177,7 +211,7 @@ OUTSIDE: dict[str, Callable[[Any], Any]] = {  # programs that were easy to get w
     "numbers as a mask": lambda y: H(y.astype(bool).astype(jnp.float32)),
     "a fill value": lambda y: H(y.at[:, np.arange(32) + 16].get(mode="fill", fill_value=5.0)),
     "not a number from outside": lambda y: H(jnp.take(y, np.arange(32) + 1, axis=1)),
-    "along another axis": lambda y: jax.vmap(H, in_axes=1, out_axes=1)(jnp.concatenate([y, y[:1]])),
+    "along another axis": lambda y: jax.vmap(H, in_axes=1, out_axes=1)(y.reshape(32, 3)),
     "one axis more": lambda y: jax.vmap(H)(y.reshape(3, 4, 8)),
     "a derivative": lambda y: jax.jvp(H, (y,), (2 * y,))[1],
     "a namesake": lambda y: jax.jit(namesake)(y) + H(y),
@@ -191,7 +225,7 @@ OUTSIDE: dict[str, Callable[[Any], Any]] = {  # programs that were easy to get w
 }
 
 
-ON_A_TAPE = {"one axis more", "a namesake", "a barrier", "two zeros"}
+ON_A_TAPE = {"along another axis", "one axis more", "a derivative", "a namesake", "a barrier", "two zeros"}
 ON_A_TAPE |= {"close to the largest number", "close to nothing"}
 
 
@@ -205,11 +239,13 @@ namesake.__name__ = "hadamard_transform"
 @pytest.mark.parametrize("name", OUTSIDE)
 def test_programs_are_right_or_have_no_tape(name):
     y = jnp.asarray(np.random.RandomState(1).standard_normal((3, 32)).astype(np.float32))
-    tape = record(OUTSIDE[name], y.shape)
-    assert (tape is not None) == (name in ON_A_TAPE)
-    if tape is not None:
+    tape = record(jax.make_jaxpr(OUTSIDE[name])(y))
+    assert isinstance(tape, Tape) == (name in ON_A_TAPE), str(tape)
+    if isinstance(tape, Tape):
         wanted = OUTSIDE[name](y)
-        np.testing.assert_allclose(play(tape, y), wanted, rtol=1e-5, atol=1e-5 * float(jnp.max(jnp.abs(wanted))))
+        np.testing.assert_allclose(
+            native.play(tape, "plain")(y), wanted, rtol=1e-5, atol=1e-5 * float(jnp.max(jnp.abs(wanted)))
+        )
 
 
 def test_a_wrong_length_is_refused_as_always():
@@ -218,18 +254,31 @@ def test_a_wrong_length_is_refused_as_always():
         packed(jnp.ones(23))
 
 
-def changed(tape: Tape, name: str, column: int, value: int) -> Tape:
-    """A tape with one number of its first operation of a name replaced."""
-    operations = np.asarray(tape.operations).view(np.int64).reshape(-1, 15).copy()
-    row = np.flatnonzero(operations[:, 0] == OPERATIONS.index(name))[0]
-    operations[row, column] = value
-    return tape._replace(operations=jnp.asarray(operations.view(np.uint8).reshape(-1)))
+def encoded(tape: Tape) -> np.ndarray:
+    """A row of 15 numbers for each operation."""
+    return native.encoded(tape).view(np.int64).reshape(-1, 15)
+
+
+def changed(tape: Tape, name: str, **columns: int) -> np.ndarray:
+    """The encoded tape with numbers of its first operation of a name replaced."""
+    operations = encoded(tape)
+    row = np.flatnonzero(operations[:, 0] == native.library().operations[name])[0]
+    for column, value in columns.items():
+        operations[row, int(column[1:])] = value
+    return operations
+
+
+def played(tape: Tape, y: Any, operations: np.ndarray, **sizes: Any) -> Any:
+    """The call with operations and sizes as they are, by generic C."""
+    options = {"shape": tape.shape, "scratch": tape.scratch, "result": tape.result, "level": 0, **sizes}
+    packed = jnp.asarray(operations.view(np.uint8).reshape(-1))
+    return jax.block_until_ready(native.played(y, packed, jnp.asarray(tape.constants), *tape.matrices, **options))
 
 
 @pytest.mark.parametrize(
     ("name", "column", "value"),
     [
-        ("signs", 0, len(OPERATIONS)),
+        ("signs", 0, len(native.library().operations)),
         ("signs", 0, -1),
         ("signs", 1, -16),  # out
         ("signs", 1, 10**6),
@@ -258,35 +307,32 @@ def test_operations_out_of_place_are_refused(name, column, value):
         return 2.5 * x / jnp.sum(x, axis=-1, keepdims=True)
 
     y = jnp.ones((1, 24))
-    tape = record(program, y.shape)
-    assert tape is not None
-    np.testing.assert_allclose(play(tape, y), program(y), rtol=1e-4)
+    tape = tape_of(program, y)
+    np.testing.assert_allclose(played(tape, y, encoded(tape)), program(y), rtol=1e-4)
     with pytest.raises(Exception, match="out of place"):
-        jax.block_until_ready(play(changed(tape, name, column, value), y))
+        played(tape, y, changed(tape, name, **{f"_{column}": value}))
 
 
 def test_sizes_whose_product_is_no_number_are_refused():
-    tape = record(H, (1, 16))
-    assert tape is not None
+    y = jnp.ones((1, 16))
+    tape = tape_of(H, y)
     with pytest.raises(Exception, match="out of place"):
-        jax.block_until_ready(play(changed(changed(tape, "hadamard", 2, 2**62), "hadamard", 9, 4), jnp.ones((1, 16))))
+        played(tape, y, changed(tape, "hadamard", _2=2**62, _9=4))
 
 
 def test_sizes_that_disagree_are_refused():
-    tape = record(hadamard_transform, (1, 16))
-    assert tape is not None
-    for wrong in (
-        tape._replace(scratch=8),
-        tape._replace(result=tape.scratch),
-        tape._replace(operations=tape.operations[:-1]),
-        tape._replace(shape=(1, 10**4)),
-    ):
+    y = jnp.ones((1, 16))
+    tape = tape_of(H, y)
+    operations = encoded(tape)
+    for sizes in ({"scratch": 8}, {"result": tape.scratch}, {"shape": (1, 10**4)}):
         with pytest.raises(Exception, match="disagree"):
-            jax.block_until_ready(play(wrong, jnp.ones((1, 16))))
+            played(tape, y, operations, **sizes)
+    with pytest.raises(Exception, match="disagree"):
+        played(tape, y, operations.reshape(-1)[:-1])
     with pytest.raises(Exception, match="not for this processor"):
-        jax.block_until_ready(play(tape._replace(level=7), jnp.ones((1, 16))))
+        played(tape, y, operations, level=7)
     with pytest.raises(Exception, match="expected float32"):
-        jax.block_until_ready(play(tape, jnp.ones((1, 16), jnp.int32)))
+        played(tape, y.astype(jnp.int32), operations)
 
 
 def test_scans_of_every_jax_are_understood():

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
@@ -37,33 +36,38 @@ class Compiled:
     """
 
     def __init__(self, function: Callable[[Any, Array], Array], held: Any) -> None:
-        self._leaves, structure = jax.tree.flatten(held)
-        self._by_xla = _unflattened(function, structure)
-        self._players: dict[tuple[tuple[int, ...], str], Player | None] = {}
+        self._function, (self._leaves, self._structure) = function, jax.tree.flatten(held)
+        self.by_xla: Player = functools.partial(_unflattened(function, self._structure), self._leaves)
+        self._calls: dict[tuple[tuple[int, ...], Any, str], Player] = {}  # by shape, dtype and kernels
 
     def __call__(self, y: Float[Array, "*batch m"]) -> Float[Array, "*batch n"]:
-        player = None if isinstance(y, Tracer) else self.player(y)
-        return self.by_xla(y) if player is None else player(y)
+        if isinstance(y, Tracer):
+            return self.by_xla(y)
+        key = (y.shape, y.dtype, kernels().path)
+        call = self._calls.get(key)
+        if call is None:
+            call = self._calls[key] = self.player(y) or self.by_xla
+        x = call(y)
+        if isinstance(x, Tracer):  # a known signal while something else is traced: what is known stays known
+            with jax.ensure_compile_time_eval():
+                x = call(y)
+        return x
 
-    def by_xla(self, y: Float[Array, "*batch m"]) -> Float[Array, "*batch n"]:
-        """The function by XLA, with a tape or without."""
-        return self._by_xla(self._leaves, y)
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Compiled, (self._function, jax.tree.unflatten(self._structure, self._leaves))
 
     def tape(self, y: Float[Array, "*batch m"]) -> Tape | NoTape:
         """The tape for an input of this shape, or the reason why there is none."""
         return record(jax.make_jaxpr(self.by_xla)(jax.ShapeDtypeStruct(y.shape, y.dtype)))
 
     def player(self, y: Float[Array, "*batch m"]) -> Player | None:
-        """What runs inputs of this shape by a tape, made once; None where they run by XLA."""
-        if y.dtype != jnp.float32 or not y.ndim or not 0 < math.prod(y.shape[:-1]) <= MOST_SIGNALS:
+        """What runs inputs of this shape by a tape; None where they run by XLA."""
+        play = BACKENDS[kernels().path].player
+        if play is None or not y.ndim or not 0 < math.prod(y.shape[:-1]) <= MOST_SIGNALS:
             return None
-        key = (y.shape, kernels().path)
-        if key not in self._players:
-            play = BACKENDS[key[1]].player
-            tape = NoTape("the kernels that run here have no tapes") if play is None else self.tape(y)
-            with jax.ensure_compile_time_eval():  # even while something else is traced
-                self._players[key] = None if play is None or isinstance(tape, NoTape) else play(tape)
-        return self._players[key]
+        tape = self.tape(y)
+        with jax.ensure_compile_time_eval():  # even while something else is traced
+            return None if isinstance(tape, NoTape) else play(tape)
 
 
 @functools.lru_cache(maxsize=64)  # objects of the same structure share what is compiled

@@ -87,7 +87,7 @@ def product(
     """``W x`` or ``W^T x`` with ``W = sum_p c_p (M o S_p)``; see ``cut`` for the arguments."""
     (m, n), columns = layout.shape, layout.columns
     tiles, padding = cut(layout, bits, scales, exists)
-    count, batch, several = len(tiles.bits), len(x), layout.blocks > 1
+    count, batch, several = len(tiles.bits), x.shape[0], layout.blocks > 1
 
     if not transpose:
         parts = x.reshape(batch, layout.blocks, columns).swapaxes(0, 1)

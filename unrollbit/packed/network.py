@@ -73,7 +73,7 @@ class PackedNetwork:
         """Recover ``x`` from measurements, compiled end to end: in one call of the C extension where signals are few
         and all that layers do is on its tape (``unrollbit.kernels.tape``), by XLA else.
         """
-        return self._call(jnp.asarray(y))
+        return self._call(y if isinstance(y, jax.Array) else jnp.asarray(y))
 
     def trainable(self) -> Network:
         """The same network with weights that train (latents are the stored signs)."""
