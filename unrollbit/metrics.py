@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from unrollbit.arrays import as_real, binary_unit, widened
+
 _PSNR_FLOOR = 1e-14  # of the squared error relative to the squared peak: at most 140 dB, -inf is not JSON
 _SSIM_WINDOW, _SSIM_SIGMA, _SSIM_K1, _SSIM_K2 = 11, 1.5, 0.01, 0.03
 
@@ -43,13 +45,15 @@ def nmse_db(
     """
     if reduction not in ("ratio", "mean_of_db"):
         raise ValueError(f"nmse_db: reduction is 'ratio' or 'mean_of_db', got {reduction!r}")
-    error, energy = _energies(x_hat, x, "nmse_db")
-    error = error + added
+    error, energy, unit = _energies(x_hat, x, "nmse_db")
+    error = error + added / unit**2
+    share = (unit / jnp.max(unit)) ** 2
+    together = _relative_db(jnp.sum(share * error), jnp.sum(share * energy), floor)
     if reduction == "ratio":
-        return _relative_db(jnp.sum(error), jnp.sum(energy), floor)
+        return together
     counted = energy > 0
     mean = jnp.sum(jnp.where(counted, _relative_db(error, energy, floor), 0)) / jnp.maximum(jnp.sum(counted), 1)
-    return jnp.where(jnp.any(counted), mean, _relative_db(jnp.sum(error), jnp.sum(energy), floor))
+    return jnp.where(jnp.any(counted), mean, together)
 
 
 def failures(
@@ -65,7 +69,7 @@ def failures(
         >>> failures(jnp.array([[1.0, 0.5], [1.0, 0.0]]), jnp.array([[1.0, 0.0], [1.0, 0.0]]))
         Array(0.5, dtype=float32)
     """
-    error, energy = _energies(x_hat, x, "failures")
+    error, energy, _ = _energies(x_hat, x, "failures")
     return 1 - jnp.mean(error <= 10 ** (threshold_db / 10) * energy, dtype=error.dtype)
 
 
@@ -79,8 +83,8 @@ def psnr_db(x_hat: Float[Array, "*batch n"], x: Float[Array, "*batch n"], *, pea
         >>> psnr_db(jnp.full((1, 4), 0.1), jnp.zeros((1, 4))).round(3)
         Array(20., dtype=float32)
     """
-    error, _ = _energies(x_hat, x, "psnr_db")
-    return jnp.mean(-_db(error / (jnp.shape(x)[-1] * peak**2), _PSNR_FLOOR))
+    x_hat, x = _pair(x_hat, x, "psnr_db")
+    return jnp.mean(-_db(jnp.mean(((x_hat - x) / peak) ** 2, axis=-1), _PSNR_FLOOR))
 
 
 def ssim(
@@ -101,20 +105,18 @@ def ssim(
         >>> float(ssim(image, image, (16, 16)))
         1.0
     """
-    _check_shapes(x_hat, x, "ssim")
+    x_hat, x = _pair(x_hat, x, "ssim")
     height, width = shape
-    if jnp.shape(x)[-1] != height * width:
-        raise ValueError(
-            f"ssim: expected {height} x {width} = {height * width} pixels on the last axis, got {jnp.shape(x)}"
-        )
+    if x.shape[-1] != height * width:
+        raise ValueError(f"ssim: expected {height} x {width} = {height * width} pixels on the last axis, got {x.shape}")
     if min(height, width) < _SSIM_WINDOW:
         raise ValueError(f"ssim: the window of {_SSIM_WINDOW} pixels does not fit into an image of {height} x {width}")
-    a, b = (_full_precision(v).reshape(-1, height, width) for v in (x_hat, x))
+    a, b = ((v / peak).reshape(-1, height, width) for v in (x_hat, x))
     mean_a, mean_b = _local_mean(a), _local_mean(b)
     variance_a = _local_mean(a * a) - mean_a**2
     variance_b = _local_mean(b * b) - mean_b**2
     covariance = _local_mean(a * b) - mean_a * mean_b
-    c1, c2 = (_SSIM_K1 * peak) ** 2, (_SSIM_K2 * peak) ** 2
+    c1, c2 = _SSIM_K1**2, _SSIM_K2**2
     luminance = (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)
     structure = (2 * covariance + c2) / (variance_a + variance_b + c2)
     return jnp.mean(luminance * structure)
@@ -134,29 +136,28 @@ def support_recovery_rate(
         >>> support_recovery_rate(jnp.array([[0.7, 1e-4], [1.0, 0.1]]), x)
         Array(0.5, dtype=float32)
     """
-    _check_shapes(x_hat, x, "support_recovery_rate")
+    x_hat, x = _pair(x_hat, x, "support_recovery_rate")
     level = tolerance * jnp.max(jnp.abs(x), axis=-1, keepdims=True)
     same = jnp.all((jnp.abs(x_hat) > level) == (jnp.abs(x) > level), axis=-1)
     return jnp.mean(same, dtype=jnp.float32)
 
 
-def _check_shapes(x_hat: Array, x: Array, what: str) -> None:
-    if jnp.shape(x_hat) != jnp.shape(x) or jnp.ndim(x) == 0 or 0 in jnp.shape(x):
+def _pair(x_hat: Array, x: Array, what: str) -> tuple[Array, Array]:
+    """Estimate and truth, at least in float32. Raises ``ValueError`` for unequal shapes."""
+    x_hat, x = as_real(x_hat, f"{what}(x_hat)"), as_real(x, f"{what}(x)")
+    if x_hat.shape != x.shape or x.ndim == 0 or 0 in x.shape:
         raise ValueError(
-            f"{what}: expected an estimate and a truth of one shape (..., n), got {jnp.shape(x_hat)} and {jnp.shape(x)}"
+            f"{what}: expected an estimate and a truth of one shape (..., n), got {x_hat.shape} and {x.shape}"
         )
+    return widened(x_hat), widened(x)
 
 
-def _full_precision(x: Array) -> Array:
-    """At least float32: half-precision sums of squares overflow."""
-    return jnp.asarray(x, jnp.promote_types(jnp.result_type(x), jnp.float32))
-
-
-def _energies(x_hat: Array, x: Array, what: str) -> tuple[Array, Array]:
-    """``||x_hat - x||^2`` and ``||x||^2`` of every signal."""
-    _check_shapes(x_hat, x, what)
-    x_hat, x = _full_precision(x_hat), _full_precision(x)
-    return jnp.sum((x_hat - x) ** 2, axis=-1), jnp.sum(x**2, axis=-1)
+def _energies(x_hat: Array, x: Array, what: str) -> tuple[Array, Array, Array]:
+    """``||x_hat - x||^2`` and ``||x||^2`` of every signal in its own unit squared, and that unit."""
+    x_hat, x = _pair(x_hat, x, what)
+    unit = jnp.where(jnp.any(x != 0, axis=-1, keepdims=True), binary_unit(x), binary_unit(x, tuple(range(x.ndim))))
+    error, energy = jnp.sum(((x_hat - x) / unit) ** 2, axis=-1), jnp.sum((x / unit) ** 2, axis=-1)
+    return error, energy, unit[..., 0]
 
 
 def _db(ratio: Array, floor: float) -> Array:

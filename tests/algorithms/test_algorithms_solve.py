@@ -164,12 +164,15 @@ def test_float32_stays_float32_under_x64(algorithm: str) -> None:
     np.testing.assert_allclose(x, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_float64_physics_promotes_float32_measurements() -> None:
+def test_measurements_in_float64_are_solved_in_float64() -> None:
+    """The dtype of the measurement decides, not that of the physics."""
     A = np.random.RandomState(0).standard_normal((6, 4))
+    expected = np.linalg.lstsq(A, np.ones(6), rcond=None)[0]
     with jax.enable_x64(True):
-        x = np.asarray(solve(GradientDescent(), Dense.of(A), jnp.ones(6, jnp.float32), 5000).x)
-    assert x.dtype == np.float64
-    np.testing.assert_allclose(x, np.linalg.lstsq(A, np.ones(6), rcond=None)[0], atol=1e-10)
+        for dtype, tolerance in ((np.float64, 1e-10), (np.float32, 1e-5)):
+            x = np.asarray(solve(GradientDescent(), Dense.of(A), np.ones(6, dtype), 5000).x)
+            assert x.dtype == dtype
+            np.testing.assert_allclose(x, expected, atol=tolerance)
 
 
 def test_step_is_smaller_where_the_norm_is_an_estimate() -> None:
@@ -251,8 +254,6 @@ def test_bad_calls_are_refused() -> None:
         solve(ISTA(), A, jnp.ones((2, 9)))
     with pytest.raises(ValueError, match=r"m = 8 entries, got shape \(\)"):
         solve(ISTA(), A, jnp.asarray(1.0))
-    with pytest.raises(TypeError, match="real floating-point array, got dtype int32"):
-        solve(ISTA(), A, jnp.ones((2, 8), jnp.int32))
     with pytest.raises(TypeError, match="complex64"):
         solve(ISTA(), A, jnp.ones((2, 8), jnp.complex64))
     with pytest.raises(ValueError, match="iterations: expected at least 1, got 0"):

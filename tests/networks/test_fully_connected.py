@@ -101,7 +101,7 @@ def test_errors() -> None:
     assert net(jnp.ones(6), depth=3).shape == (10,)
     with pytest.raises(ValueError, match="m = 6 entries"):
         net(jnp.ones(7))
-    with pytest.raises(TypeError, match="int32"):
-        net(jnp.ones(6, jnp.int32))
+    with pytest.raises(TypeError, match="complex64; stack"):
+        net(jnp.ones(6, jnp.complex64))
     with pytest.raises(ValueError, match="Normalised"):
         FullyConnected(A, 3, weights=normalised(OneBit.for_map))

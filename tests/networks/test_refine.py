@@ -271,5 +271,5 @@ def test_wrong_types_are_named() -> None:
     dense: Any = FullyConnected(A, 3, 20)
     with pytest.raises(TypeError, match="refine: expected an Unrolled network, got FullyConnected"):
         refine(dense, jnp.ones(8))
-    with pytest.raises(TypeError, match=r"refine\(y\): expected a real floating-point array, got dtype int32"):
-        refine(Unrolled(AMP(), A, DEPTH, Fixed), jnp.ones(8, jnp.int32))
+    with pytest.raises(TypeError, match=r"refine\(y\): expected real numbers, got dtype complex64; stack"):
+        refine(Unrolled(AMP(), A, DEPTH, Fixed), jnp.ones(8, jnp.complex64))

@@ -180,9 +180,7 @@ def test_boundary_names_expected_and_actual(operator):
         operator(jnp.ones(n + 1))
     with pytest.raises(ValueError, match=r"got shape \(\)"):
         operator(1.0)
-    with pytest.raises(TypeError, match=r"int32; cast it"):
-        operator(jnp.ones(n, jnp.int32))
-    with pytest.raises(TypeError, match="complex64"):
+    with pytest.raises(TypeError, match="complex64; stack real and imaginary parts on the last axis"):
         operator.T(jnp.ones(operator.shape[0], jnp.complex64))
 
 

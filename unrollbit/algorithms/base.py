@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -138,11 +137,6 @@ class Algorithm(Specified, abc.ABC):
 def zeros(y: Float[Array, "*batch m"], n: int) -> Float[Array, "*batch n"]:
     """The zero estimate for measurements ``y``."""
     return jnp.zeros((*y.shape[:-1], n), y.dtype)
-
-
-def in_dtype(tree: Any, dtype: Any) -> Any:
-    """The same pytree with its floating leaves in ``dtype``: the state of a step must keep its own."""
-    return jax.tree.map(lambda a: a.astype(dtype) if jnp.issubdtype(a.dtype, jnp.floating) else a, tree)
 
 
 def noise_level(residual: Float[Array, "*batch m"], A: LinearOperator) -> Float[Array, "*batch k"]:

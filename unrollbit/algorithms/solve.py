@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from unrollbit.algorithms.base import Algorithm, State, in_dtype
+from unrollbit.algorithms.base import Algorithm, State
+from unrollbit.arrays import as_signal, in_dtype, widened
 from unrollbit.operators import LinearOperator
-from unrollbit.operators.base import check_last_axis
 
 
 class Solution(NamedTuple):
@@ -38,7 +38,8 @@ def solve(
     Args:
         algorithm: for example ``FISTA(regularisation=0.1)``.
         problem: a ``LinearOperator``, or anything with an ``operator`` (a ``Problem``).
-        y: measurements, last axis m; leading axes are batch axes.
+        y: measurements, last axis m; leading axes are batch axes. Their dtype (at least float32) is that of the
+            computation, and the estimate comes in it.
         iterations: largest number of iterations.
         tolerance: stop once ``||x_{k+1} - x_k|| <= tolerance ||x_{k+1}||`` for every signal, and likewise for the other
             iterated variables (z of FISTA, v of ADMM); 0: never.
@@ -46,7 +47,7 @@ def solve(
 
     Raises:
         ValueError: wrong length of ``y``, fewer than one iteration, or a negative tolerance.
-        TypeError: ``problem`` holds no operator, or ``y`` is not real floating point.
+        TypeError: ``problem`` holds no operator, or ``y`` is no array of real numbers.
 
     Example:
         >>> import jax.numpy as jnp
@@ -58,8 +59,8 @@ def solve(
     A = problem if isinstance(problem, LinearOperator) else getattr(problem, "operator", None)
     if not isinstance(A, LinearOperator):
         raise TypeError(f"solve: expected a LinearOperator or a problem that has one, got {type(problem).__name__}")
-    y = check_last_axis(y, A.shape[0], "solve(y)", "m")
-    y = y.astype(jnp.result_type(y, *(a.dtype for a in jax.tree.leaves(A) if jnp.issubdtype(a.dtype, jnp.floating))))
+    measured = as_signal(y, A.shape[0], "solve(y)", "m", complex_physics=A.complex_physics)
+    y = widened(measured)
     if iterations < 1:
         raise ValueError(f"iterations: expected at least 1, got {iterations}")
     if not tolerance >= 0:
@@ -72,7 +73,8 @@ def solve(
     transposed = tuple(name for name, linear_map in linear_maps.items() if linear_map.transposed)
     x, done, converged, trail = _run(algorithm.stepper(), transposed, iterates, A, matrices, y, scalars, tolerance)
     objective = algorithm.objective(trail, A.accept(y), A) if iterates else None
-    return Solution(x, int(done), bool(converged), trail, objective)
+    trail = None if trail is None else trail.astype(measured.dtype)
+    return Solution(x.astype(measured.dtype), int(done), bool(converged), trail, objective)
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))

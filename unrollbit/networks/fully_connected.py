@@ -12,10 +12,10 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from unrollbit.algorithms.base import LinearMap
+from unrollbit.arrays import as_signal, in_dtype, widened
 from unrollbit.networks.activations import Activations, for_maps
 from unrollbit.networks.base import Network
 from unrollbit.operators import Dense, LinearOperator
-from unrollbit.operators.base import check_last_axis
 from unrollbit.structures import Full
 from unrollbit.variables import Physics, ScalarParam
 from unrollbit.weights import FullPrecision, Weights, WeightsFactory
@@ -102,21 +102,26 @@ class FullyConnected(Network):
         self, y: Float[Array, "*batch m"], *, iterates: bool = False, depth: int | None = None
     ) -> Float[Array, "*batch n"]:
         """Recover ``x``. A fully connected network has no estimate per layer: ``iterates`` raises ``ValueError``."""
-        y = check_last_axis(y, self.operator.shape[0], "network(y)", "m")
+        A = self.operator
+        y = as_signal(y, A.shape[0], "network(y)", "m", complex_physics=A.complex_physics)
         if iterates or depth not in (None, self.depth):
             raise ValueError("FullyConnected: hidden layers are no estimates; only the last layer's output exists")
-        first, last = (self._product(name, self.maps[name].layer()) for name in ("first", "last"))
+        return self._recovered(widened(y)).astype(y.dtype)
+
+    def _recovered(self, y: Array) -> Array:
+        first, last = (self._product(name, in_dtype(self.maps[name].layer(), y.dtype)) for name in ("first", "last"))
+        biases = {name: bias[...].astype(y.dtype) for name, bias in self.scalars.items()}
         hidden = self.maps.get("hidden")
-        h = first(y) + self.scalars["bias_first"][0]
+        h = first(y) + biases["bias_first"][0]
         h = h if self.skip else jax.nn.relu(h)
         if hidden is None:
             return last(h)
 
         def body(h: Array, layer: tuple[Any, Array]) -> tuple[Array, None]:
-            matrix, bias = self._product("hidden", hidden.matrix(layer[0])), layer[1]
+            matrix, bias = self._product("hidden", in_dtype(hidden.matrix(layer[0]), h.dtype)), layer[1]
             return (h + matrix(jax.nn.relu(h + bias)) if self.skip else jax.nn.relu(matrix(h) + bias)), None
 
-        h, _ = jax.lax.scan(body, h, (hidden.prepare(), self.scalars["bias_hidden"][...]))
+        h, _ = jax.lax.scan(body, h, (hidden.prepare(), biases["bias_hidden"]))
         return last(h)
 
     def _product(self, name: str, matrix: LinearOperator) -> Callable[[Array], Array]:

@@ -11,9 +11,9 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from unrollbit.algorithms.base import State
+from unrollbit.arrays import as_signal, in_dtype, widened
 from unrollbit.networks.base import Network
 from unrollbit.networks.unrolled import Unrolled
-from unrollbit.operators.base import check_last_axis
 
 _ROUNDS = 4  # per dispatch
 
@@ -64,8 +64,10 @@ def refine(
         raise ValueError(f"layers: expected an integer of at least one round of {cycle}, got {layers!r}")
     if not tolerance > 0:
         raise ValueError(f"tolerance: expected a relative change > 0, got {tolerance}")
-    y = check_last_axis(y, net.operator.shape[0], "refine(y)", "m")
-    return _refine(net, y, tolerance, layers // cycle, cycle)
+    A = net.operator
+    y = as_signal(y, A.shape[0], "refine(y)", "m", complex_physics=A.complex_physics)
+    refined = _refine(net, widened(y), tolerance, layers // cycle, cycle)
+    return refined._replace(x=refined.x.astype(y.dtype))
 
 
 def _refine(net: Unrolled, y: Array, tolerance: float, rounds: int, cycle: int) -> Refined:
@@ -112,7 +114,8 @@ def _start(net: Unrolled, y: Array) -> State:
         own, slices, k = inputs
         return net.algorithm.step(state, y, A, fetch(slices, k), own), None
 
-    return jax.lax.scan(layer, net.algorithm.init(y, A), (net.values(), stacked, jnp.arange(net.depth)))[0]
+    scanned = in_dtype(net.values(), y.dtype), stacked, jnp.arange(net.depth)
+    return jax.lax.scan(layer, net.algorithm.init(y, A), scanned)[0]
 
 
 @partial(jax.jit, static_argnums=(4, 5))
@@ -123,7 +126,7 @@ def _again(
     y, A = net.physical(y)
     algorithm, K = net.algorithm, net.depth
     stacked, fetch = net.layers(K, y.dtype)
-    last = jax.tree.map(lambda a: a[K - cycle :], (net.values(), stacked))
+    last = jax.tree.map(lambda a: a[K - cycle :], (in_dtype(net.values(), y.dtype), stacked))
 
     def layer(state: State, inputs: tuple[Any, Array]) -> tuple[State, None]:
         (own, slices), k = inputs

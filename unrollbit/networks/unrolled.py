@@ -11,11 +11,11 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
-from unrollbit.algorithms.base import Algorithm, Form, LinearMap, OutsideNormalForm, State, in_dtype
+from unrollbit.algorithms.base import Algorithm, Form, LinearMap, OutsideNormalForm, State
+from unrollbit.arrays import as_signal, in_dtype, widened
 from unrollbit.networks.activations import Activations, for_maps
 from unrollbit.networks.base import Network
 from unrollbit.operators import LinearOperator
-from unrollbit.operators.base import check_last_axis
 from unrollbit.scalars import Constraint, constrained
 from unrollbit.variables import Physics, ScalarParam
 from unrollbit.weights import Fixed, OneBit, Weights, WeightsFactory
@@ -121,14 +121,15 @@ class Unrolled(Network):
     ) -> Float[Array, "*batch n"] | Float[Array, "K *batch n"]:
         """Recover ``x`` from measurements; with ``iterates`` the estimate after each layer, shape (K, ..., n).
 
+        The measurement's dtype (at least float32) is that of the computation, and the estimate comes in it.
         ``depth`` runs the first layers only. Raises ``ValueError`` for a wrong length of ``y`` or depth,
-        ``TypeError`` for a dtype that is not real floating point.
+        ``TypeError`` for what is no array of real numbers.
         """
         K = self.depth if depth is None else depth
         if not 1 <= K <= self.depth:
             raise ValueError(f"depth: expected a number of layers in [1, {self.depth}], got {depth}")
-        y, A = self.physical(y)
-        scalars = {name: values[:K] for name, values in self.values().items()}
+        measured, (y, A) = self.measurement(y), self.physical(y)
+        scalars = {name: values[:K] for name, values in in_dtype(self.values(), y.dtype).items()}
         stacked, fetch = self.layers(K, y.dtype)
 
         def body(state: State, layer: tuple[dict[str, Array], Any, Array]) -> tuple[State, Array | None]:
@@ -139,14 +140,18 @@ class Unrolled(Network):
         # Keeping only matrix products for the backward pass halves time and memory of a training step.
         body = jax.checkpoint(body, policy=jax.checkpoint_policies.dots_saveable)
         state, estimates = jax.lax.scan(body, self.algorithm.init(y, A), (scalars, stacked, jnp.arange(K)))
-        return estimates if iterates else self.algorithm.read(state)  # pyright: ignore[reportReturnType]
+        estimates = estimates if iterates else self.algorithm.read(state)
+        return estimates.astype(measured.dtype)  # pyright: ignore[reportOptionalMemberAccess]
+
+    def measurement(self, y: Array) -> Array:
+        """The measurement after its checks, in its own dtype."""
+        A = self.operator
+        return as_signal(y, A.shape[0], "network(y)", "m", complex_physics=A.complex_physics)
 
     def physical(self, y: Array) -> tuple[Array, LinearOperator]:
-        """The measurement and the physics as the steps see them."""
-        A = self.operator
-        y = check_last_axis(y, A.shape[0], "network(y)", "m")
-        if not self.packed:
-            A = in_dtype(A.prepare(), y.dtype)
+        """The measurement and the physics as the steps see them, in the dtype that everything is computed in."""
+        y = widened(self.measurement(y))
+        A = self._held(self.operator, y.dtype)
         return A.accept(y), A
 
     @property
@@ -180,7 +185,7 @@ class Unrolled(Network):
             parameters = weights.prepare()
             if weights.copies == 1:
                 matrix = weights.matrix(jax.tree.map(lambda a: a[0], parameters))
-                single[name] = matrix if self.packed else in_dtype(matrix.prepare(), dtype)
+                single[name] = self._held(matrix, dtype)
             elif weights.copies >= K:
                 stacked[name] = jax.tree.map(lambda a: a[:K], parameters)
             else:
@@ -189,13 +194,18 @@ class Unrolled(Network):
         def fetch(slices: dict[str, Any], k: Array) -> dict[str, Any]:
             matrices = dict(single)
             for name, parameters in slices.items():
-                matrices[name] = self.maps[name].matrix(parameters)
+                matrices[name] = in_dtype(self.maps[name].matrix(parameters), dtype)
             for name, parameters in cycled.items():
                 index = k % self.maps[name].copies
-                matrices[name] = self.maps[name].matrix(jax.tree.map(lambda a, i=index: a[i], parameters))
+                own = jax.tree.map(lambda a, i=index: a[i], parameters)
+                matrices[name] = in_dtype(self.maps[name].matrix(own), dtype)
             return {name: self._product(name, matrix) for name, matrix in matrices.items()}
 
         return stacked, fetch
+
+    def _held(self, matrix: LinearOperator, dtype: Any) -> LinearOperator:
+        """The operator as all layers use it: expanded to floats once, unless the network runs on packed bits."""
+        return in_dtype(matrix if self.packed else matrix.prepare(), dtype)
 
     def _product(self, name: str, matrix: LinearOperator) -> Callable[[Array], Array]:
         """The map ``name`` as the step applies it."""

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from unrollbit.arrays import as_signal, widened
 from unrollbit.structures.base import Structure
 from unrollbit.structures.full import Full
 
@@ -43,7 +44,7 @@ class LinearOperator(abc.ABC):
     everything else is static), so operators pass through ``jit`` as arguments. It provides ``shape``, ``_apply``,
     ``_apply_adjoint``, ``to_spec`` and ``_from_spec``, and overrides what it knows better than the defaults below.
 
-    Raises ``ValueError`` for a wrong last axis and ``TypeError`` for a dtype that is not real floating point.
+    Raises ``ValueError`` for a wrong last axis and ``TypeError`` for what is no array of real numbers.
     """
 
     kinds: ClassVar[dict[str, type[LinearOperator]]] = {}
@@ -72,8 +73,9 @@ class LinearOperator(abc.ABC):
     def _from_spec(cls, spec: Spec) -> LinearOperator: ...
 
     def __call__(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch m"]:
-        """``A x``."""
-        return self._apply(check_last_axis(x, self.shape[1], f"{type(self).__name__}(x)", "n"))
+        """``A x``, computed in float32 at least, in the dtype of ``x`` (float32 for integers)."""
+        x = as_signal(x, self.shape[1], f"{type(self).__name__}(x)", "n")
+        return self._apply(widened(x)).astype(x.dtype)
 
     @property
     def T(self) -> LinearOperator:
@@ -108,6 +110,11 @@ class LinearOperator(abc.ABC):
         operator is preconditioned.
         """
         return y
+
+    @property
+    def complex_physics(self) -> bool:
+        """Whether a measurement is (Re, Im) of complex numbers, which may then be given as such."""
+        return False
 
     @property
     def preconditioned(self) -> bool:
@@ -185,18 +192,6 @@ class _Fields(dict[str, Any]):
 @jax.jit
 def _run(operator: LinearOperator, x: Array) -> Array:
     return operator._apply(x)
-
-
-def check_last_axis(x: Array, size: int, what: str, letter: str) -> Array:
-    """Return ``x`` as an array; raise unless its last axis has ``size`` entries and its dtype is real floating."""
-    x = jnp.asarray(x)
-    if not jnp.issubdtype(x.dtype, jnp.floating):
-        raise TypeError(
-            f"{what}: expected a real floating-point array, got dtype {x.dtype}; cast it with astype('float32')"
-        )
-    if x.ndim == 0 or x.shape[-1] != size:
-        raise ValueError(f"{what}: expected the last axis to have {letter} = {size} entries, got shape {x.shape}")
-    return x
 
 
 def finite_array(name: str, values: Any, ndim: int) -> Array:

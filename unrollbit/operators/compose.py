@@ -93,6 +93,10 @@ class Scaled(LinearOperator):
         return self.operator.accept(y)
 
     @property
+    def complex_physics(self) -> bool:
+        return self.operator.complex_physics
+
+    @property
     def preconditioned(self) -> bool:
         return self.operator.preconditioned
 
@@ -157,6 +161,10 @@ class Composition(LinearOperator):
 
     def accept(self, y: Array) -> Array:
         return self.outer.accept(y)
+
+    @property
+    def complex_physics(self) -> bool:
+        return self.outer.complex_physics
 
     @property
     def preconditioned(self) -> bool:

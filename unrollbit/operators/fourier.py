@@ -53,6 +53,10 @@ class SubsampledFourier(Kept):
         image = jnp.fft.ifftn(self._place(jax.lax.complex(real, imaginary)), axes=self._axes, norm="ortho")
         return image.real.reshape(*y.shape[:-1], -1).astype(y.dtype)
 
+    @property
+    def complex_physics(self) -> bool:
+        return True
+
     def _real_or_paired(self) -> bool:
         """Whether a kept frequency is its own conjugate, or comes with it."""
         return bool(np.isin(_conjugate(self.signal_shape)[self.indices], self.indices).any())

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from unrollbit.algorithms.base import Algorithm, LinearMap
+from unrollbit.arrays import as_signal
 from unrollbit.bits import BitReport, count_bits
 from unrollbit.kernels import Compiled
 from unrollbit.networks import Activations, FullyConnected, Network, Unrolled
@@ -73,7 +74,8 @@ class PackedNetwork:
         """Recover ``x`` from measurements, compiled end to end: in one call of the C extension where signals are few
         and all that layers do is on its tape (``unrollbit.kernels.tape``), by XLA else.
         """
-        return self._call(y if isinstance(y, jax.Array) else jnp.asarray(y))
+        A = self._operator
+        return self._call(as_signal(y, A.shape[0], "network(y)", "m", complex_physics=A.complex_physics))
 
     def trainable(self) -> Network:
         """The same network with weights that train (latents are the stored signs)."""
