@@ -50,10 +50,10 @@ static int check(signs_product *product, size_t blocks, size_t rows, size_t colu
     return wrong;
 }
 
-/* A tape in buffers of exact size: a transform, entries taken from it, their sums, and a product with signs. */
+/* A tape in buffers of exact size: a transform, entries taken from it, their sums and maxima, and a product with signs. */
 static int check_tape(run_tape *run, signs_product *product, int64_t n, int64_t rows)
 {
-    const int64_t bytes = (n + 7) / 8, all = 3 * rows * n + 2 * rows;
+    const int64_t bytes = (n + 7) / 8, all = 3 * rows * n + 4 * rows;
     uint8_t *bits = malloc((size_t)(rows * bytes));
     float *scratch = malloc((size_t)all * sizeof *scratch), *constants = malloc((size_t)(rows * n) * sizeof *constants);
     int32_t *index = (int32_t *)constants;
@@ -66,6 +66,8 @@ static int check_tape(run_tape *run, signs_product *product, int64_t n, int64_t 
         {TAPE_LOGISTIC, 2 * rows * n, rows * n, {2 * rows * n, 0}, {1, 0}, {0}},
         {TAPE_SUM, 3 * rows * n, rows, {2 * rows * n}, {0}, {n}},
         {TAPE_SIGNS, 3 * rows * n + rows, 1, {0}, {0}, {0, 0, 1, rows, n, 0}},
+        {TAPE_MAXIMUM, 3 * rows * n + 2 * rows, rows, {2 * rows * n}, {0}, {n}},
+        {TAPE_BINADE, 3 * rows * n + 3 * rows, rows, {3 * rows * n + 2 * rows, 0}, {1, 0}, {0}},
     };
     const uint8_t *matrices[] = {bits};
     const places_t places = {scratch, constants, matrices, product};
@@ -73,17 +75,23 @@ static int check_tape(run_tape *run, signs_product *product, int64_t n, int64_t 
     int wrong = 0;
     for (int64_t row = 0; row < rows; row++) {
         double sum = 0, taken = 0;
+        float most = 0;
         for (int64_t i = 0; i < n; i++) {
             double coefficient = 0;
             for (int64_t k = 0; k < n; k++)
                 coefficient += (__builtin_popcountll((unsigned long long)(i & k)) & 1 ? -1 : 1) * scratch[row * n + k];
             if (scratch[rows * n + row * n + i] != (float)coefficient) wrong = 1;
+            if (scratch[2 * rows * n + row * n + i] > most) most = scratch[2 * rows * n + row * n + i];
             const int32_t from = index[row * n + i];
             taken += 1 / (1 + exp(from < 0 ? 0.0 : -(double)scratch[rows * n + from]));
             sum += (bits[row * bytes + i / 8] >> i % 8 & 1 ? -1.0 : 1.0) * scratch[i];
         }
         if (!(fabs(scratch[3 * rows * n + row] - taken) <= 1e-5 * (double)n)) wrong = 1;
         if (scratch[3 * rows * n + rows + row] != (float)sum) wrong = 1;
+        int exponent;
+        const float power = scratch[3 * rows * n + 3 * rows + row];
+        if (scratch[3 * rows * n + 2 * rows + row] != most || frexpf(power, &exponent) != 0.5f) wrong = 1;
+        if (!(power <= 1.5f * most && most <= 1.5f * power)) wrong = 1;
     }
     if (wrong) fprintf(stderr, "wrong: a tape of %d rows of %d\n", (int)rows, (int)n);
     free(bits);

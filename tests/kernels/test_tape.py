@@ -43,6 +43,9 @@ PROGRAMS: dict[str, Callable[[Any], Any]] = {
     "numbers of each column": lambda y: y * np.arange(32, dtype=np.float32) + np.linspace(-1, 1, 32, dtype=np.float32),
     "numbers of each row": lambda y: y - jnp.sum(y, axis=-1, keepdims=True) / 32,
     "sums": lambda y: y / jnp.sqrt(jnp.mean(y * y, axis=-1, keepdims=True) + 1e-3),
+    "largest": lambda y: y / jnp.max(jnp.abs(y), axis=-1, keepdims=True) + jnp.where(y != y[:, ::-1], 1.0, 2.0),
+    "powers of two": lambda y: jax.lax.reduce_precision(100 * y, exponent_bits=8, mantissa_bits=0) / 128,
+    "finite": lambda y: jnp.where(jnp.isfinite(y / jnp.maximum(y, 0)), y, 2.0),
     "clipped": lambda y: y - jnp.clip(y, -0.5, 0.25),
     "chosen": lambda y: jnp.where((y > 0.3) | (y <= -1), y, 0) + jnp.where((y >= 0) & ~(y < 0.1), 1.0, -2.0),
     "signs": lambda y: jnp.sign(y) * jnp.abs(y) ** 2 + jnp.maximum(y, 0.1) - jnp.minimum(y, -0.2),
@@ -76,6 +79,23 @@ def test_the_fast_transform_by_hand(n, path):
     index = np.arange(n)
     signs = 1 - 2 * (np.bitwise_count(index[:, None] & index) & 1).astype(np.float32)
     assert np.array_equal(native.play(tape_of(hadamard_transform, x), path)(x), x @ signs)
+
+
+@pytest.mark.parametrize("path", LEVELS)
+def test_largest_of_what_is_not_a_number_and_powers_of_two(path):
+    def largest(y):
+        return jnp.max(y, axis=-1) + 0 * jnp.sum(hadamard_transform(jnp.where(jnp.isfinite(y), y, 0)), axis=-1)
+
+    y = jnp.asarray([[1, -2, np.nan, 3], [-1, -5, -2, -3], [np.inf, 1, 2, 3]], jnp.float32)
+    assert np.array_equal(native.play(tape_of(largest, y), path)(y), [np.nan, -1, np.inf], equal_nan=True)
+
+    def power(y):
+        return jax.lax.reduce_precision(y, 8, 0) + 0 * hadamard_transform(jnp.where(jnp.isfinite(y), y, 0))
+
+    y = jnp.asarray([1.6, 3.1, 1.499, -5.9, 6.0, 1e-30, np.inf, 1.5], jnp.float32)
+    found = native.play(tape_of(power, y), path)(y)
+    assert np.array_equal(found, [2, 4, 1, -4, 8, 2.0**-100, np.inf, 2])
+    assert np.array_equal(found, power(y))
 
 
 @pytest.mark.parametrize("path", LEVELS)
@@ -297,6 +317,8 @@ def played(tape: Tape, y: Any, operations: np.ndarray, **sizes: Any) -> Any:
         ("take", 9, 2),  # entries of its source
         ("take", 4, 0),  # numbers in the scratch
         ("sum", 9, 10**6),
+        ("maximum", 9, 10**6),
+        ("maximum", 9, 0),
     ],
 )
 def test_operations_out_of_place_are_refused(name, column, value):
@@ -304,7 +326,7 @@ def test_operations_out_of_place_are_refused(name, column, value):
 
     def program(y):
         x = hadamard_transform(A.T(y))[:, ::-1]
-        return 2.5 * x / jnp.sum(x, axis=-1, keepdims=True)
+        return 2.5 * x / jnp.sum(x, axis=-1, keepdims=True) / jnp.max(x, axis=-1, keepdims=True)
 
     y = jnp.ones((1, 24))
     tape = tape_of(program, y)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -47,13 +48,18 @@ def _hadamard(builder: Builder, equation: Any, inputs: list[Any]) -> Value:
     return builder.rows("hadamard", inputs[0], shape, shape[:-1], shape[-1:])
 
 
-def _sum(builder: Builder, equation: Any, inputs: list[Any]) -> Value:
-    (value,), axes = inputs, equation.params["axes"]
-    kept = len(value.shape) - len(axes)
-    if tuple(axes) != tuple(range(kept, len(value.shape))):
-        raise NoTape("a sum over leading axes")
-    shape = _shape(equation)
-    return builder.rows("sum", value, shape, shape, (int(np.prod(value.shape[kept:], dtype=np.int64)),))
+def _reduced(name: str) -> Rule:
+    """The operation of a name on each row: of the entries that the last axes hold."""
+
+    def rule(builder: Builder, equation: Any, inputs: list[Any]) -> Value:
+        (value,), axes = inputs, equation.params["axes"]
+        kept = len(value.shape) - len(axes)
+        if tuple(axes) != tuple(range(kept, len(value.shape))):
+            raise NoTape(f"a {name} over leading axes")
+        shape = _shape(equation)
+        return builder.rows(name, value, shape, shape, (math.prod(value.shape[kept:]),))
+
+    return rule
 
 
 def _select(builder: Builder, equation: Any, inputs: list[Any]) -> Value:
@@ -80,6 +86,23 @@ def _reciprocal_root(builder: Builder, equation: Any, inputs: list[Any]) -> Valu
 
 def _not(builder: Builder, equation: Any, inputs: list[Any]) -> Value:
     return builder.elementwise("sub", [_ONE, inputs[0]], _shape(equation))
+
+
+def _unequal(builder: Builder, equation: Any, inputs: list[Any]) -> Value:
+    shape = _shape(equation)
+    return builder.elementwise("sub", [_ONE, builder.elementwise("eq", inputs, shape)], shape)
+
+
+def _finite(builder: Builder, equation: Any, inputs: list[Any]) -> Value:
+    """x - x is 0, or not a number."""
+    (x,), shape = inputs, _shape(equation)
+    return builder.elementwise("eq", [builder.elementwise("sub", [x, x], shape), Known(np.float32(0))], shape)
+
+
+def _rounded(builder: Builder, equation: Any, inputs: list[Any]) -> Value:
+    if equation.params["mantissa_bits"] != 0 or equation.params["exponent_bits"] < 8:
+        raise NoTape("rounding to something else than powers of two")
+    return builder.elementwise("binade", inputs, _shape(equation))
 
 
 def _converted(builder: Builder, equation: Any, inputs: list[Any]) -> Value:
@@ -125,8 +148,12 @@ RULES: dict[str, Rule] = {
     "not": _not,
     "gt": _elementwise("lt", order=-1),
     "ge": _elementwise("le", order=-1),
-    "reduce_sum": _sum,
+    "reduce_sum": _reduced("sum"),
+    "reduce_max": _reduced("maximum"),
     "select_n": _select,
+    "ne": _unequal,
+    "is_finite": _finite,
+    "reduce_precision": _rounded,
     "clamp": _clamp,
     "square": _power,
     "integer_pow": _power,

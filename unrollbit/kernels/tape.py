@@ -16,9 +16,17 @@ from jaxtyping import Array
 
 ELEMENTWISE = (
     *("add", "sub", "mul", "div", "max", "min", "lt", "le", "eq"),
-    *("neg", "abs", "sign", "sqrt", "exp", "logistic", "log", "log1p"),
+    *("neg", "abs", "sign", "sqrt", "exp", "logistic", "log", "log1p", "binade"),
 )
-OPERATIONS = ("signs", "hadamard", "take", "sum", "select", *ELEMENTWISE)  # csrc/operations.inc says what they compute
+OPERATIONS = (
+    "signs",
+    "hadamard",
+    "take",
+    "sum",
+    "maximum",
+    "select",
+    *ELEMENTWISE,
+)  # csrc/operations.inc says what they compute
 _ALIGNED = 16  # floats of a cache line
 
 

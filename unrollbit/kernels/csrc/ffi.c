@@ -141,7 +141,8 @@ static int64_t read_by(const instruction_t *at, int i)
     case TAPE_SIGNS: return i ? 0 : times(times(at->n, size[2]), size[size[5] ? 3 : 4]);
     case TAPE_TAKE: return i == 2 ? 0 : i ? at->n : size[0];
     case TAPE_HADAMARD:
-    case TAPE_SUM: return i ? 0 : times(at->n, size[0]);
+    case TAPE_SUM:
+    case TAPE_MAXIMUM: return i ? 0 : times(at->n, size[0]);
     default: return i == 2 && at->op != TAPE_SELECT ? 0 : at->step[i] ? at->n : 1;
     }
 }
@@ -170,6 +171,7 @@ static int fits(const instruction_t *at, int64_t scratch, const XLA_FFI_Buffer *
         const int64_t there = at->in[i] < 0 ? count(constants) - (-1 - at->in[i]) : scratch - at->in[i];
         if ((at->step[i] != 0 && at->step[i] != 1) || read_by(at, i) > there) return 0;
     }
+    if (at->op == TAPE_MAXIMUM && !size[0]) return 0;
     if (at->op == TAPE_HADAMARD && (size[0] & (size[0] - 1) || !size[0])) return 0;
     if (at->op == TAPE_TAKE) {
         if (at->in[1] >= 0) return 0;
