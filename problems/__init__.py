@@ -10,14 +10,18 @@ from unrollbit.problems.eeg import EEGCompressiveRecovery
 from unrollbit.problems.magnetic_resonance import MagneticResonance
 from unrollbit.problems.missing import Inpainting
 from unrollbit.problems.one_bit_sensing import OneBitCompressiveSensing
+from unrollbit.problems.registration import register_problem
+from unrollbit.problems.samples import DrawsFromSamples
 from unrollbit.problems.single_pixel import SinglePixelCamera
-from unrollbit.problems.sparse import SparseRecovery
+from unrollbit.problems.sparse import DrawsSparse, SparseRecovery
 from unrollbit.problems.tomography import Tomography
 
 __all__ = [
     "ArrayProblem",
     "BlockSparseRecovery",
     "Deblurring",
+    "DrawsFromSamples",
+    "DrawsSparse",
     "EEGCompressiveRecovery",
     "EEGDenoising",
     "Inpainting",
@@ -30,4 +34,5 @@ __all__ = [
     "Subset",
     "SuperResolution",
     "Tomography",
+    "register_problem",
 ]

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from unrollbit.arguments import path, shown
 from unrollbit.operators import Dense, LinearOperator
 from unrollbit.problems.base import SUBSETS, Problem, Subset, checked_seed, subset_key
 from unrollbit.problems.noise import checked_snr
@@ -82,6 +83,7 @@ class ArrayProblem(DrawsFromSamples, Problem):
                 "the signals of this problem were given in memory and are not stored with it, so no data can be drawn; "
                 "save them with numpy.save and pass the files: matrix = 'A.npy', signals = 'x.npy' (and measurements)"
             )
+        folder = None if folder is None else path("folder", folder)
         operator = matrix if isinstance(matrix, LinearOperator) else Dense.of(_matrix("matrix", matrix, folder))
         if operator.preconditioned:
             raise ValueError("matrix: expected the physics that measures; give the preconditioned form to the network")
@@ -187,7 +189,7 @@ def _checked_fractions(fractions: Any) -> tuple[float, float, float]:
         train = validation = test = math.nan
     if not (min(train, validation, test) > 0 and math.isclose(train + validation + test, 1.0, abs_tol=1e-6)):
         raise ValueError(
-            f"fractions: expected three positive shares of sum 1 (train, validation, test), got {fractions!r}"
+            f"fractions: expected three positive shares of sum 1 (train, validation, test), got {shown(fractions)}"
         )
     return train, validation, test
 

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 from jaxtyping import Float
 
+from unrollbit.arguments import choice
 from unrollbit.problems.base import SUBSETS, Subset
 from unrollbit.problems.eeg import WINDOW, eeg_windows
 
@@ -37,8 +38,7 @@ def load_epochs(
 
     Raises ``ValueError`` for an unknown artefact, and for a folder without the files, with the place to get them.
     """
-    if artefact not in get_args(Artefact):
-        raise ValueError(f"artefact: expected one of {get_args(Artefact)}, got {artefact!r}")
+    choice("artefact", artefact, get_args(Artefact))
     if folder is None:
         model = ocular_model if artefact == "ocular" else muscle_model
         found = {}

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self, get_args
 
 import jax
-import numpy as np
 from jaxtyping import Array, Float
 
+from unrollbit.arguments import called, choice, integer, number, shown
 from unrollbit.metrics import failures, nmse_db
 from unrollbit.operators import LinearOperator
 from unrollbit.shrinkage import BernoulliGaussian, Shrinkage
@@ -34,6 +34,8 @@ class Problem(abc.ABC):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         Problem.kinds[cls.__name__] = cls
+        if "__repr__" not in cls.__dict__:  # else the dataclass decorator writes one that prints whole arrays
+            cls.__repr__ = cls.__repr__
 
     @abc.abstractmethod
     def sample(self, key: Array, batch: int) -> tuple[Float[Array, "batch n"], Float[Array, "batch m"]]:
@@ -43,9 +45,20 @@ class Problem(abc.ABC):
     def split(self, name: Subset) -> Self:
         """The same problem drawing from another subset. Raises ``ValueError`` for an unknown name."""
 
-    @abc.abstractmethod
     def to_spec(self) -> dict[str, Any]:
-        """``{"kind": class name, **constructor arguments}``, JSON-able: mirrors the TOML of ``unrollbit train``."""
+        """``{"kind": class name, **constructor arguments}``, JSON-able: mirrors the TOML of ``unrollbit train``.
+
+        The fields but for ``subset``; problems whose constructors take other arguments override it.
+        """
+        names = [field.name for field in dataclasses.fields(self) if field.name != "subset"]  # pyright: ignore[reportArgumentType]
+        spec = {"kind": type(self).__name__, **{name: getattr(self, name) for name in names}}
+        return {name: value for name, value in spec.items() if value is not None}
+
+    def __repr__(self) -> str:
+        """One line: the constructor's arguments, and the subset unless it is that of training."""
+        arguments = ", ".join(f"{name}={shown(value)}" for name, value in self.to_spec().items() if name != "kind")
+        part = "" if self.subset == "train" else f".split({self.subset!r})"
+        return f"{type(self).__name__}({arguments}){part}"
 
     def _set(self, *values: Any) -> None:
         """Fill the fields in their order; constructors end with it, since they take recipes rather than fields."""
@@ -64,12 +77,13 @@ class Problem(abc.ABC):
         """Rebuild from ``to_spec()`` or a TOML table. Raises ``ValueError`` naming what is unknown or missing."""
         arguments = dict(spec)
         kind = arguments.pop("kind", None)
-        if kind not in Problem.kinds:
-            raise ValueError(f"unknown problem kind {kind!r}; expected one of {sorted(Problem.kinds)}")
-        try:
-            return Problem.kinds[kind](**arguments)
-        except TypeError as error:
-            raise ValueError(f"problem {kind}: {error}") from error
+        if not isinstance(kind, str) or kind not in Problem.kinds:
+            known = ", ".join(sorted(Problem.kinds))
+            raise ValueError(
+                f"unknown problem kind {shown(kind)}; expected one of {known}, or one of your own, imported before "
+                "(on the command line: --import MODULE)"
+            )
+        return called(f"problem {kind}", Problem.kinds[kind], arguments)
 
     @staticmethod
     def from_arrays(operator: Any, x: Any, y: Any = None, **options: Any) -> Problem:
@@ -106,9 +120,7 @@ class Problem(abc.ABC):
 
 def checked_subset(name: str) -> Subset:
     """Raise ``ValueError`` unless ``name`` is a subset."""
-    if name not in SUBSETS:
-        raise ValueError(f"split: expected one of {SUBSETS}, got {name!r}")
-    return name
+    return choice("split", name, SUBSETS)
 
 
 def subset_key(key: Array, subset: Subset) -> Array:
@@ -118,20 +130,14 @@ def subset_key(key: Array, subset: Subset) -> Array:
 
 def positive_int(name: str, value: Any) -> int:
     """Raise ``ValueError`` unless ``value`` is a positive integer."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise ValueError(f"{name}: expected a positive integer, got {value!r}")
-    return int(value)
+    return integer(name, value, 1)
 
 
 def fraction(name: str, value: Any) -> float:
     """Raise ``ValueError`` unless ``0 < value <= 1``."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
-        raise ValueError(f"{name}: expected a fraction in (0, 1], got {value!r}")
-    return float(value)
+    return number(name, value, lambda share: 0 < share <= 1, "a fraction in (0, 1]")
 
 
 def checked_seed(seed: Any) -> int:
     """Raise ``ValueError`` unless ``seed`` is an integer in ``[0, 2**31)``."""
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**31:
-        raise ValueError(f"seed: expected an integer in [0, 2**31), got {seed!r}")
-    return int(seed)
+    return integer("seed", seed, 0, 2**31 - 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from unrollbit.arguments import choice
 from unrollbit.operators import BlockDiagonal
 from unrollbit.operators.random import gaussian_blocks, hadamard_blocks, rademacher_blocks
 from unrollbit.problems.base import Problem, Subset, checked_seed, fraction, positive_int
@@ -65,10 +66,9 @@ class BlockSparseRecovery(DrawsSparse, Problem):
             ValueError: an argument out of range, or an unknown matrix.
         """
         sizes = positive_int("blocks", blocks), positive_int("m", m), positive_int("n", n)
-        if matrix not in _BLOCKS:
-            raise ValueError(f"matrix: expected one of {sorted(_BLOCKS)}, got {matrix!r}")
+        drawn = _BLOCKS[choice("matrix", matrix, _BLOCKS)]
         seed = checked_seed(seed)
-        self._set(_BLOCKS[matrix](*sizes, seed), fraction("sparsity", sparsity), checked_snr(snr_db), matrix, seed)
+        self._set(drawn(*sizes, seed), fraction("sparsity", sparsity), checked_snr(snr_db), matrix, seed)
 
     def to_spec(self) -> dict[str, Any]:
         blocks, m, n = self.operator.mask().core_shape

@@ -10,6 +10,7 @@ from typing import Literal, get_args
 import numpy as np
 from jaxtyping import Float
 
+from unrollbit.arguments import choice, number
 from unrollbit.operators import Convolution
 from unrollbit.problems.base import positive_int
 from unrollbit.problems.imaging import ImageRecovery, checked_size
@@ -18,6 +19,10 @@ from unrollbit.problems.transforms import Transform
 
 Kernel = Literal["gaussian", "motion", "box"]
 
+_OWN = (
+    "; for a kernel of your own: Problem.from_arrays(Convolution.of(kernel, (height, width)), images), each image a row"
+)
+
 
 def blur_kernel(kernel: Kernel, width: float) -> Float[np.ndarray, "height width"]:
     """A kernel of sum 1: ``gaussian`` of standard deviation ``width`` pixels (cut at 3), ``motion`` along the diagonal
@@ -25,11 +30,9 @@ def blur_kernel(kernel: Kernel, width: float) -> Float[np.ndarray, "height width
 
     Raises ``ValueError`` for an unknown kernel or a width that is no positive number (no integer, for the last two).
     """
-    if kernel not in get_args(Kernel):
-        raise ValueError(f"kernel: expected one of {get_args(Kernel)}, got {kernel!r}")
+    choice("kernel", kernel, get_args(Kernel), _OWN)
     if kernel == "gaussian":
-        if isinstance(width, bool) or not isinstance(width, int | float) or not 0 < width < math.inf:
-            raise ValueError(f"width: expected a standard deviation > 0 in pixels, got {width!r}")
+        width = number("width", width, lambda pixels: pixels > 0, "a standard deviation > 0 in pixels")
         reach = max(1, math.ceil(3 * width))
         profile = np.exp(-0.5 * (np.arange(-reach, reach + 1) / width) ** 2)
         values = np.outer(profile, profile)

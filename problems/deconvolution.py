@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from jaxtyping import Float
 
+from unrollbit.arguments import choice, number
 from unrollbit.operators import Convolution
 from unrollbit.problems.base import Problem, Subset, checked_seed, fraction, positive_int
 from unrollbit.problems.noise import checked_snr
@@ -17,6 +18,8 @@ from unrollbit.problems.sparse import DrawsSparse
 
 Pulse = Literal["ricker", "gaussian"]
 
+_OWN = "; for a pulse of your own: Problem.from_arrays(Convolution.of(pulse, n, 'zero'), spikes), each signal a row"
+
 
 def pulse(shape: Pulse, width: float) -> Float[np.ndarray, " taps"]:
     """A pulse of unit norm, ``2 ceil(4 width) + 1`` samples: ``ricker`` (1 - t^2/width^2) exp(-t^2 / (2 width^2)),
@@ -24,10 +27,8 @@ def pulse(shape: Pulse, width: float) -> Float[np.ndarray, " taps"]:
 
     Raises ``ValueError`` for an unknown shape or a width that is not positive.
     """
-    if shape not in get_args(Pulse):
-        raise ValueError(f"pulse: expected one of {get_args(Pulse)}, got {shape!r}")
-    if isinstance(width, bool) or not isinstance(width, int | float) or not 0 < width < math.inf:
-        raise ValueError(f"width: expected a number of samples > 0, got {width!r}")
+    choice("pulse", shape, get_args(Pulse), _OWN)
+    width = number("width", width, lambda samples: samples > 0, "a number of samples > 0")
     reach = math.ceil(4 * width)
     t = np.arange(-reach, reach + 1) / width
     values = np.exp(-0.5 * t**2) * (1 - t**2 if shape == "ricker" else 1)

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from unrollbit.arguments import path
 from unrollbit.operators import LinearOperator
 from unrollbit.problems.artefacts import Artefact, load_epochs
 from unrollbit.problems.base import SUBSETS, Problem, Subset, checked_seed, checked_subset, subset_key
@@ -78,7 +79,7 @@ class EEGDenoising(Problem):
         psi = synthesis(transform, (n,), wavelet)
         samples = coefficients(psi, [epochs[subset].clean for subset in SUBSETS])
         others = tuple(jnp.asarray(epochs[subset].artefact) for subset in SUBSETS)
-        where = None if folder is None else os.fspath(folder)
+        where = None if folder is None else path("folder", folder)
         self._set(psi, samples, others, artefact, transform, wavelet, level, seed, where)
 
     def sample(self, key: Array, batch: int) -> tuple[Float[Array, "batch n"], Float[Array, "batch n"]]:

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from unrollbit.arguments import choice
+
 # Lossless files only: decoded values of a JPEG depend on the decoder's version.
 FILES = {
     "astronaut": "astronaut.png",
@@ -41,9 +43,7 @@ def load_image(name: str) -> Float[np.ndarray, "height width"]:
         >>> load_image("camera").shape
         (512, 512)
     """
-    if name not in FILES:
-        raise ValueError(f"image: expected one of {sorted(FILES)}, got {name!r}")
-    file = _folder() / FILES[name]
+    file = _folder() / FILES[choice("image", name, FILES)]
     if not file.is_file():
         raise FileNotFoundError(
             f"the installed scikit-image does not carry {file.name}; upgrade it: scikit-image>=0.24"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 import numpy as np
 from jaxtyping import Int
 
+from unrollbit.arguments import choice, number
 from unrollbit.operators import SubsampledFourier
 from unrollbit.problems.imaging import ImageRecovery, checked_size
 from unrollbit.problems.registration import register_problem
@@ -29,11 +30,9 @@ def sampled_frequencies(size: int, acceleration: float, sampling: Sampling, seed
 
     Raises ``ValueError`` for an unknown sampling or an acceleration below 1 or too large for one line.
     """
-    if sampling not in ("cartesian", "variable_density"):
-        raise ValueError(f"sampling: expected 'cartesian' or 'variable_density', got {sampling!r}")
-    wrong = isinstance(acceleration, bool) or not isinstance(acceleration, int | float)
-    if wrong or not 1 <= acceleration <= size / 2:
-        raise ValueError(f"acceleration: expected a number from 1 to size / 2 = {size / 2:g}, got {acceleration!r}")
+    choice("sampling", sampling, get_args(Sampling))
+    wanted = f"a number from 1 to size / 2 = {size / 2:g}"
+    acceleration = number("acceleration", acceleration, lambda ratio: 1 <= ratio <= size / 2, wanted)
     random, frequency = np.random.RandomState(seed), np.minimum(np.arange(size), size - np.arange(size))
     rows, columns = np.divmod(np.arange(size * size), size)
     mirrored = (-rows % size) * size + (-columns % size)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
+
+from unrollbit.arguments import number
 
 
 def add_gaussian_noise(key: Array, y: Float[Array, "*batch m"], snr_db: float | None) -> Float[Array, "*batch m"]:
@@ -34,15 +35,11 @@ def checked_photons(photons: Any) -> float | None:
     """Raise ``ValueError`` unless ``photons`` is None or a number in [1, 1e7]."""
     if photons is None:
         return None
-    if isinstance(photons, bool) or not isinstance(photons, int | float) or not 1 <= photons <= 1e7:
-        raise ValueError(f"photons: expected a number from 1 to 1e7, or nothing for no noise; got {photons!r}")
-    return float(photons)
+    return number("photons", photons, lambda count: 1 <= count <= 1e7, "a number from 1 to 1e7, or None for no noise")
 
 
 def checked_snr(snr_db: Any) -> float | None:
     """Raise ``ValueError`` unless ``snr_db`` is None or a finite number of decibels."""
     if snr_db is None:
         return None
-    if isinstance(snr_db, bool) or not isinstance(snr_db, int | float) or not math.isfinite(snr_db):
-        raise ValueError(f"snr_db: expected a finite number of dB, or nothing for no noise; got {snr_db!r}")
-    return float(snr_db)
+    return number("snr_db", snr_db, lambda _: True, "a finite number of dB, or None for no noise")

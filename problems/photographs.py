@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from unrollbit.arguments import path
 from unrollbit.problems.base import Subset
 from unrollbit.problems.images import assemble_tiles, load_image, overlapping_tiles, read_grey
 
@@ -38,7 +39,7 @@ class Photographs:
         """Raises ``ValueError`` for a folder that is not BSD500's, saying what was missing and where to get it."""
         if folder is None:
             return cls(None)
-        root = Path(folder)
+        root = Path(path("folder", folder))
         for inside in ("", "images", "data/images", "BSDS500/data/images", "BSR/BSDS500/data/images"):
             found = root / inside
             if all((found / name).is_dir() for name in BSD_FOLDERS.values()):

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from unrollbit.arguments import choice
 from unrollbit.operators import Hadamard, LinearOperator, Rademacher, gaussian
 from unrollbit.problems.base import SUBSETS, Subset, checked_subset, fraction, subset_key
 from unrollbit.problems.noise import add_gaussian_noise
@@ -74,9 +75,8 @@ def measurement(matrix: Any, ratio: Any, n: int, seed: int) -> LinearOperator:
 
     Raises ``ValueError`` for an unknown family or a ``ratio`` outside (0, 1] or too small for one measurement.
     """
-    if matrix not in MATRICES:
-        raise ValueError(f"matrix: expected one of {sorted(MATRICES)}, got {matrix!r}")
+    drawn = MATRICES[choice("matrix", matrix, MATRICES)]
     m = round(fraction("ratio", ratio) * n)
     if m < 1:
         raise ValueError(f"ratio: {ratio} of {n} samples leaves no measurement; expected at least {1 / n:.3g}")
-    return MATRICES[matrix](m, n, seed)
+    return drawn(m, n, seed)

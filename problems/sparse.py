@@ -9,8 +9,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from unrollbit.arguments import choice
 from unrollbit.operators import Hadamard, LinearOperator, Rademacher, gaussian, ill_conditioned
-from unrollbit.problems.base import Problem, Subset, checked_subset, fraction, positive_int, subset_key
+from unrollbit.problems.base import Problem, Subset, checked_seed, checked_subset, fraction, positive_int, subset_key
 from unrollbit.problems.noise import add_gaussian_noise, checked_snr
 from unrollbit.problems.registration import register_problem
 from unrollbit.shrinkage import BernoulliGaussian
@@ -26,9 +27,7 @@ _MATRICES = {
 
 def measurement_matrix(matrix: Matrix, m: int, n: int, seed: int) -> LinearOperator:
     """Random physics by name. Raises ``ValueError`` for an unknown one."""
-    if matrix not in _MATRICES:
-        raise ValueError(f"matrix: expected one of {sorted(_MATRICES)}, got {matrix!r}")
-    return _MATRICES[matrix](m, n, seed)
+    return _MATRICES[choice("matrix", matrix, _MATRICES)](m, n, checked_seed(seed))
 
 
 def bernoulli_gaussian(key: Array, shape: tuple[int, ...], sparsity: float) -> Float[Array, "..."]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from unrollbit.arguments import choice, shown
 from unrollbit.operators import LinearOperator, SubsampledDCT, Wavelet
 from unrollbit.problems.samples import Samples
 
@@ -22,11 +23,11 @@ def synthesis(transform: Transform, signal_shape: tuple[int, ...], wavelet: str)
 
     Wavelets have as many levels as the sides have factors of two, at most 4. Raises ``ValueError`` for an unknown name.
     """
-    if transform == "dct":
+    if choice("transform", transform, get_args(Transform)) == "dct":
         return SubsampledDCT.full(signal_shape).T
-    if transform == "wavelet":
-        return Wavelet.of(signal_shape, wavelet, max(1, min(_LEVELS, *(_halvings(side) for side in signal_shape))))
-    raise ValueError(f"transform: expected 'dct' or 'wavelet', got {transform!r}")
+    if not isinstance(wavelet, str):
+        raise ValueError(f"wavelet: expected a name, such as 'db4', got {shown(wavelet)}")
+    return Wavelet.of(signal_shape, wavelet, max(1, min(_LEVELS, *(_halvings(side) for side in signal_shape))))
 
 
 def coefficients(psi: LinearOperator, signals: Sequence[Float[np.ndarray, "count n"]]) -> Samples:

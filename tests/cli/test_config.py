@@ -11,7 +11,9 @@ import pytest
 
 from unrollbit import Unrolled
 from unrollbit.algorithms import AMP, FISTA
-from unrollbit.cli.config import build_physics, build_run, build_weights
+from unrollbit.cli.config import build_run
+from unrollbit.cli.network_table import build_physics
+from unrollbit.cli.weights_table import build_weights
 from unrollbit.operators import Preconditioned, gaussian
 from unrollbit.packed_operators.packed_signs import PackedSigns
 from unrollbit.problems import SparseRecovery
@@ -65,10 +67,10 @@ BAD_PHYSICS = {
     "no form": ({"delta": 0.1}, "got None"),
     "option of the other": (
         {"form": "preconditioned", "planes": 2},
-        r"\[physics preconditioned\]: .*'planes'; it takes delta",
+        r"\[physics\] preconditioned: unknown 'planes'; it takes delta",
     ),
-    "unknown option": ({"form": "sign-planes", "planes": 2, "scale": "row"}, r"'scale'; it takes planes"),
-    "missing option": ({"form": "sign-planes"}, r"\[physics sign-planes\]: .*'planes'; it takes planes"),
+    "unknown option": ({"form": "sign-planes", "planes": 2, "scale": "row"}, r"unknown 'scale'; it takes planes"),
+    "missing option": ({"form": "sign-planes"}, r"\[physics\] sign-planes: missing 'planes'; it takes planes"),
     "wrong value": ({"form": "preconditioned", "delta": -1.0}, "delta: expected a number >= 0, got -1.0"),
     "wrong type": ({"form": "sign-planes", "planes": "many"}, "planes: expected a positive integer, got 'many'"),
 }
@@ -140,7 +142,7 @@ def test_recipe_tables_name_their_new_options() -> None:
     weights = run_of(recipe=recipe).network.maps["W"]
     assert isinstance(weights, Normalised)
     assert isinstance(weights.inner, Anchored)
-    with pytest.raises(ValueError, match=r"\[recipe designed_signs\]: .*'anchor'; it takes depth, .*physics.*anchored"):
+    with pytest.raises(ValueError, match=r"unknown 'anchor' \(did you mean 'anchored'\?\); it takes depth, .*physics"):
         run_of(recipe={"name": "designed_signs", "depth": 2, "anchor": True})
 
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from unrollbit.cli import main
-from unrollbit.cli.config import build_run, build_weights
+from unrollbit.cli.config import build_run
 from unrollbit.cli.studies import formats
+from unrollbit.cli.weights_table import build_weights
 from unrollbit.weights import QUANTISED
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from unrollbit import Unrolled, count_bits
-from unrollbit.cli.config import RECIPES, build_run, read_config
+from unrollbit.cli.config import build_run, read_config
+from unrollbit.cli.network_table import RECIPES
 from unrollbit.problems.prior import bands
 from unrollbit.shrinkage import Grouped
 

@@ -103,9 +103,9 @@ def test_train_hands_the_teacher_to_fit_and_keeps_its_path(
         given.update(options)
         return TrainingReport(1.0, 2, -3.0, [])
 
-    monkeypatch.setattr("unrollbit.cli.train.fit", fit)
-    monkeypatch.setattr("unrollbit.cli.train.training_curves", lambda records: None)
-    monkeypatch.setattr("unrollbit.cli.train.save", lambda figure, path: None)
+    monkeypatch.setattr("unrollbit.cli.run_folder.fit", fit)
+    monkeypatch.setattr("unrollbit.plots.training_curves", lambda records: None)
+    monkeypatch.setattr("unrollbit.plots.save", lambda figure, path: None)
     (folder / "config.toml").write_text(HEAD + TABLES)
     for resume in ([], ["--resume"]):
         assert invoke("train", folder / "config.toml", "--out", tmp_path / "run", "--quiet", *resume) == 0

@@ -146,7 +146,7 @@ def test_specs_keep_the_arguments():
         (lambda: Inpainting(ratio=0.0), "ratio: expected a fraction"),
         (lambda: Tomography(angles=0), "angles: expected a positive integer"),
         (lambda: MagneticResonance(acceleration=0.5), "acceleration: expected a number from 1 to size / 2"),
-        (lambda: MagneticResonance(sampling="spiral"), "sampling: expected 'cartesian' or 'variable_density'"),
+        (lambda: MagneticResonance(sampling="spiral"), "sampling: expected one of 'cartesian', 'variable_density'"),
         (lambda: Problem.from_spec({"kind": "ImageRecovery"}), "unknown problem kind 'ImageRecovery'"),
         (lambda: Problem.from_spec({"kind": "MagneticResonance", "photons": 5.0}), "photons"),
         (lambda: Photographs.of("nowhere"), "folder: nowhere: no such folder. Expected the Berkeley"),

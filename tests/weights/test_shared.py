@@ -22,7 +22,7 @@ from unrollbit import (
     load,
     pack,
 )
-from unrollbit.cli.config import build_weights
+from unrollbit.cli.weights_table import build_weights
 from unrollbit.operators import Composition, Convolution, SubsampledDCT, gaussian
 from unrollbit.problems import Deblurring, SparseDeconvolution
 from unrollbit.structures import Shared

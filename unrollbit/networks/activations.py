@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from unrollbit.arguments import instance
 from unrollbit.specs import Specified
 from unrollbit.weights import Weights
 
@@ -150,10 +151,8 @@ def for_maps(
     None where they change nothing. Raises ``TypeError`` for what are no activations, ``ValueError`` where no map is
     learned.
     """
-    if activations is None or activations == Activations():
+    if activations is None or instance("activations", activations, Activations, "Activations(bits=8)") == Activations():
         return None, ()
-    if not isinstance(activations, Activations):
-        raise TypeError(f"activations: expected Activations(bits=8), for example, or None; got {activations!r}")
     learned = tuple(name for name, weights in maps.items() if weights.stored_weights())
     if not learned:
         raise ValueError("activations: they act on learned maps, and this network has none; leave them out")

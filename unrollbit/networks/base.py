@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from flax import nnx
 from jaxtyping import Array, Float
 
+from unrollbit.arguments import shown
 from unrollbit.networks.activations import Activations
 from unrollbit.operators import LinearOperator
 from unrollbit.variables import Physics
@@ -61,3 +62,11 @@ class Network(nnx.Module):
     def __call__(
         self, y: Float[Array, "*batch m"], *, iterates: bool = False, depth: int | None = None
     ) -> Float[Array, "*batch n"] | Float[Array, "K *batch n"]: ...
+
+
+def physics_of(problem: Any) -> LinearOperator:
+    """The operator that an argument ``problem`` is or has; raises ``TypeError`` for one that has none."""
+    A = problem if isinstance(problem, LinearOperator) else getattr(problem, "operator", None)
+    if not isinstance(A, LinearOperator):
+        raise TypeError(f"problem: expected a LinearOperator or a problem that has one, got {shown(problem)}")
+    return A

@@ -12,9 +12,10 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from unrollbit.algorithms.base import LinearMap
+from unrollbit.arguments import integer, switch
 from unrollbit.arrays import as_signal, in_dtype, widened
 from unrollbit.networks.activations import Activations, for_maps
-from unrollbit.networks.base import Network
+from unrollbit.networks.base import Network, physics_of
 from unrollbit.operators import Dense, LinearOperator
 from unrollbit.structures import Full
 from unrollbit.variables import Physics, ScalarParam
@@ -60,11 +61,10 @@ class FullyConnected(Network):
         biases: Mapping[str, Array] | None = None,
         activations: Activations | None = None,
     ) -> None:
-        A = problem if isinstance(problem, LinearOperator) else problem.operator
+        A = physics_of(problem)
         m, n = A.shape
-        units: int = n if width is None else width
-        if depth < 2 or units < 1:
-            raise ValueError(f"FullyConnected: expected depth >= 2 and width >= 1, got {depth} and {units}")
+        depth, units = integer("depth", depth, 2), n if width is None else integer("width", width, 1)
+        skip, seed = switch("skip", skip), integer("seed", seed, 0, 2**32 - 1)
         if biases is None:
             biases = {"bias_first": jnp.zeros((1, units)), "bias_hidden": jnp.zeros((depth - 2, units))}
         self.physics = Physics(A)

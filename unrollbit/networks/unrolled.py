@@ -12,9 +12,10 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from unrollbit.algorithms.base import Algorithm, Form, LinearMap, OutsideNormalForm, State
+from unrollbit.arguments import instance, integer
 from unrollbit.arrays import as_signal, in_dtype, widened
 from unrollbit.networks.activations import Activations, for_maps
-from unrollbit.networks.base import Network
+from unrollbit.networks.base import Network, physics_of
 from unrollbit.operators import LinearOperator
 from unrollbit.scalars import Constraint, constrained
 from unrollbit.variables import Physics, ScalarParam
@@ -66,16 +67,9 @@ class Unrolled(Network):
         packed: bool = False,
         activations: Activations | None = None,
     ) -> None:
-        A = problem if isinstance(problem, LinearOperator) else getattr(problem, "operator", None)
-        if not isinstance(A, LinearOperator):
-            raise TypeError(
-                f"Unrolled: expected a LinearOperator or a problem that has one, got {type(problem).__name__}"
-            )
-        if isinstance(depth, bool) or depth < 1:
-            raise ValueError(f"depth: expected at least 1 layer, got {depth}")
-        copies = depth if distinct is None else distinct
-        if not 1 <= copies <= depth:
-            raise ValueError(f"distinct: expected a number of matrices in [1, {depth}], got {distinct}")
+        algorithm = instance("algorithm", algorithm, Algorithm, "ISTA()")
+        A, depth = physics_of(problem), integer("depth", depth, 1)
+        copies = depth if distinct is None else integer("distinct", distinct, 1, depth)
         linear_maps = algorithm.maps(A)
         specs = algorithm.scalars(A) if scalars is None else algorithm.scalar_forms(A)
         if scalars is None:
