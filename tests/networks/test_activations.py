@@ -329,7 +329,7 @@ def test_mistakes() -> None:
         Activations(8, "both")  # pyright: ignore[reportArgumentType]
     for make in (partial(Unrolled, AMP()), FullyConnected):
         with pytest.raises(
-            TypeError, match=r"activations: expected Activations\(bits=8\), for example, or None; got 8"
+            TypeError, match=r"activations: expected an Activations, such as Activations\(bits=8\), got 8"
         ):
             make(A, 3, activations=8)
     for spec, message in (

@@ -90,9 +90,12 @@ def test_rebuilt_networks_are_equal() -> None:
 
 
 def test_errors() -> None:
-    for depth, width in ((1, 5), (3, 0)):
-        with pytest.raises(ValueError, match=f"expected depth >= 2 and width >= 1, got {depth} and {width}"):
-            FullyConnected(A, depth, width)
+    with pytest.raises(ValueError, match="depth: expected an integer >= 2, got 1"):
+        FullyConnected(A, 1, 5)
+    with pytest.raises(ValueError, match="width: expected a positive integer, got 0"):
+        FullyConnected(A, 3, 0)
+    with pytest.raises(TypeError, match="problem: expected a LinearOperator or a problem that has one, got 3"):
+        FullyConnected(3, 4)
     net = FullyConnected(A, 3)
     with pytest.raises(ValueError, match="hidden layers are no estimates"):
         net(jnp.ones(6), iterates=True)

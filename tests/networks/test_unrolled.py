@@ -350,13 +350,13 @@ def test_the_step_parametrisation_learns_scalars_only() -> None:
 
 def test_errors() -> None:
     A = gaussian(8, 16)
-    with pytest.raises(TypeError, match="Unrolled: expected a LinearOperator or a problem that has one, got ndarray"):
+    with pytest.raises(TypeError, match=r"problem: .* got an array of shape \(3, 3\); Dense.of\(A\)"):
         Unrolled(AMP(), np.eye(3), 3)
     for depth in (0, -1, True):
-        with pytest.raises(ValueError, match="depth: expected at least 1 layer"):
+        with pytest.raises(ValueError, match="depth: expected a positive integer"):
             Unrolled(AMP(), A, depth)
     for distinct in (0, 4):
-        with pytest.raises(ValueError, match=rf"distinct: expected a number of matrices in \[1, 3\], got {distinct}"):
+        with pytest.raises(ValueError, match=rf"distinct: expected an integer from 1 to 3, got {distinct}"):
             Unrolled(AMP(), A, 3, distinct=distinct)
     with pytest.raises(ValueError, match=r"weights: no entry for the map 'W2'; got \['W1'\]"):
         Unrolled(ISTA(parametrisation="classic"), A, 3, {"W1": OneBit})
@@ -368,8 +368,7 @@ def test_errors() -> None:
         ValueError, match=r"network\(y\): expected the last axis to have m = 8 entries, got shape \(2, 7\)"
     ):
         net(jnp.ones((2, 7)))
-    with pytest.raises(TypeError, match="int32"):
-        net(jnp.ones((2, 8), jnp.int32))
+    np.testing.assert_array_equal(net(jnp.ones((2, 8), jnp.int32)), net(jnp.ones((2, 8))))
     for depth in (0, 4):
         with pytest.raises(ValueError, match=rf"depth: expected a number of layers in \[1, 3\], got {depth}"):
             net(jnp.ones((2, 8)), depth=depth)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 from typing import Any, ClassVar
 
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
@@ -68,5 +69,6 @@ def physics_of(problem: Any) -> LinearOperator:
     """The operator that an argument ``problem`` is or has; raises ``TypeError`` for one that has none."""
     A = problem if isinstance(problem, LinearOperator) else getattr(problem, "operator", None)
     if not isinstance(A, LinearOperator):
-        raise TypeError(f"problem: expected a LinearOperator or a problem that has one, got {shown(problem)}")
+        advice = "; Dense.of(A) makes one of a matrix" if np.ndim(problem) == 2 else ""
+        raise TypeError(f"problem: expected a LinearOperator or a problem that has one, got {shown(problem)}{advice}")
     return A
