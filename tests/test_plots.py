@@ -87,10 +87,28 @@ def test_images_are_captioned_with_their_psnr():
 
 def test_training_marks_stages():
     figure = FIGURES["training"]()
-    assert [axes.get_ylabel() for axes in figure.axes] == ["loss", "NMSE (dB)"]
+    assert [axes.get_ylabel() for axes in figure.axes] == ["loss", "NMSE of batches (dB)"]
     assert figure.axes[-1].get_xlabel() == "training step"
     assert _texts(figure) == ["stage 0", "stage 1"]
     assert len(training_curves([{"step": 1, "loss": 2.0}, {"note": "resumed"}]).axes) == 1
+
+
+def test_stages_are_marked_where_they_start_and_curves_say_what_was_measured():
+    """Records stand at the end of their steps: a stage starts where the one before has ended, not at its own first."""
+    records = [
+        {"step": step, "stage": stage, "name": name, "loss": -1.0, "nmse_db": -3.0}
+        for step, stage, name in ((50, 0, "2 layers"), (60, 0, "2 layers"), (110, 1, "4 layers"), (130, 1, "4 layers"))
+    ]
+    records[1]["validation_nmse_db"] = -2.0
+    figure = training_curves(records)
+    for axes in figure.axes:
+        assert [line.get_xdata()[0] for line in axes.get_lines() if len(set(line.get_xdata())) == 1][-1] == 60
+    assert _texts(figure) == ["2 layers", "4 layers"]
+    assert figure.axes[1].get_ylabel() == "NMSE (dB)"
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["training batches", "validation signals"]
+    batches, validation, *_ = figure.axes[1].get_lines()
+    assert list(batches.get_xdata()) == [50, 60, 110, 130]
+    assert (list(validation.get_xdata()), list(validation.get_ydata())) == ([60], [-2.0])
 
 
 def test_rates_have_reference_lines_and_a_log_axis():

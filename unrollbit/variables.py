@@ -5,20 +5,34 @@ from __future__ import annotations
 from flax import nnx
 
 
-class MatrixParam(nnx.Param):
+class TrainedParam(nnx.Param):
+    """What gradients train; ``kind`` is the word by which stages name it."""
+
+    kind = ""
+
+
+class MatrixParam(TrainedParam):
     """Entries of a full-precision learned matrix."""
 
+    kind = "matrices"
 
-class BinaryParam(nnx.Param):
+
+class BinaryParam(TrainedParam):
     """Latent values whose signs are the weights."""
 
+    kind = "signs"
 
-class ScaleParam(nnx.Param):
+
+class ScaleParam(TrainedParam):
     """Scales of a quantised matrix."""
 
+    kind = "scales"
 
-class ScalarParam(nnx.Param):
+
+class ScalarParam(TrainedParam):
     """Scalars of the algorithm and its shrinkage, one (or a short vector) per layer, in raw form."""
+
+    kind = "scalars"
 
 
 class Statistic(nnx.Variable):

@@ -13,7 +13,7 @@ from unrollbit.cli import main
 from unrollbit.cli.config import build_run, read_config
 from unrollbit.networks import Activations
 from unrollbit.problems import SparseRecovery
-from unrollbit.training import Distillation, TrainingReport
+from unrollbit.training import Distillation, Event, TrainingReport
 from unrollbit.training.check import check_run
 from unrollbit.weights import FullPrecision, OneBit
 
@@ -91,7 +91,7 @@ def test_fully_connected_networks_have_activations_and_teachers(folder: Path) ->
     run = described(folder, HEAD + text.replace("layers = 0.5", "layers = 0, base = { kind = 'LogNMSE' }"))
     assert isinstance(run.network, FullyConnected)
     assert run.network.activations == Activations(8, "input")
-    check_run(run.network, run.stages, teacher=run.teacher)
+    check_run(run.network, run.problem, run.stages, teacher=run.teacher)
 
 
 def test_train_hands_the_teacher_to_fit_and_keeps_its_path(
@@ -101,6 +101,9 @@ def test_train_hands_the_teacher_to_fit_and_keeps_its_path(
 
     def fit(net: Any, problem: Any, stages: Any, **options: Any) -> TrainingReport:  # `fit` has its own tests
         given.update(options)
+        for consumer in options["consumers"]:
+            options["out"].mkdir(exist_ok=True)
+            consumer(Event("started", 0, 2, "stage 1", run=None))  # pyright: ignore[reportArgumentType]
         return TrainingReport(1.0, 2, -3.0, [])
 
     monkeypatch.setattr("unrollbit.cli.run_folder.fit", fit)
@@ -173,6 +176,6 @@ def test_the_example_names_a_teacher_of_the_shelf() -> None:
     config: dict[str, Any] = read_config(EXAMPLES / "distilled.toml")
     config["network"] |= {"weights": "OneBit", "distinct": 1}  # no signs to design
     run = build_run(config, EXAMPLES)
-    check_run(run.network, run.stages, teacher=run.teacher)
+    check_run(run.network, run.problem, run.stages, teacher=run.teacher)
     assert run.network.activations == Activations(bits=8)
     assert isinstance(run.stages[-1].loss, Distillation)

@@ -190,14 +190,14 @@ def test_a_student_comes_closer_to_its_teacher_and_resumes_with_no_other(tmp_pat
     quiet(net, PROBLEM, stages, teacher=teacher, out=tmp_path)
     assert distance() < 0.5 * before
     assert all(np.array_equal(a, b) for a, b in zip(leaves(teacher), frozen, strict=True))
-    with pytest.raises(ValueError, match="started with another network, problem, seed, stages or teacher"):
+    with pytest.raises(ValueError, match=r"started otherwise: teacher.content was .* now"):
         quiet(net, PROBLEM, stages, teacher=network(3, FullPrecision, seed=2), out=tmp_path, resume=True)
 
 
 def test_fully_connected_networks_follow_and_are_followed() -> None:
     unrolled, fully = network(2), FullyConnected(PROBLEM, 2)
-    check_run(fully, [Stage(2, loss=Distillation(LogNMSE(), layers=0.0))], teacher=unrolled)
-    check_run(unrolled, [Stage(2, loss=Distillation(layers=0.0))], teacher=fully)
+    check_run(fully, PROBLEM, [Stage(2, loss=Distillation(LogNMSE(), layers=0.0))], teacher=unrolled)
+    check_run(unrolled, PROBLEM, [Stage(2, loss=Distillation(layers=0.0))], teacher=fully)
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_fully_connected_networks_follow_and_are_followed() -> None:
     [
         ({}, r"loss Distillation needs fit\(..., teacher=network\), or in a config the line teacher = "),
         ({"teacher": network(1)}, "teacher has 1 layers, fewer than the 2 trained; use Distillation.layers=0.0."),
-        ({"teacher": FullyConnected(PROBLEM, 4)}, "teacher is fully connected and has no estimate per layer"),
+        ({"teacher": FullyConnected(PROBLEM, 4)}, "the teacher, FullyConnected, has no estimate per layer"),
         ({"teacher": Unrolled(AMP(), gaussian(9, 16), 2)}, r"physics of shape \(9, 16\), the network for \(8, 16\)"),
         ({"teacher": network(2), "loss": LogNMSE()}, "there is a teacher, but no stage follows it"),
         ({"teacher": network(2), "loss": Distillation(output=0.0, layers=0.0)}, "no stage follows it"),
@@ -224,7 +224,7 @@ def test_a_file_is_no_teacher_but_its_network_is(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match=r"network as teacher, got PackedNetwork; take its .network or .trainable\(\)"):
         quiet(network(2), PROBLEM, [stage], teacher=packed)  # pyright: ignore[reportArgumentType]
     for teacher in (packed.network, packed.trainable()):
-        check_run(network(2), [stage], teacher=teacher)
+        check_run(network(2), PROBLEM, [stage], teacher=teacher)
 
 
 def test_the_fingerprint_tells_teachers_apart(tmp_path: Path) -> None:
@@ -287,7 +287,7 @@ def test_students_of_any_format_start_at_the_teacher(amp: Unrolled, weights: Any
         np.testing.assert_array_equal(jnp.sign(inner.dense()), jnp.sign(amp.maps["W"].dense()))
     assert [stage.steps for stage in stages] == [7]
     assert stages[0].loss == Distillation()
-    check_run(student, stages, teacher=amp)
+    check_run(student, PROBLEM, stages, teacher=amp)
 
 
 def test_students_of_fewer_layers_and_matrices(amp: Unrolled) -> None:

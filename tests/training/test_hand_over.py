@@ -11,7 +11,7 @@ from flax import nnx
 
 from unrollbit import AMP, Stage, Unrolled, fit
 from unrollbit.problems import SparseRecovery
-from unrollbit.training.fit import _take_over
+from unrollbit.training.hand_over import hand_over
 from unrollbit.variables import TRAINED, MatrixParam
 from unrollbit.weights import BitNet, LittleBit, OneBit, OneBitSVID, Ternary
 
@@ -34,10 +34,10 @@ def test_the_scale_of_trained_matrices_is_handed_over(name: str) -> None:
     work = net.unquantised()
     parameters = nnx.state(work, MatrixParam)
     # the start of the stand-in need not be the physics' matrix: what it is is handed over once first
-    _take_over(net, work)
+    hand_over(net, work)
     once = np.asarray(net.maps["W"].dense())
     nnx.update(work, jax.tree.map(lambda leaf: 3 * leaf, parameters))
-    _take_over(net, work)
+    hand_over(net, work)
     np.testing.assert_allclose(net.maps["W"].dense(), 3 * once, rtol=1e-2)  # BitNet stores its scale in 16 bits
     assert np.linalg.norm(once) > 0.3 * np.linalg.norm(before)
 

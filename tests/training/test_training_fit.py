@@ -24,7 +24,7 @@ from unrollbit.problems import SparseRecovery
 from unrollbit.training import LogNMSE
 from unrollbit.training.checkpoint import Checkpoints
 from unrollbit.variables import BinaryParam, ScalarParam, ScaleParam
-from unrollbit.weights import OneBit, normalised
+from unrollbit.weights import OneBit, clipped, identity, normalised
 
 PROBLEM = SparseRecovery(12, 24, seed=1)
 quiet = partial(fit, progress=False)
@@ -187,7 +187,6 @@ def test_divergence_names_the_step_and_keeps_the_last_good_state(chunk: int, tmp
     kept = Checkpoints(tmp_path / "checkpoints")
     assert kept.latest() is not None
     assert kept.record(kept.latest())["step"] <= 1
-    kept.close()
 
 
 def test_divergence_in_the_very_last_update_is_seen() -> None:
@@ -204,10 +203,10 @@ def test_wrong_calls_are_refused(tmp_path: Path) -> None:
         ([], {}, "expected at least one Stage"),
         ([stage], {"resume": True}, "resume=True needs the run folder"),
         ([stage], {"samples": 0}, "samples: expected at least 1 training signal, got 0"),
-        ([stage], {"chunk": 0}, "chunk: expected at least 1 step per dispatch, got 0"),
+        ([stage], {"chunk": 0}, "chunk: expected 1 to 1000 steps per dispatch, got 0"),
         ([Stage(2, depth=4)], {}, "a stage has depth 4, but the network has 3 layers"),
         ([Stage(2, batch=4, rates={"matrices": 1e-3})], {}, r"rates \['matrices'\]: the network has no such variables"),
-        ([Stage(2000, batch=4)], {"chunk": 1001}, "chunk: expected at most 1000 steps per dispatch, got 1001"),
+        ([Stage(2000, batch=4)], {"chunk": 1001}, "chunk: expected 1 to 1000 steps per dispatch, got 1001"),
     ):
         with pytest.raises(ValueError, match=message):
             quiet(net, PROBLEM, stages, **options)
@@ -229,7 +228,6 @@ def test_resume_at_stage_borders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
     def save_and_copy(self: Checkpoints, step: int, state, record) -> None:
         save(self, step, state, record)
-        self._manager.wait_until_finished()
         copies[step] = tmp_path / f"copy-{step}"
         shutil.copytree(tmp_path / "run", copies[step])
 
@@ -257,12 +255,30 @@ def test_resume_at_stage_borders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_resume_with_other_arguments_is_refused(tmp_path: Path) -> None:
     quiet(network(2), PROBLEM, [Stage(4, batch=4)], out=tmp_path)
-    others = (([Stage(6, batch=4)], {}), ([Stage(4, batch=4)] * 2, {}), ([Stage(4, batch=4)], {"seed": 1}))
-    with pytest.raises(ValueError, match="started with another network"):
-        quiet(network(2), SparseRecovery(12, 24, seed=9), [Stage(4, batch=4)], out=tmp_path, resume=True)
-    for stages, options in (*others, ([Stage(4, batch=4)], {"samples": 7})):
-        with pytest.raises(ValueError, match="started with another network, problem, seed, stages or teacher"):
-            quiet(network(2), PROBLEM, stages, out=tmp_path, resume=True, **options)
+    one, again = [Stage(4, batch=4)], {"out": tmp_path, "resume": True}
+    with pytest.raises(ValueError, match=r"started otherwise: .*problem.seed was 1 and is 9 now"):
+        quiet(network(2), SparseRecovery(12, 24, seed=9), one, **again)
+    for stages, options, message in (
+        ([Stage(6, batch=4)], {}, r"stages\[0\].steps was 4 and is 6 now"),
+        (one * 2, {}, "stages was "),
+        (one, {"seed": 1}, "seed was 0 and is 1 now"),
+        (one, {"samples": 7}, "samples was null and is 7 now"),
+        (one, {"keep": "last"}, 'keep was "best" and is "last" now'),
+    ):
+        with pytest.raises(ValueError, match=message):
+            quiet(network(2), PROBLEM, stages, **again, **options)
+
+
+def test_resume_compares_the_whole_format(tmp_path: Path) -> None:
+    """Another pseudo-gradient is another training, though the stored bits are of the same kind."""
+
+    def of(**options) -> Unrolled:
+        return Unrolled(AMP(), PROBLEM, 2, partial(OneBit.for_map, **options))
+
+    quiet(of(surrogate=identity()), PROBLEM, Stage(4, batch=4), out=tmp_path)
+    for options, field in (({"surrogate": clipped(0.01)}, "surrogate"), ({"planes": 2}, "planes")):
+        with pytest.raises(ValueError, match=f"started otherwise: maps.W[a-z.]*.{field}"):
+            quiet(of(**options), PROBLEM, Stage(4, batch=4), out=tmp_path, resume=True)
 
 
 def test_resume_before_the_first_checkpoint_begins_anew(tmp_path: Path) -> None:
@@ -272,18 +288,20 @@ def test_resume_before_the_first_checkpoint_begins_anew(tmp_path: Path) -> None:
     assert equal(resumed, plain)
 
 
-def test_a_new_run_in_an_old_folder_leaves_nothing_of_the_old_one(tmp_path: Path) -> None:
+def test_a_new_run_in_an_old_folder_is_asked_for_and_leaves_nothing_of_the_old_one(tmp_path: Path) -> None:
     quiet(network(2), PROBLEM, [Stage(6, batch=4)], out=tmp_path, chunk=2)
-    quiet(network(2), PROBLEM, [Stage(2, batch=4)], out=tmp_path, chunk=2)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(ValueError, match="holds a run already: pass resume=True to continue it, overwrite=True to"):
+        quiet(network(2), PROBLEM, [Stage(2, batch=4)], out=tmp_path, chunk=2)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    quiet(network(2), PROBLEM, [Stage(2, batch=4)], out=tmp_path, chunk=2, overwrite=True)
     assert [record["step"] for record in read_log(tmp_path)] == [2]
-    checkpoints = Checkpoints(tmp_path / "checkpoints")
-    assert checkpoints.latest() == 2
-    checkpoints.close()
+    assert Checkpoints(tmp_path / "checkpoints").latest() == 2
 
 
 def test_resume_under_another_environment_warns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     quiet(network(2), PROBLEM, [Stage(2, batch=4)], out=tmp_path)
-    monkeypatch.setattr(sys.modules["unrollbit.training.fit"], "environment", lambda: {"jax": "0.0.0"})
+    monkeypatch.setattr(sys.modules["unrollbit.training.fingerprint"], "environment", lambda: {"jax": "0.0.0"})
     with pytest.warns(UserWarning, match=r"may differ in the last bits"):
         quiet(network(2), PROBLEM, [Stage(2, batch=4)], out=tmp_path, resume=True)
 
@@ -322,7 +340,7 @@ def test_a_killed_run_resumes_to_the_bit_identical_end(tmp_path: Path) -> None:
     process = run_script(SCRIPT, str(tmp_path / "killed"))
     checkpoints, deadline = tmp_path / "killed" / "checkpoints", time.monotonic() + 120
     try:
-        while not any(path.name.isdigit() and int(path.name) >= 3 for path in checkpoints.glob("*")):
+        while not max(Checkpoints(checkpoints).steps(), default=0) >= 3:
             assert process.poll() is None, process.communicate()[0]
             assert time.monotonic() < deadline
             time.sleep(0.01)
@@ -331,8 +349,7 @@ def test_a_killed_run_resumes_to_the_bit_identical_end(tmp_path: Path) -> None:
         process.kill()
         process.communicate()
     assert process.returncode == -signal.SIGKILL
-    last = max(int(path.name) for path in checkpoints.glob("*") if path.name.isdigit())
-    assert last < 80, "the run was over before it was killed"
+    assert Checkpoints(checkpoints).latest() < 80, "the run was over before it was killed"
 
     resumed, plain = network(3), network(3)
     quiet(resumed, PROBLEM, KILLED_STAGES, out=tmp_path / "killed", chunk=1, resume=True)
@@ -343,7 +360,7 @@ def test_a_killed_run_resumes_to_the_bit_identical_end(tmp_path: Path) -> None:
 
 
 DEVICES = """
-import shutil, sys
+import sys
 from functools import partial
 from pathlib import Path
 import jax, numpy as np
@@ -358,7 +375,7 @@ stages = (Stage(8, batch=8, quantised=False), Stage(8, batch=8))
 net = make()
 fit(net, problem, stages, out=folder / "run", chunk=4, checkpoint_seconds=0.0, progress=False)
 np.savez(folder / "parameters.npz", *[np.asarray(leaf) for leaf in jax.tree.leaves(net)])
-shutil.rmtree(folder / "run" / "checkpoints" / "16")  # as if killed in the second stage
+(folder / "run" / "checkpoints" / "16.npz").unlink()  # as if killed in the second stage
 again = make()
 fit(again, problem, stages, out=folder / "run", chunk=4, resume=True, progress=False)
 equal = [np.array_equal(a, b) for a, b in zip(jax.tree.leaves(again), jax.tree.leaves(net), strict=True)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import tomllib
 from functools import partial
 from pathlib import Path
@@ -17,6 +16,7 @@ from unrollbit.cli.config import build_run
 from unrollbit.operators import Composition, Rademacher, SubsampledDCT, gaussian
 from unrollbit.problems import SparseRecovery
 from unrollbit.training import Contraction, FlipPenalty, LogNMSE, Penalty, SupportContraction, grown
+from unrollbit.training.validation import power_of_two
 from unrollbit.weights import FullPrecision, OneBit, anchored, in_signal_domain
 
 TALL, WIDE = gaussian(16, 8), gaussian(8, 16)
@@ -57,9 +57,13 @@ REFUSED = [
     (
         lambda: FullyConnected(TALL, 3),
         Contraction(),
-        "Contraction: expected an unrolled network, .* got FullyConnected",
+        "Contraction: the layers have no normal form .FullyConnected: not an unrolled",
     ),
-    (lambda: FullyConnected(TALL, 3), SupportContraction(), "SupportContraction: expected an unrolled network"),
+    (
+        lambda: FullyConnected(TALL, 3),
+        SupportContraction(),
+        "SupportContraction: the layers have no normal form .FullyConnected",
+    ),
     (lambda: FullyConnected(TALL, 3, 8, OneBit), FlipPenalty(), "FlipPenalty: expected a map of the shape of A"),
     (lambda: Unrolled(AMP(), TALL, 2), Contraction(), "Contraction: the layers have no normal form .*AMP"),
     (lambda: Unrolled(FISTA(), TALL, 2), Contraction(), "Contraction: the layers have no normal form .*FISTA"),
@@ -80,20 +84,29 @@ REFUSED = [
 ]
 
 
+class Untouched:
+    """A problem from which nothing is drawn."""
+
+    def sample(self, key, batch):
+        raise AssertionError("training has begun")
+
+    split = sample
+
+
 @pytest.mark.parametrize("case", range(len(REFUSED)), ids=[message for *_, message in REFUSED])
 def test_networks_without_a_meaning_are_refused_before_training(case: int, tmp_path: Path) -> None:
     make, penalty, message = REFUSED[case]
     net = make()
     stages = [Stage(1, batch=4, loss=LogNMSE()), Stage(1, batch=4, loss=LogNMSE(), penalties=(penalty,))]
     with pytest.raises(ValueError, match=message):
-        quiet(net, None, stages, out=tmp_path / "run")
+        quiet(net, Untouched(), stages, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_unquantised_stages_take_contractions_and_no_flips() -> None:
     net = Unrolled(GradientDescent(), TALL, 2)
     with pytest.raises(ValueError, match="a stage with quantised = False trains no signs"):
-        quiet(net, None, [Stage(1, quantised=False, penalties=(FlipPenalty(),))])
+        quiet(net, Untouched(), [Stage(1, quantised=False, penalties=(FlipPenalty(),))])
     for limit, A in ((1.0, WIDE), (0.8, TALL)):
         Contraction(limit=limit).check(Unrolled(GradientDescent(), A, 2))
     problem = SparseRecovery(16, 8, sparsity=1.0)
@@ -135,7 +148,8 @@ def test_losses_of_the_last_layer_and_penalties_of_all_layers_work_together() ->
     assert records[0]["nmse_db"] == pytest.approx(records[1]["nmse_db"], rel=1e-5)
     x, y = problem.sample(jax.random.fold_in(jax.random.fold_in(jax.random.key(0), 0), 0), 4)
     net = disturbed(problem)
-    expected = sum(float(penalty(net, net(y, iterates=True, depth=2), x)) for penalty in penalties)
+    unit = power_of_two(np.asarray(problem.split("validation").sample(jax.random.key(0), 1024)[0]))
+    expected = sum(float(penalty(net, net(y, iterates=True, depth=2) / unit, x / unit)) for penalty in penalties)
     assert records[1]["loss"] - records[0]["loss"] == pytest.approx(expected, rel=1e-4)
     assert expected > 0.1
 
@@ -191,9 +205,9 @@ def test_a_run_resumes_only_with_its_penalties(tmp_path: Path) -> None:
         return net
 
     first = run(Contraction(), checkpoint_seconds=0.0)
-    shutil.rmtree(tmp_path / "run" / "checkpoints" / "6")  # as if killed before the end
+    (tmp_path / "run" / "checkpoints" / "6.npz").unlink()  # as if killed before the end
     again = run(Contraction(), resume=True)
     for a, b in zip(jax.tree.leaves(first), jax.tree.leaves(again), strict=True):
         np.testing.assert_array_equal(a, b)
-    with pytest.raises(ValueError, match="started with another network, problem, seed, stages or teacher"):
+    with pytest.raises(ValueError, match=r"started otherwise: stages\[0\].penalties\[0\].limit was 0.8 and is 0.9 now"):
         run(Contraction(limit=0.9), resume=True)

@@ -73,8 +73,9 @@ def _never_refuse(stream: TextIO) -> None:
 def _explained(error: BaseException) -> tuple[int | None, str]:
     """Exit code and message of what ended a command; (None, "") for a defect, whose traceback is wanted."""
     chain = list(_chain(error))
-    if any(isinstance(part, KeyboardInterrupt) for part in chain):
-        return _INTERRUPTED, "interrupted"
+    for part in chain:
+        if isinstance(part, KeyboardInterrupt):
+            return _INTERRUPTED, str(part) or "interrupted"
     if isinstance(error, BrokenPipeError):  # the reader, head or a pager, has seen enough
         return _PIPE_CLOSED, ""
     for part in chain:  # whatever a library makes of a full disk

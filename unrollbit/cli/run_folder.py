@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,24 +10,25 @@ from typing import Any
 from unrollbit.cli.config import Run
 from unrollbit.cli.outputs import NETWORK_FILE
 from unrollbit.packed import PackedNetwork, pack
-from unrollbit.training import TrainingReport, fit
+from unrollbit.training import ResultWarning, TrainingReport, fit
 
 
 def train_into(
-    out: Path, config: Mapping[str, Any], described: Run, seed: int, command: str, resume: bool, *, progress: bool
+    out: Path, config: Mapping[str, Any], described: Run, seed: int, command: str, **options: Any
 ) -> tuple[TrainingReport, PackedNetwork]:
-    """Train what a config describes into a run folder; the packed network is written last."""
-    report = fit(
-        described.network,
-        described.problem,
-        described.stages,
-        seed=seed,
-        samples=described.samples,
-        teacher=described.teacher,
-        out=out,
-        resume=resume,
-        progress=progress,
-    )
+    """Train what a config describes into a run folder; the packed network is written last. ``options`` of ``fit``."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResultWarning)  # the report says it
+        report = fit(
+            described.network,
+            described.problem,
+            described.stages,
+            seed=seed,
+            samples=described.samples,
+            teacher=described.teacher,
+            out=out,
+            **options,
+        )
     training = {"command": command, "seed": seed, "seconds": round(report.seconds, 1), "steps": report.steps}
     training |= {"samples": described.samples, "config": config}
     packed = pack(described.network, problem=described.problem, training=training)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 import tomllib
 from pathlib import Path
@@ -12,6 +11,8 @@ from unrollbit.cli.arguments import add_common, add_import
 from unrollbit.cli.outputs import NETWORK_FILE, Outputs
 from unrollbit.cli.tables import print_table
 
+_FIGURES = ("training.pdf", "training.png")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
@@ -19,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "config", type=Path, metavar="CONFIG.toml", help="problem, network and stages; see examples/configs"
     )
     parser.add_argument("--resume", action="store_true", help="continue a killed run from its newest checkpoint")
+    parser.add_argument("--overwrite", action="store_true", help="replace the run that is in the run folder")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     add_import(parser)
     add_common(parser, out="run folder (default: runs/NAME of the config)", seed=None)
@@ -34,7 +36,7 @@ def run(options: argparse.Namespace) -> None:
     from unrollbit.cli.config import build_run, read_config
     from unrollbit.cli.run_folder import train_into
     from unrollbit.plots import save, training_curves
-    from unrollbit.training.check import check_run
+    from unrollbit.training import Event
 
     config = read_config(options.config)
     if options.resume:
@@ -42,21 +44,28 @@ def run(options: argparse.Namespace) -> None:
             raise ValueError(f"{out}: nothing to resume (no config.toml); start without --resume")
         if tomllib.loads(kept.read_text(encoding="utf-8")) != config:
             raise ValueError(f"{options.config} differs from {kept}: resume needs the config the run was started with")
-    elif out.exists() and any(out.iterdir()):
-        raise ValueError(f"{out} is not empty: pass --resume to continue it, or another --out")
+    elif out.exists() and any(out.iterdir()) and not options.overwrite:
+        raise ValueError(
+            f"{out} is not empty: pass --resume to continue it, --overwrite to replace the run in it, or another --out"
+        )
     try:
         described = build_run(config, options.config.parent.resolve())
     except (TypeError, AttributeError, KeyError) as error:  # a value of a kind that no constructor expects
         raise ValueError(f"{options.config}: a value has the wrong type ({error})") from error
     seed = described.seed if options.seed is None else options.seed
-    # a refused config leaves no run folder
-    check_run(described.network, described.stages, samples=described.samples, teacher=described.teacher)
-    out.mkdir(parents=True, exist_ok=True)
-    if not options.resume:
-        shutil.copyfile(options.config, kept)
+    text = options.config.read_bytes()
+
+    def begin(event: Event) -> None:
+        """Once all is checked and the folder is ours: what is left of another run goes, the config comes."""
+        if event.kind == "started" and not options.resume:
+            for name in (NETWORK_FILE, *_FIGURES):
+                (out / name).unlink(missing_ok=True)
+            kept.write_bytes(text)
+
     named = options.config.name if options.config.is_absolute() else options.config.as_posix()
     command = f"unrollbit train {named} --seed {seed}"
-    report, packed = train_into(out, config, described, seed, command, options.resume, progress=not options.quiet)
+    fitting = {"resume": options.resume, "overwrite": options.overwrite, "progress": not options.quiet}
+    report, packed = train_into(out, config, described, seed, command, **fitting, consumers=[begin])
     save(training_curves(report.records), out / "training")
     bits, path = packed.bits(), out / NETWORK_FILE
     result = {
@@ -65,9 +74,12 @@ def run(options: argparse.Namespace) -> None:
         "seconds": report.seconds,
         "steps": report.steps,
         "validation_nmse_db": report.nmse_db,
+        "untrained_nmse_db": report.untrained_nmse_db,
+        "kept_step": report.kept_step,
         "bits_per_link": bits.bits_per_link,
         "file_bytes": path.stat().st_size,
     }
     reports.write(result)
-    print_table("trained", ("figure", "value"), list(result.items()))
+    behind = [] if report.shortfall is None else [f"warning: {report.shortfall}"]
+    print_table("trained", ("figure", "value"), list(result.items()), behind)
     print(f"next: unrollbit evaluate {out}", file=sys.stderr)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import abc
 from typing import Any, ClassVar
 
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
+from unrollbit.algorithms.base import Form, OutsideNormalForm
 from unrollbit.arguments import shown
 from unrollbit.networks.activations import Activations
 from unrollbit.operators import LinearOperator
@@ -46,6 +48,15 @@ class Network(nnx.Module):
     @abc.abstractmethod
     def needs_physics(self) -> bool:
         """Whether the network applies A itself (its residuals do; a fully connected network does not)."""
+
+    @property
+    def form(self) -> Form:
+        """Normal form of the layers. Raises ``OutsideNormalForm`` (a ``ValueError``) where they have none."""
+        raise OutsideNormalForm(f"{type(self).__name__}: not an unrolled iterative algorithm")
+
+    def linear_parts(self, dtype: Any = jnp.float32) -> tuple[Float[Array, "K n n"], Float[Array, "K n m"]]:
+        """Dense ``(H, G)`` of all layers in their normal form. Raises ``OutsideNormalForm`` like ``form``."""
+        raise OutsideNormalForm(f"{type(self).__name__}: not an unrolled iterative algorithm")
 
     @abc.abstractmethod
     def to_spec(self) -> dict[str, Any]:

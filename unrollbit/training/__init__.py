@@ -2,20 +2,26 @@
 
 from unrollbit.training import recipes
 from unrollbit.training.diverged import TrainingDiverged
-from unrollbit.training.fit import TrainingReport, fit, training_set
+from unrollbit.training.events import Consumer, Event
+from unrollbit.training.fit import TrainingReport, fit
 from unrollbit.training.losses import Distillation, LayerwiseLogNMSE, LogNMSE, Loss, MeanSquaredError
 from unrollbit.training.penalties import Contraction, FlipPenalty, Penalty, SupportContraction
+from unrollbit.training.run import training_set
 from unrollbit.training.stage import Stage, grown
+from unrollbit.training.validation import ResultWarning
 
 __all__ = [
+    "Consumer",
     "Contraction",
     "Distillation",
+    "Event",
     "FlipPenalty",
     "LayerwiseLogNMSE",
     "LogNMSE",
     "Loss",
     "MeanSquaredError",
     "Penalty",
+    "ResultWarning",
     "Stage",
     "SupportContraction",
     "TrainingDiverged",

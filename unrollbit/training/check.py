@@ -1,56 +1,117 @@
-"""What `fit` refuses, before anything is trained or written."""
+"""What `fit` takes and what it refuses, before anything is trained or written."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, get_args
 
 import jax
+from flax import nnx
 
-from unrollbit.networks import FullyConnected, Network
+from unrollbit.networks import Network
+from unrollbit.training.program import LONGEST_CHUNK
+from unrollbit.training.recipe import Recipe
+from unrollbit.training.run import Keep
 from unrollbit.training.stage import Stage
+
+
+def network_and_stages(
+    net: Network | Recipe, stages: Sequence[Stage] | Stage | None
+) -> tuple[Network, tuple[Stage, ...]]:
+    """A network and its stages, from what ``fit`` was given: both, or a recipe, which has them.
+
+    Raises ``TypeError`` for anything else, ``ValueError`` for no stages.
+    """
+    own = getattr(net, "stages", None)
+    if own is not None:
+        if stages is not None:
+            raise TypeError(
+                "fit: expected a recipe alone, which has stages of its own, or a network and stages; got a recipe and "
+                "stages: use fit(recipe.network, problem, stages)"
+            )
+        net, stages = net.network, own  # pyright: ignore[reportAttributeAccessIssue]
+    elif hasattr(stages, "network"):
+        raise TypeError(
+            "fit: expected a Stage or several, got a recipe, which has a network of its own: use fit(recipe, problem), "
+            "or fit(net, problem, recipe.stages)"
+        )
+    if not isinstance(net, Network):
+        packed = "; take its .trainable()" if hasattr(net, "trainable") else ""
+        raise TypeError(f"fit: expected a network (or a recipe) to train, got {_name(net)}{packed}")
+    if isinstance(stages, Stage):
+        stages = (stages,)
+    entries = tuple(stages) if isinstance(stages, list | tuple) else None
+    if entries == () or stages is None:
+        raise ValueError("fit: expected at least one Stage, such as Stage(1000); see unrollbit.recipes for good ones")
+    wrong = stages if entries is None else next((entry for entry in entries if not isinstance(entry, Stage)), None)
+    if entries is None or wrong is not None:
+        raise TypeError(f"fit: expected a Stage, or a list or tuple of them, got {_name(wrong)}")
+    return net, entries
 
 
 def check_run(
     net: Network,
+    problem: Any,
     stages: Sequence[Stage],
     *,
     samples: int | None = None,
     teacher: Network | None = None,
     chunk: int = 1,
+    keep: str = "best",
 ) -> None:
-    """Raise the ``ValueError`` (``TypeError`` for a teacher that is no network) with which ``fit`` would refuse these
-    arguments, before anything is written.
+    """Raise the ``ValueError`` or ``TypeError`` with which ``fit`` would refuse these arguments.
 
     Example:
         >>> from unrollbit import AMP, Stage, Unrolled
-        >>> from unrollbit.operators import gaussian
-        >>> check_run(Unrolled(AMP(), gaussian(8, 16), 2), [Stage(10, depth=3)])
+        >>> from unrollbit.problems import SparseRecovery
+        >>> problem = SparseRecovery(8, 16)
+        >>> check_run(Unrolled(AMP(), problem, 2), problem, [Stage(10, depth=3)])
         Traceback (most recent call last):
             ...
         ValueError: fit: a stage has depth 3, but the network has 2 layers
     """
-    if not stages:
-        raise ValueError("fit: expected at least one Stage; see unrollbit.recipes for good ones")
-    if samples is not None and samples < 1:
-        raise ValueError(f"samples: expected at least 1 training signal, got {samples}")
-    if chunk < 1:
-        raise ValueError(f"chunk: expected at least 1 step per dispatch, got {chunk}")
-    devices = jax.device_count()
-    for stage in stages:
-        if stage.depth is not None and stage.depth > net.depth:
-            raise ValueError(f"fit: a stage has depth {stage.depth}, but the network has {net.depth} layers")
-        if stage.batch % devices:
-            raise ValueError(f"fit: batch {stage.batch} is no multiple of the {devices} devices")
-        if stage.loss.per_layer and isinstance(net, FullyConnected):
-            raise ValueError(
-                "fit: a fully connected network has no estimate per layer; use Stage(loss=LogNMSE()), or with a "
-                "teacher Stage(loss=Distillation(base=LogNMSE(), layers=0.0))"
-            )
-        if stage.penalties:
-            trained = net if stage.quantised else net.unquantised()
-            for penalty in stage.penalties:
-                penalty.check(trained)
+    _check_problem(net, problem)
+    if samples is not None and (type(samples) is not int or samples < 1):
+        raise ValueError(f"samples: expected at least 1 training signal, got {samples!r}")
+    if type(chunk) is not int or not 1 <= chunk <= LONGEST_CHUNK:
+        raise ValueError(f"chunk: expected 1 to {LONGEST_CHUNK} steps per dispatch, got {chunk!r}")
+    if keep not in get_args(Keep):
+        raise ValueError(f"keep: expected {' or '.join(map(repr, get_args(Keep)))}, got {keep!r}")
     _check_teacher(net, [stage for stage in stages if stage.loss.needs_teacher], teacher)
+    trained = {stage.quantised: net if stage.quantised else net.unquantised() for stage in stages}
+    for stage in stages:
+        _check_stage(stage, trained[stage.quantised])
+
+
+def _check_problem(net: Network, problem: Any) -> None:
+    if not all(callable(getattr(problem, name, None)) for name in ("sample", "split")):
+        raise TypeError(
+            f"fit: expected a problem to draw signals from, with sample(key, batch) and split(name), got "
+            f"{_name(problem)}; for signals of your own use Problem.from_arrays(A, x, y)"
+        )
+    operator = getattr(problem, "operator", None)
+    if operator is not None and operator.shape != net.operator.shape:
+        raise ValueError(
+            f"fit: the problem has physics of shape {operator.shape}, the network is for {net.operator.shape}"
+        )
+
+
+def _check_stage(stage: Stage, net: Network) -> None:
+    """``net``: what the stage trains."""
+    devices = jax.device_count()
+    if stage.depth is not None and stage.depth > net.depth:
+        raise ValueError(f"fit: a stage has depth {stage.depth}, but the network has {net.depth} layers")
+    if stage.batch % devices:
+        raise ValueError(f"fit: batch {stage.batch} is no multiple of the {devices} devices")
+    if stage.loss.per_layer and not net.estimates_per_layer:
+        raise ValueError(
+            f"fit: {_name(net)} has no estimate per layer; use Stage(loss=LogNMSE()), or with a teacher "
+            "Stage(loss=Distillation(base=LogNMSE(), layers=0.0))"
+        )
+    if not jax.tree.leaves(nnx.state(net, stage.types())):
+        raise ValueError(f"Stage rates {sorted(stage.kinds)}: the network has no such variables to train")
+    for penalty in stage.penalties:
+        penalty.check(net)
 
 
 def _check_teacher(net: Network, following: Sequence[Stage], teacher: Network | None) -> None:
@@ -58,13 +119,13 @@ def _check_teacher(net: Network, following: Sequence[Stage], teacher: Network | 
     if teacher is None:
         if following:
             raise ValueError(
-                f"fit: the loss {type(following[0].loss).__name__} needs fit(..., teacher=network), or in a config the "
+                f"fit: the loss {_name(following[0].loss)} needs fit(..., teacher=network), or in a config the "
                 "line teacher = 'network.safetensors'"
             )
         return
     if not isinstance(teacher, Network):
         packed = "; take its .network or .trainable()" if hasattr(teacher, "trainable") else ""
-        raise TypeError(f"fit: expected a network as teacher, got {type(teacher).__name__}{packed}")
+        raise TypeError(f"fit: expected a network as teacher, got {_name(teacher)}{packed}")
     if not following:
         raise ValueError("fit: there is a teacher, but no stage follows it; use Stage(loss=Distillation()), or none")
     if teacher.operator.shape != net.operator.shape:
@@ -74,9 +135,9 @@ def _check_teacher(net: Network, following: Sequence[Stage], teacher: Network | 
     for stage in following:
         if not stage.loss.teacher_per_layer:
             continue
-        if isinstance(teacher, FullyConnected):
+        if not teacher.estimates_per_layer:
             raise ValueError(
-                "fit: the teacher is fully connected and has no estimate per layer; use Distillation(layers=0.0)"
+                f"fit: the teacher, {_name(teacher)}, has no estimate per layer; use Distillation(layers=0.0)"
             )
         depth = stage.depth or net.depth
         if teacher.depth < depth:
@@ -84,3 +145,7 @@ def _check_teacher(net: Network, following: Sequence[Stage], teacher: Network | 
                 f"fit: the teacher has {teacher.depth} layers, fewer than the {depth} trained; "
                 "use Distillation(layers=0.0) to follow its output alone"
             )
+
+
+def _name(thing: Any) -> str:
+    return f"the class {thing.__name__}" if isinstance(thing, type) else type(thing).__name__

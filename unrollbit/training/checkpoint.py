@@ -1,87 +1,137 @@
-"""Checkpoints of a training run (orbax), so that a killed run loses seconds and resumes bit for bit."""
+"""Checkpoints of a training run: one file each, written whole or not at all."""
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from unrollbit.training.events import Event
+
+_KEPT = 2
 
 
 class Checkpoints:
-    """Saves and restores ``(state pytree, JSON record)`` under ``folder``; keeps the newest two."""
+    """``folder/STEP.npz``: a pytree of arrays as bytes, and a JSON record; the newest two are kept.
+
+    Each file appears under its name only when it is complete. Nothing is pickled.
+    """
 
     def __init__(self, folder: Path) -> None:
-        import orbax.checkpoint as ocp  # a quarter of a second: only runs that save pay for it
+        self.folder = folder
 
-        self._ocp = ocp
-        options = ocp.CheckpointManagerOptions(max_to_keep=2, create=True)
-        self._manager = ocp.CheckpointManager(folder.resolve(), options=options)
-
-    def save(self, step: int, state: Any, record: dict[str, Any]) -> None:
-        """Save in the background; ``step`` must grow from call to call."""
-        args = self._ocp.args
-        arguments = args.Composite(state=args.StandardSave(state), record=args.JsonSave(record))
-        self._manager.save(step, args=arguments, force=True)
+    def steps(self) -> list[int]:
+        """Steps of all checkpoints, ascending."""
+        return sorted(int(path.stem) for path in self.folder.glob("*.npz") if path.stem.isdigit())
 
     def latest(self) -> int | None:
-        """Step of the newest complete checkpoint, or None."""
-        return self._manager.latest_step()
+        """Step of the newest checkpoint, or None."""
+        return max(self.steps(), default=None)
+
+    def save(self, step: int, state: Any, record: dict[str, Any]) -> None:
+        """Write a checkpoint and drop old ones. Raises ``OSError`` with what to do, and leaves the older ones whole."""
+        arrays = {"record": np.frombuffer(json.dumps(record).encode(), np.uint8)}
+        arrays |= {name: np.frombuffer(_plain(leaf).tobytes(), np.uint8) for name, leaf in _named(state)}
+        scratch = self.folder / f".{step}.tmp"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with scratch.open("wb") as file:
+                np.savez(file, **arrays)  # pyright: ignore[reportArgumentType]
+            scratch.replace(self.folder / f"{step}.npz")
+        except OSError as error:
+            raise _not_written(self, error) from None
+        finally:
+            scratch.unlink(missing_ok=True)
+        for old in self.steps()[:-_KEPT]:
+            (self.folder / f"{old}.npz").unlink(missing_ok=True)
 
     def record(self, step: int) -> dict[str, Any]:
         """The JSON record saved with a step."""
-        args = self._ocp.args
-        return dict(self._manager.restore(step, args=args.Composite(record=args.JsonRestore()))["record"])
+        return json.loads(self._read(step)["record"].tobytes())
 
     def restore(self, step: int, template: Any) -> Any:
-        """The state saved with a step; ``template`` has its structure, shapes and dtypes."""
-        args = self._ocp.args
-        arguments = args.Composite(state=args.StandardRestore(template))
-        return self._manager.restore(step, args=arguments)["state"]
+        """The state saved with a step; ``template`` has its structure, shapes, dtypes and placement on devices.
 
-    def close(self) -> None:
-        """Wait for saves in flight."""
-        self._manager.wait_until_finished()
-        self._manager.close()
+        Raises ``ValueError`` for a damaged file or one of another state.
+        """
+        arrays, names = self._read(step), [name for name, _ in _named(template)]
+        if set(arrays) != {"record", *names}:
+            raise ValueError(f"{self.folder / f'{step}.npz'}: the checkpoint is of another network or other stages")
+        leaves = [_like(arrays[name], leaf, name) for name, leaf in _named(template)]
+        return jax.tree.unflatten(jax.tree.structure(template), leaves)
 
-
-class MetricsFile:
-    """``metrics.jsonl``: one JSON object a line, written through at once."""
-
-    def __init__(self, path: Path, *, keep_until: int) -> None:
-        """Open for appending after dropping lines of steps beyond ``keep_until`` (those will be trained again)."""
-        kept = []
-        if path.exists():
-            for line in path.read_text().splitlines():
-                try:
-                    record = json.loads(line)
-                except json.JSONDecodeError:  # a line cut off by a kill
-                    continue
-                if record.get("step", 0) <= keep_until:
-                    kept.append(record)
-        self.records: list[dict[str, Any]] = kept
-        path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = path.with_suffix(".tmp")  # a kill while rewriting must not lose the log
-        scratch.write_text("".join(json.dumps(record) + "\n" for record in kept))
-        scratch.replace(path)
-        self._file = path.open("a")
-
-    def write(self, record: dict[str, Any]) -> None:
-        """Append one record."""
-        self.records.append(record)
-        self._file.write(json.dumps(record) + "\n")
-        self._file.flush()
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+    def _read(self, step: int) -> dict[str, np.ndarray]:
+        path = self.folder / f"{step}.npz"
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                return {name: file[name] for name in file.files}
+        except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise ValueError(f"{path}: damaged ({error}); delete it to go on from the one before") from error
 
 
-def environment() -> dict[str, Any]:
-    """What decides the last bits of a run: versions, backend and number of devices."""
-    import flax
-    import optax
+class Saving:
+    """Consumer that keeps checkpoints of a run: at the end of stages, when interrupted, and every ``seconds``."""
 
-    versions = {"jax": jax.__version__, "flax": flax.__version__, "optax": optax.__version__}
-    return {**versions, "backend": jax.default_backend(), "devices": jax.device_count()}
+    def __init__(self, checkpoints: Checkpoints, seconds: float, description: dict[str, Any]) -> None:
+        self._checkpoints, self._seconds, self._description = checkpoints, seconds, description
+        self._last, self._saved, self._broken = time.perf_counter(), checkpoints.latest(), False
+
+    def __call__(self, event: Event) -> None:
+        match event.kind:
+            case "trained":
+                if time.perf_counter() - self._last > self._seconds:
+                    self._save(event)
+            case "stage ended" | "interrupted":
+                self._save(event)
+
+    def _save(self, event: Event) -> None:
+        if event.step == self._saved or self._broken:
+            return
+        state, record = event.run.snapshot()
+        self._broken = True  # until it has worked: a full disk is told once
+        self._checkpoints.save(event.step, state, {**record, **self._description})
+        self._last, self._saved, self._broken = time.perf_counter(), event.step, False
+
+
+def _named(state: Any) -> list[tuple[str, Any]]:
+    """Leaves in order, each under a name of its own."""
+    leaves = jax.tree_util.tree_leaves_with_path(state)
+    return [(f"{number} {jax.tree_util.keystr(path)}", leaf) for number, (path, leaf) in enumerate(leaves)]
+
+
+def _is_key(leaf: Any) -> bool:
+    return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _plain(leaf: Any) -> np.ndarray:
+    return np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
+
+
+def _like(stored: np.ndarray, leaf: Any, name: str) -> Array:
+    """Bytes as an array like ``leaf``."""
+    plain = _plain(leaf)
+    if stored.size != plain.nbytes:
+        raise ValueError(
+            f"checkpoint: {name} has {stored.size} bytes, expected {plain.nbytes}: another network or stage"
+        )
+    array = jnp.asarray(np.frombuffer(stored.tobytes(), plain.dtype).reshape(plain.shape))
+    if _is_key(leaf):
+        array = jax.random.wrap_key_data(array, impl=jax.random.key_impl(leaf))
+    return jax.device_put(array, leaf.sharding) if isinstance(leaf, jax.Array) else array
+
+
+def _not_written(checkpoints: Checkpoints, error: OSError) -> OSError:
+    latest = checkpoints.latest()
+    kept = "no checkpoint is there yet" if latest is None else f"the checkpoint of step {latest} is kept"
+    number = error.errno or errno.EIO
+    reason = f"a checkpoint cannot be written ({os.strerror(number)}); {kept}; make room and continue with resume"
+    return OSError(number, reason, str(checkpoints.folder))

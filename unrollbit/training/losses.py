@@ -13,8 +13,6 @@ from jaxtyping import Array, Float
 
 from unrollbit.specs import Specified
 
-_SMALLEST_SQUARE = 1e-20
-
 
 class Loss(Specified, abc.ABC):
     """``loss(estimates, x, teacher)``: a scalar.
@@ -34,9 +32,12 @@ class Loss(Specified, abc.ABC):
     ) -> Float[Array, ""]: ...
 
 
-def _batch_nmse(estimates: Float[Array, "K batch n"], target: Float[Array, "... batch n"]) -> Float[Array, " K"]:
+def batch_nmse(estimates: Float[Array, "*K batch n"], target: Float[Array, "*#K batch n"]) -> Float[Array, "*K"]:
+    """``sum ||x_k - x||^2 / sum ||x||^2`` over a batch; where x is 0: 0 if x_k is 0 too, else 1, without a gradient."""
     error = jnp.sum((estimates - target) ** 2, axis=(-2, -1))
-    return error / jnp.maximum(jnp.sum(target**2, axis=(-2, -1)), _SMALLEST_SQUARE)
+    energy = jnp.sum(target**2, axis=(-2, -1))
+    nothing = jnp.where(error > 0, 1.0, 0.0)
+    return jnp.where(energy > 0, error / jnp.where(energy > 0, energy, 1.0), nothing)
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class LayerwiseLogNMSE(Loss):
     floor: float = 1e-13
 
     def __call__(self, estimates: Array, x: Array, teacher: Array | None) -> Array:
-        logs = jnp.log10(_batch_nmse(estimates, x) + self.floor)
+        logs = jnp.log10(batch_nmse(estimates, x) + self.floor)
         return jnp.sum(logs[:-1]) + self.last * logs[-1]
 
 
@@ -62,7 +63,7 @@ class LogNMSE(Loss):
     per_layer: bool = False
 
     def __call__(self, estimates: Array, x: Array, teacher: Array | None) -> Array:
-        return jnp.log10(_batch_nmse(estimates[-1:], x)[0] + self.floor)
+        return jnp.log10(batch_nmse(estimates[-1:], x)[0] + self.floor)
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,7 @@ class Distillation(Loss):
 def _followed_nmse(estimates: Float[Array, "*K batch n"], teacher: Float[Array, "*K batch n"]) -> Float[Array, "*K"]:
     """NMSE of the batch relative to the teacher, 0 where that is 0: there is no size to measure by."""
     energy = jnp.sum(teacher**2, axis=(-2, -1))
-    return jnp.where(energy > _SMALLEST_SQUARE, _batch_nmse(estimates, teacher), 0.0)
+    return jnp.where(energy > 0, batch_nmse(estimates, teacher), 0.0)
 
 
 def _direction_error(estimates: Float[Array, "*K batch n"], teacher: Float[Array, "*K batch n"]) -> Float[Array, "*K"]:
@@ -177,6 +178,7 @@ def _direction_error(estimates: Float[Array, "*K batch n"], teacher: Float[Array
 
 def _direction(v: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
     """``v / ||v||``; 0, with a zero gradient, for a vector that has none."""
+    largest = jax.lax.stop_gradient(jnp.max(jnp.abs(v), axis=-1, keepdims=True))
+    v = v / jnp.where(largest > 0, largest, 1.0)  # a vector that is not 0 has now a norm of at least 1
     square = jnp.sum(v * v, axis=-1, keepdims=True)
-    large = square > _SMALLEST_SQUARE
-    return v * jnp.where(large, jax.lax.rsqrt(jnp.where(large, square, 1.0)), 0.0)
+    return jnp.where(largest > 0, v * jax.lax.rsqrt(jnp.where(largest > 0, square, 1.0)), 0.0)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from unrollbit.algorithms import Form, OutsideNormalForm
-from unrollbit.networks import Network, Unrolled
+from unrollbit.networks import Network
 from unrollbit.specs import Specified
 from unrollbit.weights import Normalised, OneBit
 
@@ -79,7 +79,6 @@ class Contraction(Penalty):
         _check_positive(self, weight=self.weight, limit=self.limit)
 
     def __call__(self, net: Network, estimates: Array, x: Array) -> Array:
-        assert isinstance(net, Unrolled)
         H, _ = net.linear_parts()
         if net.form == "admm":
             H = 2.0 * H - jnp.eye(H.shape[-1])
@@ -124,7 +123,6 @@ class SupportContraction(Penalty):
             raise ValueError(f"SupportContraction: expected an integer signals >= 1, got {self.signals!r}")
 
     def __call__(self, net: Network, estimates: Array, x: Array) -> Array:
-        assert isinstance(net, Unrolled)
         H = net.linear_parts()[0][: len(estimates)]
         support = x != 0
         active = (support | (estimates != 0))[:, : self.signals]
@@ -189,15 +187,10 @@ def _sign_maps(net: Network) -> list[OneBit]:
 
 
 def _form(penalty: Penalty, net: Network) -> Form:
-    name = type(penalty).__name__
-    if not isinstance(net, Unrolled):
-        raise ValueError(
-            f"{name}: expected an unrolled network, whose layers have a normal form, got {type(net).__name__}"
-        )
     try:
         return net.form
     except OutsideNormalForm as error:
-        raise ValueError(f"{name}: the layers have no normal form ({error})") from error
+        raise ValueError(f"{type(penalty).__name__}: the layers have no normal form ({error})") from error
 
 
 def _check_positive(penalty: Penalty, **numbers: float) -> None:

@@ -13,10 +13,11 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float
 
 from unrollbit.networks import Network
+from unrollbit.training.losses import batch_nmse
 from unrollbit.training.stage import Stage
 from unrollbit.variables import TRAINED
 
-_LONGEST_CHUNK = 1000
+LONGEST_CHUNK = 1000
 
 TrainingState = dict[str, Any]
 
@@ -43,14 +44,13 @@ class FixedSamples:
 class Program:
     """Runs the steps of one stage. Its state is a pytree: trained and other parameters, and the optimiser's state."""
 
-    def __init__(self, net: Network, stage: Stage, key: Array, teacher: Network | None) -> None:
+    def __init__(self, net: Network, stage: Stage, key: Array, teacher: Network | None, *, unit: float = 1.0) -> None:
+        """``unit``: size of the signals' entries, best a power of two. Loss and penalties are computed in it."""
         graph, trained, other, frozen = nnx.split(net, stage.types(), TRAINED, ...)
-        if not jax.tree.leaves(trained):
-            raise ValueError(f"Stage rates {sorted(stage.rates)}: the network has no such variables to train")
         self._initial = {"trained": trained, "other": other}
         self._frozen, self._teacher, self._key = frozen, teacher, key
         self._optimiser = stage.optimiser(trained)
-        self._chunk = jax.jit(_chunk_function(graph, stage, self._optimiser))
+        self._chunk = jax.jit(_chunk_function(graph, stage, self._optimiser, unit))
 
     def start(self) -> TrainingState:
         """State before the first step."""
@@ -60,12 +60,15 @@ class Program:
         sharding = _sharding(PartitionSpec())  # restored checkpoints follow it
         return state if sharding is None else jax.device_put(state, sharding)
 
+    def compile(self, state: TrainingState, source: Any) -> None:
+        """Compile, if that is still to be done, by running no step."""
+        jax.block_until_ready(self.run(state, source, 0, 0))
+
     def run(
         self, state: TrainingState, source: Any, step: int, count: int
     ) -> tuple[TrainingState, Array, Array, Array]:
         """``count`` steps from number ``step``: new state, loss and batch NMSE of each step, new loss finite?"""
-        if count > _LONGEST_CHUNK:
-            raise ValueError(f"chunk: expected at most {_LONGEST_CHUNK} steps per dispatch, got {count}")
+        assert count <= LONGEST_CHUNK
         begin, steps = jnp.asarray(step, jnp.int32), jnp.asarray(count, jnp.int32)
         return self._chunk(state, self._frozen, source, self._teacher, self._key, begin, steps)
 
@@ -74,7 +77,7 @@ class Program:
         nnx.update(net, state["trained"], state["other"])
 
 
-def _chunk_function(graph: Any, stage: Stage, optimiser: optax.GradientTransformation) -> Any:
+def _chunk_function(graph: Any, stage: Stage, optimiser: optax.GradientTransformation, unit: float) -> Any:
     sharding = _sharding(PartitionSpec("data"))
 
     def objective(
@@ -88,8 +91,9 @@ def _chunk_function(graph: Any, stage: Stage, optimiser: optax.GradientTransform
         followed = None
         if stage.loss.needs_teacher and teacher is not None:
             depth = net.depth if stage.depth is None else stage.depth
-            followed = jax.lax.stop_gradient(_followed(teacher, y, depth, stage.loss.teacher_per_layer))
-        error = jnp.sum((estimates[-1] - x) ** 2) / jnp.maximum(jnp.sum(x**2), 1e-20)
+            followed = jax.lax.stop_gradient(_followed(teacher, y, depth, stage.loss.teacher_per_layer)) / unit
+        estimates, x = estimates / unit, x / unit
+        error = batch_nmse(estimates[-1], x)
         loss = stage.loss(estimates if stage.loss.per_layer else estimates[-1:], x, followed)
         return loss + sum(penalty(net, estimates, x) for penalty in stage.penalties), error
 
@@ -105,7 +109,7 @@ def _chunk_function(graph: Any, stage: Stage, optimiser: optax.GradientTransform
             updates, moments = optimiser.update(g, moments, trained)
             return optax.apply_updates(trained, updates), moments, losses.at[i].set(loss), errors.at[i].set(error)
 
-        blank = jnp.zeros(_LONGEST_CHUNK)
+        blank = jnp.zeros(LONGEST_CHUNK)
         carry = (state["trained"], state["optimiser"], blank, blank)
         trained, moments, losses, errors = jax.lax.fori_loop(0, steps, body, carry)
         following = jax.random.fold_in(key, begin + steps)  # no loss has judged the last update yet

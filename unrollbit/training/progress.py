@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Self
-
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from unrollbit.training.events import Event
+
+_NAN = float("nan")
+
 
 class TrainingProgress:
-    """A bar over all steps with loss, NMSE and time left; plain lines without a terminal; silent unless ``shown``."""
+    """Consumer that shows a bar over all steps with loss, NMSE and time left; plain lines without a terminal."""
 
-    def __init__(self, total: int, done: int, *, shown: bool) -> None:
-        console = Console(stderr=True)
-        self._console = console if shown and not console.is_terminal else None
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = Console(stderr=True) if console is None else console
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -22,25 +22,35 @@ class TrainingProgress:
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
-            console=console,
-            disable=not shown or not console.is_terminal,
+            console=self._console,
+            disable=not self._console.is_terminal,
         )
-        self._task = self._bar.add_task("training", total=total, completed=done, loss=float("nan"), nmse=float("nan"))
+        self._task = self._bar.add_task("training", total=None, loss=_NAN, nmse=_NAN)
 
-    def update(self, done: int, stage: str, loss: float, nmse: float) -> None:
-        """Show the state after ``done`` steps."""
-        self._bar.update(self._task, completed=done, description=stage, loss=loss, nmse=nmse)
+    def __call__(self, event: Event) -> None:
+        match event.kind:
+            case "started":
+                self._bar.update(self._task, total=event.total, completed=event.step)
+                self._bar.start()
+            case "compiling":
+                self._bar.update(self._task, description=f"{event.stage}: compiling")
+                self._print(f"{event.stage}: compiling")
+            case "trained":
+                loss, nmse = event.record["loss"], event.record["nmse_db"]
+                self._bar.update(self._task, completed=event.step, description=event.stage, loss=loss, nmse=nmse)
+            case "stage ended":
+                self._print(_summary(event))
+            case "interrupted" | "finished":
+                self._bar.stop()
 
-    def stage_finished(self, stage: str, done: int, loss: float, nmse: float, seconds: float) -> None:
-        """A line per stage where there is no terminal."""
-        if self._console is not None:
-            self._console.print(f"{stage}: step {done}, loss {loss:.3f}, NMSE {nmse:.1f} dB, {seconds:.0f} s")
+    def _print(self, line: str) -> None:
+        """Where there is no terminal, and so no bar."""
+        if not self._console.is_terminal:
+            self._console.print(line, highlight=False, markup=False)
 
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
+def _summary(event: Event) -> str:
+    figures = [f"step {event.step}"]
+    if event.record:  # none if a run was resumed right here
+        figures += [f"loss {event.record['loss']:.3f}", f"NMSE {event.record['nmse_db']:.1f} dB"]
+    return f"{event.stage}: {', '.join(figures)}, {event.run.seconds:.0f} s"

@@ -15,40 +15,44 @@ from unrollbit.training.losses import LayerwiseLogNMSE, Loss
 from unrollbit.training.penalties import Penalty
 from unrollbit.variables import BinaryParam, MatrixParam, ScalarParam, ScaleParam
 
-TRAINABLE: dict[str, type[nnx.Param]] = {
-    "scalars": ScalarParam,
-    "scales": ScaleParam,
-    "signs": BinaryParam,
-    "matrices": MatrixParam,
-}
+TRAINABLE = {param.kind: param for param in (ScalarParam, ScaleParam, BinaryParam, MatrixParam)}
 DEFAULT_RATES = {"scalars": 1e-2, "scales": 1e-2, "signs": 1e-3, "matrices": 1e-3}
 
 
 @dataclass(frozen=True)
 class Stage:
-    """``steps`` steps of Adam on what ``rates`` names, with linear warm-up and a cosine to zero.
+    """``steps`` steps of Adam on what ``rates`` names, with linear warm-up and a cosine to zero, or of any optimisers.
 
     Args:
         steps: number of steps.
         depth: train the first ``depth`` layers only (layerwise growth); None: all.
         rates: peak learning rate by kind of variable: "scalars", "scales", "signs" (latents), "matrices". Kinds that
-            are not named stay as they are.
+            are named neither here nor in ``optimisers`` stay as they are. Default: 1e-2 for scalars and scales, 1e-3
+            for signs and matrices.
         quantised: False trains full-precision matrices; the next quantised stage takes their best signs and scales.
         batch: signals per step.
         loss: a ``Loss``.
-        penalties: ``Penalty`` objects, added to the loss.
         clip: largest global norm of the gradient, by kind.
         warmup: share of the steps with a linearly rising rate.
         betas: moments' decay of Adam.
         name: shown by the progress bar and in ``metrics.jsonl``.
+        penalties: ``Penalty`` objects, added to the loss.
+        optimisers: optax transformations by kind of variable, in place of Adam, clip, warm-up and cosine.
 
     Raises:
-        ValueError: a number out of range or an unknown kind of variable.
+        ValueError: a number out of range, an unknown kind of variable, one with a rate and an optimiser, or an
+            optimiser that is no optax transformation.
+
+    Example:
+        >>> import optax
+        >>> stage = Stage(100, rates={"scalars": 1e-2}, optimisers={"signs": optax.sgd(1e-2, momentum=0.9)})
+        >>> stage.kinds
+        ('scalars', 'signs')
     """
 
     steps: int
     depth: int | None = None
-    rates: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_RATES))
+    rates: Mapping[str, float] = None  # pyright: ignore[reportAssignmentType]  (filled in)
     quantised: bool = True
     batch: int = 64
     loss: Loss = LayerwiseLogNMSE()
@@ -57,16 +61,28 @@ class Stage:
     betas: tuple[float, float] = (0.9, 0.99)
     name: str = ""
     penalties: tuple[Penalty, ...] = ()
+    optimisers: Mapping[str, optax.GradientTransformation] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.rates is None:
+            rates = {kind: rate for kind, rate in DEFAULT_RATES.items() if kind not in self.optimisers}
+            object.__setattr__(self, "rates", rates)
         for name, value in (("steps", self.steps), ("batch", self.batch), ("depth", self.depth)):
             if (name, value) != ("depth", None) and (
                 isinstance(value, bool) or not isinstance(value, int) or value < 1
             ):
                 raise ValueError(f"Stage: expected an integer {name} >= 1, got {value!r}")
-        unknown = sorted(set(self.rates) - set(TRAINABLE))
-        if unknown or not self.rates:
-            raise ValueError(f"Stage rates: expected kinds among {sorted(TRAINABLE)}, got {sorted(self.rates)}")
+        unknown = sorted(set(self.kinds) - set(TRAINABLE))
+        if unknown or not self.kinds:
+            raise ValueError(f"Stage rates: expected kinds among {sorted(TRAINABLE)}, got {sorted(self.kinds)}")
+        for kind, optimiser in self.optimisers.items():
+            if kind in self.rates:
+                raise ValueError(f"Stage: {kind} have a rate and an optimiser; leave them out of rates or optimisers")
+            if not all(callable(getattr(optimiser, name, None)) for name in ("init", "update")):
+                raise ValueError(
+                    f"Stage optimisers: expected an optax transformation for {kind}, such as optax.sgd(1e-2), got "
+                    f"{optimiser!r}"
+                )
         if any(not (rate > 0 and math.isfinite(rate)) for rate in self.rates.values()):
             raise ValueError(f"Stage rates: expected learning rates > 0, got {dict(self.rates)}")
         if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
@@ -83,26 +99,35 @@ class Stage:
         """Whether the objective needs the estimates of all layers."""
         return self.loss.per_layer or any(penalty.per_layer for penalty in self.penalties)
 
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Kinds of variables that this stage trains."""
+        return (*self.rates, *self.optimisers)
+
     def types(self) -> Any:
         """NNX filter of what this stage trains."""
-        return nnx.Any(*(TRAINABLE[kind] for kind in self.rates))
+        return nnx.Any(*(TRAINABLE[kind] for kind in self.kinds))
 
     def optimiser(self, trained: nnx.State) -> optax.GradientTransformation:
-        """Adam with this stage's rates for the state that it trains."""
+        """Adam with this stage's rates, or its optimisers, for the state that it trains."""
         warmup = max(1, round(self.warmup * self.steps))
 
         def adam(rate: float) -> optax.GradientTransformation:
             schedule = optax.warmup_cosine_decay_schedule(0.0, rate, warmup, max(self.steps, warmup + 1))
             return optax.chain(optax.clip_by_global_norm(self.clip), optax.adam(schedule, *self.betas))
 
-        def kind(variable: nnx.Variable) -> str:
-            return next(name for name in self.rates if isinstance(variable, TRAINABLE[name]))
-
-        labels = jax.tree.map(kind, trained, is_leaf=lambda leaf: isinstance(leaf, nnx.Variable))
-        return optax.multi_transform({name: adam(rate) for name, rate in self.rates.items()}, labels)
+        labels = jax.tree.map(lambda variable: variable.kind, trained, is_leaf=lambda leaf: hasattr(leaf, "kind"))
+        transforms = {name: adam(rate) for name, rate in self.rates.items()}
+        return optax.multi_transform({**transforms, **self.optimisers}, labels)
 
     def to_spec(self) -> dict[str, Any]:
-        """JSON-able form; the TOML of ``unrollbit train`` mirrors it."""
+        """JSON-able form; the TOML of ``unrollbit train`` mirrors it. Raises ``ValueError`` for ``optimisers``."""
+        if self.optimisers:
+            raise ValueError("Stage: optax transformations are Python objects, which no spec or config can hold")
+        return self.described()
+
+    def described(self) -> dict[str, Any]:
+        """All fields but the optimisers as JSON values."""
         plain = ("steps", "depth", "quantised", "batch", "clip", "warmup", "name")
         spec = {name: getattr(self, name) for name in plain}
         spec |= {"rates": dict(self.rates), "betas": list(self.betas), "loss": self.loss.to_spec()}

@@ -113,7 +113,7 @@ def _run(task: _Task) -> tuple[Path, Row]:
     command = f"experiment {experiment.name}, seed {experiment.seed}"
     x, y, _ = draw_test(described.problem, TEST_SEED, task.signals)
     untrained = accuracy(described.network, described.problem, x[:_UNTRAINED], y[:_UNTRAINED])
-    report, _ = train_into(folder, config, described, experiment.seed, command, True, progress=False)
+    report, _ = train_into(folder, config, described, experiment.seed, command, resume=True, progress=False)
     packed = load(folder / NETWORK_FILE)
     row: Row = {
         "name": experiment.name,

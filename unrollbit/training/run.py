@@ -1,0 +1,212 @@
+"""A training run: its state, its steps, and the events that they are."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal, NamedTuple
+
+import jax
+import numpy as np
+from flax import nnx
+
+from unrollbit.networks import Network
+from unrollbit.training.diverged import TrainingDiverged
+from unrollbit.training.events import Event, Kind
+from unrollbit.training.hand_over import hand_over, hands_over_after, trained_network
+from unrollbit.training.program import FixedSamples, Program, TrainingState
+from unrollbit.training.stage import Stage
+from unrollbit.training.validation import Scored, Validation
+from unrollbit.variables import TRAINED
+
+Keep = Literal["best", "last"]
+
+
+class _Position(NamedTuple):
+    """The state after ``step`` steps of the run; one object, so that an interrupt finds both or neither."""
+
+    state: TrainingState
+    step: int
+
+
+class TrainingRun:
+    """Iterate to train: each event is what has just happened or, for ``compiling``, what comes next.
+
+    Between two events the run can be saved (``snapshot``); a new run of the same arguments that is given the snapshot
+    (``restore``) before it is iterated ends bit for bit as this one. ``write_back`` puts what is trained so far into
+    the network at any time.
+    """
+
+    def __init__(
+        self,
+        net: Network,
+        problem: Any,
+        stages: Sequence[Stage],
+        *,
+        seed: int = 0,
+        samples: int | None = None,
+        teacher: Network | None = None,
+        keep: Keep = "best",
+        chunk: int = 50,
+    ) -> None:
+        self.net, self.stages, self.keep = net, tuple(stages), keep
+        self.total = sum(stage.steps for stage in self.stages)
+        self._teacher, self._chunk, self._key = teacher, chunk, jax.random.key(seed)
+        self._source = problem if samples is None else training_set(problem, seed, samples)
+        self.validation = Validation(problem, self._key, net.operator.shape[1])
+        self.untrained_nmse_db = self.validation.nmse_db(net)
+        self.best: Scored | None = None
+        self._index, self._work = 0, net
+        self._program = self._program_of(0)
+        self._at = _Position(self._program.start(), 0)
+        self._in_network = self._at
+        self._elapsed, self._began = 0.0, time.perf_counter()
+
+    @property
+    def step(self) -> int:
+        """Steps done."""
+        return self._at.step
+
+    @property
+    def seconds(self) -> float:
+        """Time spent, that before a resume included."""
+        return self._elapsed + time.perf_counter() - self._began
+
+    @property
+    def stage_name(self) -> str:
+        """Name of the stage that is trained."""
+        return self.stages[self._index].name or f"stage {self._index + 1}"
+
+    def __iter__(self) -> Iterator[Event]:
+        yield self.event("started")
+        record: dict[str, Any] = {}
+        for index in range(self._index, len(self.stages)):
+            if index != self._index:
+                self._begin(index)
+            end = self._first_step(index + 1)
+            if self.step < end:
+                yield self.event("compiling")
+                self._program.compile(self._at.state, self._source)
+            while self.step < end:
+                record = self._advance(end)
+                yield self.event("trained", record)
+            self._leave(index)
+            yield self.event("stage ended", record)
+        self._finish()
+        yield self.event("finished", record)
+
+    def snapshot(self) -> tuple[Any, dict[str, Any]]:
+        """What ``restore`` needs: a pytree of arrays, and a record of JSON values."""
+        best = self.best
+        record = {"step": self.step, "stage": self._index, "seconds": self.seconds}
+        record["best"] = None if best is None else {"nmse_db": best.nmse_db, "step": best.step}
+        return {"training": self._at.state, "best": _trained(self.net) if best is None else best.state}, record
+
+    def restore(self, record: dict[str, Any], read: Callable[[Any], Any]) -> None:
+        """Go on from a snapshot; ``read`` returns its arrays in the form of the pytree that it is given."""
+        self._begin(record["stage"])
+        arrays = read({"training": self._at.state, "best": _trained(self.net)})
+        self._at, self._elapsed = _Position(arrays["training"], record["step"]), record["seconds"]
+        self._began = time.perf_counter()
+        self.best = None if record["best"] is None else Scored(arrays["best"], **record["best"])
+
+    def write_back(self) -> None:
+        """Put what is trained so far into the network, rounded as a file would hold it."""
+        self._put_into_network()
+        self._round()
+
+    def event(self, kind: Kind, record: dict[str, Any] | None = None) -> Event:
+        """An event of now."""
+        return Event(kind, self.step, self.total, self.stage_name, self, record or {})
+
+    def _first_step(self, index: int) -> int:
+        return sum(stage.steps for stage in self.stages[:index])
+
+    def _program_of(self, index: int) -> Program:
+        self._work = trained_network(self.net, self._work, self.stages[index])
+        key = jax.random.fold_in(self._key, index)
+        return Program(self._work, self.stages[index], key, self._teacher, unit=self.validation.unit)
+
+    def _begin(self, index: int) -> None:
+        before = self._work
+        self._program = self._program_of(index)
+        self._index, self._at = index, _Position(self._program.start(), self._first_step(index))
+        if self._work is self.net or self._work is not before:  # else a stand-in, trained already, goes on
+            self._in_network = self._at
+
+    def _advance(self, end: int) -> dict[str, Any]:
+        """Train to the end of a chunk, at most to ``end``; returns its record."""
+        stage, local = self.stages[self._index], self.step - self._first_step(self._index)
+        interval = self.validation.interval(stage, self.net.depth)
+        count = min(self._chunk, end - self.step, interval - local % interval)
+        state, losses, nmses, healthy = self._program.run(self._at.state, self._source, local, count)
+        losses, nmses = np.asarray(losses)[:count], np.asarray(nmses)[:count]
+        if not (healthy and np.isfinite(losses).all()):  # the state before this chunk, which is finite, stays
+            bad = np.flatnonzero(~np.isfinite(losses))
+            raise TrainingDiverged(self._divergence(self.step + (int(bad[0]) if bad.size else count)))
+        self._at = _Position(state, self.step + count)
+        loss, nmse = float(losses.mean()), float(10 * np.log10(np.maximum(nmses.mean(), 1e-14)))
+        record = {"step": self.step, "stage": self._index, "name": self.stage_name, "loss": loss, "nmse_db": nmse}
+        record |= {"depth": stage.depth or self.net.depth, "seconds": round(self.seconds, 2)}
+        if self._is_candidate(interval, local + count, stage):
+            record["validation_nmse_db"] = self._score(stage)
+        return record
+
+    def _is_candidate(self, interval: int, local: int, stage: Stage) -> bool:
+        """Whether the network is to be scored: when it stands for itself again, and now and then on the way."""
+        if local == stage.steps:
+            return hands_over_after(self.stages, self._index)
+        return self.keep == "best" and stage.quantised and local % interval == 0
+
+    def _score(self, stage: Stage) -> float:
+        """Penalties ask for more than accuracy: with them, the last state is the best."""
+        self._put_into_network()
+        level = self.validation.nmse_db(self.net)
+        if self.best is None or stage.penalties or not level >= self.best.nmse_db:
+            self.best = Scored(_trained(self.net), level, self.step)
+        return level
+
+    def _leave(self, index: int) -> None:
+        if hands_over_after(self.stages, index):
+            self._put_into_network()
+        else:  # the next stage trains the stand-in further
+            self._program.write_back(self._work, self._at.state)
+
+    def _put_into_network(self) -> None:
+        if self._in_network is self._at:
+            return
+        self._program.write_back(self._work, self._at.state)
+        if self._work is not self.net:
+            hand_over(self.net, self._work)
+        self._in_network = self._at
+
+    def _finish(self) -> None:
+        if self.keep == "best" and self.best is not None:
+            nnx.update(self.net, _copied(self.best.state))
+        self._round()
+
+    def _round(self) -> None:
+        for weights in self.net.maps.values():
+            weights.round_scales()
+
+    def _divergence(self, step: int) -> str:
+        stage = self.stages[self._index]
+        lower = {kind: rate / 3 for kind, rate in stage.rates.items()}
+        return (
+            f"the loss is not finite at step {step} ({self.stage_name}). Try smaller learning rates, for example "
+            f"rates={lower}, a longer warmup than {stage.warmup}, or a smaller clip than {stage.clip}."
+        )
+
+
+def training_set(problem: Any, seed: int, samples: int) -> FixedSamples:
+    """The fixed signals that ``fit(..., seed=seed, samples=samples)`` trains on: ``.x`` (N, n) and ``.y`` (N, m)."""
+    return FixedSamples.draw(problem, jax.random.fold_in(jax.random.key(seed), 2**31 - 1), samples)
+
+
+def _trained(net: Network) -> nnx.State:
+    """A copy of what training leaves behind in a network."""
+    return _copied(nnx.state(net, TRAINED))
+
+
+def _copied(state: nnx.State) -> nnx.State:
+    return jax.tree.map(lambda leaf: leaf, state)  # containers of its own; the arrays never change

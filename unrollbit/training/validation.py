@@ -1,0 +1,85 @@
+"""Validation signals: which state of a network is kept, and what its result is compared with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float
+
+from unrollbit.metrics import nmse_db
+from unrollbit.networks import Network
+from unrollbit.training.stage import Stage
+
+SIGNALS = 1024
+_ENTRIES = 2**24  # of all validation signals together: long ones are fewer
+_SHARE = 16  # batches' worth of training for each batch's worth of validation: under 3 % of a run
+
+
+class ResultWarning(UserWarning):
+    """A trained network is no better than what costs nothing."""
+
+
+class Scored(NamedTuple):
+    """The trained variables of a network, their NMSE on validation signals in dB, and after which step they were."""
+
+    state: nnx.State
+    nmse_db: float
+    step: int
+
+
+class Validation:
+    """Fixed signals on which networks are scored: ``.x`` (N, n), ``.y`` (N, m); ``.unit``, the size of their entries.
+
+    ``unit`` is the power of two nearest to the root mean square of the signals (1 if they are zero): objectives are
+    computed in this unit, so that floors, step sizes and gradients do not depend on volts or microvolts.
+    """
+
+    def __init__(self, problem: Any, key: Array, length: int) -> None:
+        self.x, self.y = problem.split("validation").sample(key, max(1, min(SIGNALS, _ENTRIES // length)))
+        self.unit = power_of_two(np.asarray(self.x))
+
+    def nmse_db(self, net: Network) -> float:
+        """NMSE of a network, ratio of sums, in dB."""
+        return float(nmse_db(_run(net, jnp.asarray(self.y)), self.x))
+
+    def interval(self, stage: Stage, depth: int) -> int:
+        """Steps of a stage between two scores of a network of ``depth`` layers."""
+        layers = depth / (stage.depth or depth)
+        return math.ceil(_SHARE * len(self.x) / stage.batch * layers)
+
+
+@jax.jit
+def _run(net: Network, y: Float[Array, "N m"]) -> Float[Array, "N n"]:
+    return net(y)
+
+
+def power_of_two(values: np.ndarray) -> float:
+    """The power of two nearest to the root mean square: multiplying by it rounds nothing."""
+    largest = float(np.abs(values).max(initial=0.0))
+    if not 0 < largest < math.inf:
+        return 1.0
+    mean_square = float(np.mean(np.square(values / largest, dtype=np.float64)))
+    return 2.0 ** round(math.log2(largest) + math.log2(mean_square) / 2)
+
+
+def shortfall(level: float, references: Mapping[str, float]) -> str | None:
+    """In words, which of the references (NMSE in dB by name) a network of NMSE ``level`` is not ahead of.
+
+    Example:
+        >>> shortfall(0.4, {"the zero estimate": 0.0, "the untrained network": 3.0})
+        'on validation signals the trained network has an NMSE of 0.4 dB, no better than the zero estimate (0.0 dB)'
+    """
+    ahead = [
+        f"{name} ({other:.1f} dB)" for name, other in references.items() if not (level < other or math.isnan(other))
+    ]
+    if not ahead:
+        return None
+    return (
+        f"on validation signals the trained network has an NMSE of {level:.1f} dB, no better than {' and '.join(ahead)}"
+    )
