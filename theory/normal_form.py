@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from unrollbit.algorithms import Form, OutsideNormalForm
 from unrollbit.networks import Network, Unrolled
 from unrollbit.shrinkage import Identity, Soft
-from unrollbit.theory.numerics import soft, spectral_norm
+from unrollbit.theory.numerics import at_most, soft, spectral_norm
 
 _LARGEST = 1024  # unknowns and measurements: K singular value decompositions of larger matrices take minutes
 
@@ -165,9 +165,8 @@ class NormalForm:
         one-bit matrix with a single scale and a full mask.
         """
         sizes = np.abs(self.G.swapaxes(1, 2)[:, self.mask])
-        gammas = sizes.max(axis=1)
-        same = np.abs(sizes - gammas[:, None]).max() <= 1e-12 * gammas.max()
-        return gammas if same and (gammas > 0).all() else None
+        gammas, least = sizes.max(axis=1, initial=0.0), sizes.min(axis=1, initial=np.inf)
+        return gammas if (gammas > 0).all() and at_most(gammas, least).all() else None
 
     def threshold(self, u: Float[np.ndarray, "*batch n"], k: int) -> Float[np.ndarray, "*batch n"]:
         """The shrinkage number k (in ``gd`` none)."""

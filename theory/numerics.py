@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Bool, Float
+from numpy.typing import ArrayLike
+
+ROUNDING = 1e-12  # relative, of float64: what the hypotheses of theorems are met up to
 
 
 def spectral_norm(matrix: Float[np.ndarray, "*layers m n"]) -> Float[np.ndarray, "*layers"]:
@@ -36,6 +39,28 @@ def soft(u: Float[np.ndarray, "*batch n"], threshold: float) -> Float[np.ndarray
     return np.sign(u) * np.maximum(np.abs(u) - threshold, 0.0)
 
 
-def norms(vectors: Float[np.ndarray, "*batch n"]) -> Float[np.ndarray, "*batch"]:
-    """Euclidean norms along the last axis."""
-    return np.linalg.norm(vectors, axis=-1)
+def norms(vectors: Float[np.ndarray, "*batch n"], order: float = 2) -> Float[np.ndarray, "*batch"]:
+    """Norms along the last axis (``order`` 1, 2 or infinity), for entries of any size.
+
+    Squares of entries above 1e154 overflow and those below 1e-162 vanish, so entries are first divided by a power of
+    two, which is exact.
+    """
+    vectors = np.asarray(vectors, np.float64)
+    if not vectors.shape[-1]:
+        return np.zeros(vectors.shape[:-1])
+    _, exponent = np.frexp(np.abs(vectors).max(-1, keepdims=True))
+    near_one = np.ldexp(vectors, -exponent)
+    with np.errstate(over="ignore"):  # a norm that float64 cannot hold is infinite
+        return np.ldexp(np.linalg.norm(near_one, order, axis=-1), exponent[..., 0])
+
+
+def at_most(
+    value: Float[ArrayLike, "*shape"], limit: Float[ArrayLike, "*shape"], size: float = 0.0
+) -> Bool[np.ndarray, "*shape"]:
+    """``value <= limit``, where what is met with equality may miss it by rounding.
+
+    Every hypothesis of a theorem that compares two numbers is decided here. The slack is 1e-12 of the limit, or of the
+    ``size`` of the numbers that ``value`` is a difference of.
+    """
+    limit = np.asarray(limit, np.float64)
+    return np.asarray(value) <= limit + ROUNDING * np.maximum(np.abs(limit), size)

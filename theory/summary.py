@@ -9,18 +9,21 @@ from typing import Any
 
 import numpy as np
 
+from unrollbit.theory.registry import known, theorems
 from unrollbit.theory.report import Report, Status
-from unrollbit.theory.statements import STATEMENTS
+
+_FIRST: tuple[Status, ...] = ("violated", "holds", "not measured", "not applicable")  # the status of many reports
 
 
 @dataclass(frozen=True)
 class Summary:
     """One theorem over ``instances`` reports.
 
-    ``violated`` if any instance is, ``not applicable`` if all are. ``bound``, ``relative`` (bound / trivial bound),
-    ``measured`` and ``tightness`` are medians over the applicable instances, ``vacuous`` says whether more than half of
-    them are; ``bounds`` and ``measurements`` are medians per layer. An assumption counts as met if it is in every
-    instance; ``unmet`` gives the others in words.
+    ``violated`` if any instance is, ``not applicable`` if all are, ``not measured`` if a bound was compared in none.
+    ``bound``, ``relative`` (bound / trivial bound), ``measured`` and ``tightness`` are medians over the ``applicable``
+    instances alone, which may be the easiest ones: ``applies`` says how many they are. ``vacuous`` says whether more
+    than half of them are; ``bounds`` and ``measurements`` are medians per layer. An assumption counts as met if it is
+    in every instance; ``unmet`` gives the others in words.
     """
 
     theorem: str
@@ -43,23 +46,26 @@ class Summary:
     @property
     def family(self) -> str:
         """Stability, sensitivity, convergence or generalization."""
-        return STATEMENTS[self.theorem].family
+        return known(self.theorem).family
+
+    @property
+    def applies(self) -> str:
+        """``applicable / instances``, to be shown beside every median."""
+        return f"{self.applicable} / {self.instances}"
 
     def row(self) -> dict[str, Any]:
         """JSON-able form."""
-        statement = STATEMENTS[self.theorem]
-        known = {"family": statement.family, "statement": statement.summary, "quantity": statement.quantity}
-        return {"theorem": self.theorem, **known, **{k: v for k, v in vars(self).items() if k != "theorem"}}
+        entry = known(self.theorem)
+        words = {"family": entry.family, "statement": entry.summary, "quantity": entry.quantity}
+        return {"theorem": self.theorem, **words, **{k: v for k, v in vars(self).items() if k != "theorem"}}
 
 
 def summarise(reports: Iterable[Report]) -> list[Summary]:
-    """One summary per theorem, in the order of ``STATEMENTS``. Raises ``ValueError`` for an unknown theorem."""
+    """One summary per theorem, in the order of ``theorems()``. Raises ``ValueError`` for an unknown theorem."""
     grouped: dict[str, list[Report]] = {}
     for report in reports:
-        if report.theorem not in STATEMENTS:
-            raise ValueError(f"summarise: unknown theorem {report.theorem!r}; expected one of {', '.join(STATEMENTS)}")
-        grouped.setdefault(report.theorem, []).append(report)
-    return [_one(name, grouped[name]) for name in STATEMENTS if name in grouped]
+        grouped.setdefault(known(report.theorem).name, []).append(report)
+    return [_one(name, grouped[name]) for name in theorems() if name in grouped]
 
 
 def _one(theorem: str, reports: Sequence[Report]) -> Summary:
@@ -76,7 +82,7 @@ def _one(theorem: str, reports: Sequence[Report]) -> Summary:
     )
     return Summary(
         theorem,
-        "violated" if violated else "holds" if used else "not applicable",
+        _FIRST[min(_FIRST.index(report.status) for report in reports)],
         _median([report.bound for report in used]),
         _median([report.measured for report in used]),
         _median(ratios),

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from unrollbit.theory.normal_form import NormalForm
+from unrollbit.theory.numerics import norms
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,13 @@ class Trajectory:
     def output(self) -> Float[np.ndarray, "*batch n"]:
         """The estimate of the last layer."""
         return self.x[-1]
+
+    def sizes(self, order: float = 2) -> Float[np.ndarray, "*layers_and_batch"]:
+        """The largest norm of ``u`` and ``x`` up to every estimate x_0 .. x_K: rounding is relative to it."""
+        u, x = norms(self.u, order), norms(self.x, order)
+        if len(u) < len(x):  # the pre-activation of x_k is number k - 1
+            u = np.concatenate([np.zeros_like(x[:1]), u])
+        return np.maximum.accumulate(np.maximum(u, x), axis=0)
 
 
 def run(form: NormalForm, y: Float[np.ndarray, "*batch m"]) -> Trajectory:
@@ -88,3 +96,11 @@ def jacobians(form: NormalForm, y: Float[np.ndarray, " m"]) -> Float[np.ndarray,
             X = passed[k][:, None] * U
         found.append(X)
     return np.stack(found)
+
+
+def asymptotic_jacobian(form: NormalForm) -> Float[np.ndarray, "n m"]:
+    """The Jacobian of the network with all thresholds 0."""
+    J = np.zeros(form.A.shape[::-1])
+    for H, G in zip(form.H, form.G, strict=True):
+        J = H @ J + G
+    return J

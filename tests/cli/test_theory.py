@@ -14,8 +14,8 @@ from unrollbit.problems import BlockSparseRecovery, EEGCompressiveRecovery, Spar
 from unrollbit.theory import audit
 from unrollbit.theory.normal_form import NormalForm, measurements, normal_form
 from unrollbit.theory.random_forms import random_form, sparse_signals
+from unrollbit.theory.registry import theorems
 from unrollbit.theory.report import not_applicable, upper_bound
-from unrollbit.theory.statements import STATEMENTS
 from unrollbit.theory.summary import summarise
 
 KEYS = {"theorem", "status", "bound", "measured", "tightness", "vacuous", "assumptions"}
@@ -39,7 +39,7 @@ def check(net, problem, folder, *arguments, training=None):
     assert invoke("theory", file, *SMALL, "--json", out, *arguments) == 0
     result = json.loads(out.read_text())
     rows = {row["theorem"]: row for row in result["rows"]}
-    assert set(rows) == set(STATEMENTS)
+    assert set(rows) == set(theorems())
     assert all(set(row) >= KEYS for row in rows.values())
     assert result["violated"] == 0
     return result, rows

@@ -11,8 +11,8 @@ from unrollbit.cli.config import build_run
 from unrollbit.cli.studies import theory
 from unrollbit.cli.studies.theory_networks import experiments
 from unrollbit.theory.normal_form import normal_form
+from unrollbit.theory.registry import known, theorems
 from unrollbit.theory.report import upper_bound
-from unrollbit.theory.statements import STATEMENTS
 from unrollbit.theory.summary import summarise
 
 EVERYWHERE = {"S1", "S1h", "S2", "S3", "S4", "N1", "N1free", "C7", "C6"}
@@ -50,7 +50,7 @@ def test_random_networks_exercise_the_theorems_without_a_violation():
     assert group == "random"
     rows = {row.theorem: row for row in summarise(reports)}
     assert not [name for name, row in rows.items() if theory._is_broken(row)]
-    layers = {name for name, statement in STATEMENTS.items() if statement.family != "generalization"}
+    layers = {name for name, statement in theorems().items() if statement.family != "generalization"}
     assert {name for name, row in rows.items() if row.applicable} == layers
     assert all(rows[name].applicable > 20 for name in EVERYWHERE)
     assert rows["S3"].tightness > 0.9  # theory.md: 1.0
@@ -81,7 +81,7 @@ def test_the_study_runs_from_nothing(quick, tmp_path):
     for group in ("random", "trained"):
         assert (tmp_path / "out" / "figures" / f"tightness-{group}.png").stat().st_size > 10_000
         for row in result[group]:
-            allowed = row["applicable"] if row["theorem"] in theory.PROBABILISTIC else 0
+            allowed = row["applicable"] if known(row["theorem"]).probabilistic else 0
             assert row["violated_instances"] <= allowed
 
 

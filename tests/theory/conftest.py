@@ -12,6 +12,7 @@ import pytest
 def mutate(function: Callable[..., Any], old: str, new: str) -> Callable[..., Any]:
     """``function`` compiled again with the one occurrence of ``old`` in its source replaced by ``new``."""
     source = textwrap.dedent(inspect.getsource(function))
+    source = source[source.index("def ") :]  # without the decorator, which would register the mutation
     assert source.count(old) == 1, f"{old!r} occurs {source.count(old)} times in {function.__name__}"
     namespace = dict(vars(sys.modules[function.__module__]))
     exec("from __future__ import annotations\n" + source.replace(old, new), namespace)

@@ -143,7 +143,7 @@ def test_wrong_arguments_are_refused():
         ("_path", "g = g - form.theta[:, None] * np.sign(x)", "g = g * 1", "ista"),
         ("_path", "g = defect + form.G @ (y - form.A @ x)", "g = defect + 0 * form.G @ y", "gd"),
         ("_path", "form.H @ x + form.G @ (form.A @ x) - x if", "0.0 if", "lista"),
-        ("_path", "(x != 0) | (estimates != 0)", "(x != 0) | (estimates != estimates)", "false"),
+        ("_path", "(x != 0) | (path.x != 0)", "(x != 0) | (path.x != path.x)", "false"),
         ("_report", "rate * E[k]", "rate * rate * E[k]", "ista"),
     ],
 )

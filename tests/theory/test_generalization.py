@@ -51,7 +51,8 @@ def test_g1_needs_the_published_number_of_samples(bits, gap, samples):
     assert pytest.approx(samples, rel=0.05) == N
     report = G1(np.zeros(N), bits)
     assert report.bound == pytest.approx(gap, rel=1e-3)
-    assert report.status == "holds"
+    assert report.status == "not measured"
+    assert G1(np.zeros(N), bits, test_risk=0.9 * gap).status == "holds"
     assert not report.vacuous
 
 
@@ -140,17 +141,22 @@ def test_dominance_compares_certificates(mutate):
     losses = random.rand(200_000) * 0.1
     margin = dominance_margin(TIED, 32 * 8212, 200_000)
     for worse in (-0.01, 0.0, 0.5 * margin, 0.99 * margin):
-        report = G4(np.clip(losses + worse, 0, 1), TIED, losses, 32 * 8212)
+        fitted = np.clip(losses + worse, 0, 1)
+        report = G4(fitted, TIED, losses, 32 * 8212, test_losses=fitted[::2])
         assert report.status == "holds"
-        assert report.measured < report.bound
+        assert report.measured == pytest.approx(fitted[::2].mean())
+        assert report.bound == G1(losses, 32 * 8212).bound
+        assert G4(fitted, TIED, losses, 32 * 8212).status == "not measured"
+        assert G4(fitted, TIED, losses, 32 * 8212, test_risk=1.01 * report.bound).status == "violated"
         broken = mutate(G4, "occam_width(b, N,", "occam_width(bits, N,")
-        found = broken(np.clip(losses + worse, 0, 1), TIED, losses, 32 * 8212).status
-        assert found == ("violated" if worse > 0 else "holds")
-    assert G4(losses + 1.01 * margin, TIED, losses, 32 * 8212, B=2.0).status == "holds"  # the margin scales with B
+        found = broken(fitted, TIED, losses, 32 * 8212).status
+        assert found == ("violated" if worse > 0 else "not measured")
+    scaled = G4(losses + 1.01 * margin, TIED, losses, 32 * 8212, B=2.0)
+    assert scaled.status == "not measured"  # the margin scales with B
     assert G4(np.clip(losses + margin + 0.01, 0, 1), TIED, losses, 32 * 8212).status == "not applicable"
     assert G4(losses, TIED, losses, TIED).assumptions["it has fewer bits"] is False
     fast = G4(losses, TIED, losses, 32 * 8212, variant="kl")
-    assert (fast.bound, fast.measured) == (G3a(losses, 32 * 8212).bound, G3a(losses, TIED).bound)
+    assert (fast.bound, fast.status) == (G3a(losses, 32 * 8212).bound, "not measured")
     assert G4(losses + 0.01, TIED, losses, 32 * 8212, variant="kl").status == "not applicable"
 
 
@@ -176,7 +182,7 @@ def test_what_makes_a_certificate_not_applicable(G):
         assert report.bound is None
         assert report.measured == pytest.approx(0.1)
         assert sum(not met for met in report.assumptions.values()) == 1
-    assert G(losses, 10, protocol=Protocol(fresh_test=False)).status == "holds"  # without a test sample
+    assert G(losses, 10, protocol=Protocol(fresh_test=False)).status == "not measured"  # without a test sample
     outside = G(np.full(1000, 1.5), 10)
     assert [words for words, met in outside.assumptions.items() if not met] == ["losses lie in [0, B]"]
     assert G(losses, 10, test_losses=np.full(9, 2.0)).assumptions["test losses lie in [0, B]"] is False
@@ -202,7 +208,8 @@ def test_the_measured_gap_and_its_interval():
     assert found.gap == pytest.approx(0.25)
     assert found.interval == pytest.approx((0.25 - width, 0.25 + width))
     assert G0(test, risk=0.5).measured == 0
-    assert G0(test).measured is None
+    assert (G0(test).measured, G0(test).status) == (None, "not measured")
+    assert G0(test, risk=0.5).status == "holds"
     assert G0(test, risk=0.9).status == "violated"
     assert G0(test, risk=0.5, protocol=Protocol(fresh_test=False)).status == "not applicable"
     assert G0(np.zeros(1)).status == "not applicable"

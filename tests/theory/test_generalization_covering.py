@@ -171,13 +171,16 @@ def test_g2_and_its_mutation(mutate, monkeypatch):
     report = G2(form, losses, y, **limits, test_risk=0.6)
     assert report.status == "holds"
     networks = NetworkClass.of(form, Y=1.5, gamma_max=limits["gamma_max"], theta_max=0.2)
+    L = 2 * math.sqrt(1 / 2)
     by_hand = min(
-        2 * 2 * math.sqrt(1 / 2) * eps + math.sqrt((networks.one_bit_nats(eps) + math.log(20)) / 800)
-        for eps in 10.0 ** np.arange(-6, 0.1, 0.25)
+        2 * L * eps + math.sqrt((networks.one_bit_nats(eps) + math.log(20)) / 800)
+        for eps in 10.0 ** np.arange(-6, 0.1, 0.25) / L
     )
     assert report.bound - losses.mean() == pytest.approx(by_hand)
     assert loss_lipschitz(2.0, 3.0) == pytest.approx(2 * math.sqrt(1.5))
-    monkeypatch.setattr(covering, "covering_gap", mutate(covering_gap, "math.sqrt((nats(eps) + log) / (2 * N))", "0"))
+    monkeypatch.setattr(
+        covering, "covering_gap", mutate(covering_gap, "math.sqrt((nats(r * unit) + log) / (2 * N))", "0")
+    )
     assert G2(form, losses, y, **limits, test_risk=0.6).status == "violated"
 
 

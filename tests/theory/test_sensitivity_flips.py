@@ -14,12 +14,12 @@ from unrollbit.theory.sensitivity import (
     N2,
     N3,
     N2u,
+    flip_deviations,
     flipped,
     flips_between,
     greedy_flips,
     random_bit_errors,
     random_flips,
-    squared_deviations,
 )
 from unrollbit.theory.trajectory import recover
 
@@ -56,8 +56,8 @@ def battery():
         found["N2"] += [N2(form, perturbed[0]), N2(form, perturbed[-1]), N2(form, perturbed[4])]
         if not form.tied:
             rate = (0.01, 0.05, 0.2)[seed % 3]
-            squared = squared_deviations(form, y, random_bit_errors(form, rate, 300, seed))
-            found["N3", form.form].append(N3(form, y, rate, squared))
+            deviations = flip_deviations(form, y, random_bit_errors(form, rate, 300, seed))
+            found["N3", form.form].append(N3(form, y, rate, deviations))
     return found
 
 
@@ -156,8 +156,8 @@ def test_one_layer_of_gradient_descent_attains_the_mean_square():
         gamma, G = form.magnitudes[0], form.G[0]
         variance = 4 * gamma**2 * rate * (1 - rate) * ((form.mask * y[:, None]) ** 2).sum()
         exact = np.sqrt(variance + (2 * rate) ** 2 * np.square(G @ y).sum())
-        squared = squared_deviations(form, y, random_bit_errors(form, rate, 4000, 0))
-        report = N3(form, y, rate, squared)
+        deviations = flip_deviations(form, y, random_bit_errors(form, rate, 4000, 0))
+        report = N3(form, y, rate, deviations)
         assert report.bound == pytest.approx(exact)
         assert report.tightness == pytest.approx(1.0, abs=0.05)
         assert report.status == "holds"
@@ -170,8 +170,8 @@ def test_draws_in_one_pass_are_those_of_the_flipped_networks(kind, tied):
     y = np.random.RandomState(0).randn(16)
     flips = random_bit_errors(form, 0.1, 6, 1)
     assert flips.shape == (6, 1 if tied else 6, 16, 24)
-    found = squared_deviations(form, y, flips)
-    wanted = [np.square(recover(flipped(form, each), y) - recover(form, y)).sum() for each in flips]
+    found = flip_deviations(form, y, flips)
+    wanted = [np.linalg.norm(recover(flipped(form, each), y) - recover(form, y)) for each in flips]
     np.testing.assert_allclose(found, wanted, rtol=1e-9)
 
 
@@ -233,9 +233,9 @@ def test_wrong_arguments_are_named():
             N3(form, y, rate, np.zeros(200))
         with pytest.raises(ValueError, match=r"bit-error rate in \[0, 1\]"):
             random_bit_errors(form, rate, 1, 0)
-    for squared in (np.zeros(199), np.zeros((2, 200)), np.full(200, -1.0)):
-        with pytest.raises(ValueError, match="at least 200 squared deviations"):
-            N3(form, y, 0.1, squared)
+    for deviations in (np.zeros(199), np.zeros((2, 200)), np.full(200, -1.0)):
+        with pytest.raises(ValueError, match="at least 200 numbers >= 0"):
+            N3(form, y, 0.1, deviations)
     with pytest.raises(ValueError, match=r"booleans of shape \(6, 16, 24\)"):
         flipped(form, np.zeros((1, 16, 24), bool))
     with pytest.raises(ValueError, match="outside the mask"):
@@ -245,4 +245,4 @@ def test_wrong_arguments_are_named():
     with pytest.raises(ValueError, match="expected 0 to"):
         greedy_flips(form, y, -1)
     with pytest.raises(ValueError, match=r"flips: expected shape \('draws', 6, 16, 24\)"):
-        squared_deviations(form, y, np.zeros((6, 16, 24), bool))
+        flip_deviations(form, y, np.zeros((6, 16, 24), bool))

@@ -15,11 +15,11 @@ from unrollbit.theory.sensitivity import (
     N1free,
     N1path,
     N2u,
+    flip_deviations,
     flipped,
     greedy_flips,
     random_bit_errors,
     sign_flips,
-    squared_deviations,
 )
 
 
@@ -159,8 +159,8 @@ def test_a_broken_mean_square_is_reported(mutate, old, new):
     def reports(theorem):
         for form, rate in ((gd, 0.3), (gd, 0.9), (deep, 0.1), (admm, 0.02)):
             y = np.eye(100)[0] if form is admm else np.ones(len(form.A))
-            squared = squared_deviations(form, y, random_bit_errors(form, rate, 4000, 0))
-            yield theorem(form, y, rate, squared)
+            deviations = flip_deviations(form, y, random_bit_errors(form, rate, 4000, 0))
+            yield theorem(form, y, rate, deviations)
 
     assert all(report.status == "holds" for report in reports(N3))
     assert any(report.status == "violated" for report in reports(mutate(N3, old, new)))

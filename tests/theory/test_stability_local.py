@@ -112,7 +112,7 @@ def test_linear_region_by_hand_and_its_predicates():
     assert report.tightness == pytest.approx(1.0)
     beyond = S4(form, y, np.array([[0.5]]))
     assert beyond.status == "not applicable"
-    assert beyond.assumptions["all measurements lie nearer to y than rho"] is False
+    assert beyond.assumptions["no measurements lie farther from y than rho"] is False
     on_the_kink = S4(form, np.ones(1), np.array([[1.1]]))
     assert on_the_kink.assumptions["rho > 0"] is False
     assert linear_region_radius(random_form("gd", 0), np.ones(16)) == np.inf

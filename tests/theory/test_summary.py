@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from unrollbit.theory.registry import theorems
 from unrollbit.theory.report import Report, lower_bound, not_applicable, upper_bound
-from unrollbit.theory.statements import STATEMENTS
 from unrollbit.theory.summary import summarise
 
 
@@ -58,4 +58,4 @@ def test_layers_are_medians_and_unknown_theorems_are_refused():
 
 def test_every_statement_has_a_family():
     families = {"S": "stability", "N": "sensitivity", "C": "convergence", "G": "generalization"}
-    assert all(families[name[0]] == statement.family for name, statement in STATEMENTS.items())
+    assert all(families[name[0]] == statement.family for name, statement in theorems().items())

@@ -1,16 +1,7 @@
 """All theorems on one network: perturbations are found, bounds computed and compared."""
 
 from unrollbit.theory.audit.generalization import generalization
-from unrollbit.theory.audit.layers import IN_NORMAL_FORM, convergence, deterministic, outside, sensitivity, stability
-from unrollbit.theory.audit.settings import Settings
+from unrollbit.theory.audit.layers import IN_NORMAL_FORM, deterministic, outside
+from unrollbit.theory.settings import Settings
 
-__all__ = [
-    "IN_NORMAL_FORM",
-    "Settings",
-    "convergence",
-    "deterministic",
-    "generalization",
-    "outside",
-    "sensitivity",
-    "stability",
-]
+__all__ = ["IN_NORMAL_FORM", "Settings", "deterministic", "generalization", "outside"]

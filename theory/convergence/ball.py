@@ -9,16 +9,25 @@ from jaxtyping import Float
 
 from unrollbit.theory.convergence.instance import SOFT, full_column_rank, measurement
 from unrollbit.theory.convergence.lasso import Lasso, admm_fixed_point, solve_lasso
+from unrollbit.theory.instances import Attacked
 from unrollbit.theory.normal_form import NormalForm
 from unrollbit.theory.numerics import norms, spectral_norm
+from unrollbit.theory.registry import theorem
 from unrollbit.theory.report import Report, not_applicable, upper_bound
-from unrollbit.theory.trajectory import run
+from unrollbit.theory.trajectory import Trajectory, run
 
 _SOLVED = "the reference solution is found to 1e-12"
 _SHARES = np.array([0.5, 0.7, 0.85, 1.0, 1.15, 1.3, 1.5])  # of a0_k, tried for a_k
 _RHOS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # of ||A||^2
 
 
+@theorem(
+    "convergence",
+    "ball around the Lasso solution",
+    "distance to the solution",
+    on=Attacked,
+    examine=lambda at: C4(at.form, at.y),
+)
 def C4(form: NormalForm, y: Float[np.ndarray, " m"], tau: float | None = None) -> Report:
     """A layer is an exact proximal gradient step plus an error: ``||x_k - x°|| <= E_k`` around the Lasso solution x°.
 
@@ -43,8 +52,9 @@ def C4(form: NormalForm, y: Float[np.ndarray, " m"], tau: float | None = None) -
     E = [float(norms(solution.x))]
     for k in range(form.depth):
         E.append(float(form.H_norms[k] * E[k] + eps[k]))
-    errors = norms(run(form, y).x - solution.x)
-    return upper_bound("C4", E[-1], errors[-1], E[0], assumptions, bounds=E, measurements=errors)
+    path = run(form, y)
+    errors, size = norms(path.x - solution.x), np.maximum(path.sizes(), E[0])
+    return upper_bound("C4", E[-1], errors[-1], E[0], assumptions, size=size, bounds=E, measurements=errors)
 
 
 def inexact_ball(form: NormalForm, y: Float[np.ndarray, " m"], tau: float | None = None) -> tuple[float, float] | None:
@@ -70,6 +80,13 @@ def admm_grid(form: NormalForm) -> tuple[tuple[float, float], ...]:
     return tuple(pair for pair in pairs if min(pair) > 0)
 
 
+@theorem(
+    "convergence",
+    "one-bit ADMM, ball around the Lasso solution",
+    "distance to the solution",
+    on=Attacked,
+    examine=lambda at: C5(at.form, at.y),
+)
 def C5(form: NormalForm, y: Float[np.ndarray, " m"], grid: Sequence[tuple[float, float]] | None = None) -> Report:
     """Distance of ADMM with any linear step from the Lasso solution z°, at every layer::
 
@@ -97,18 +114,23 @@ def C5(form: NormalForm, y: Float[np.ndarray, " m"], grid: Sequence[tuple[float,
     assumptions["some pair rho, tau > 0 to refer to"] = bool(pairs)
     if not pairs:
         return not_applicable("C5", assumptions)
-    estimates = run(form, y).x
-    reports = [_around(form, y, estimates, rho, tau, dict(assumptions)) for rho, tau in pairs]
+    path = run(form, y)
+    reports = [_around(form, y, path, rho, tau, dict(assumptions)) for rho, tau in pairs]
     for report in reports:
         if report.status == "violated":
             return report
     known = [report for report in reports if report.bound is not None and report.bounds is not None]
-    # measurements[0] = ||z°||, since z_0 = 0
-    return min(known, key=lambda r: r.bound / max(r.measurements[0], 1e-300)) if known else reports[0]  # type: ignore
+    return min(known, key=_relative) if known else reports[0]
+
+
+def _relative(report: Report) -> float:
+    """bound / ``||z°||``; 0 / 0 where the network is at rest too."""
+    assert report.bound is not None
+    return report.bound / report.trivial if report.trivial else np.inf * (report.bound > 0)
 
 
 def _around(
-    form: NormalForm, y: np.ndarray, estimates: np.ndarray, rho: float, tau: float, assumptions: dict[str, bool]
+    form: NormalForm, y: np.ndarray, path: Trajectory, rho: float, tau: float, assumptions: dict[str, bool]
 ) -> Report:
     solution = solve_lasso(form.A, y, tau)
     assumptions[_SOLVED] = solution.solved
@@ -118,9 +140,12 @@ def _around(
     E = [float(norms(v))]
     for k in range(form.depth):
         E.append(float(form.factors[k] * E[k] + drive[k] + form.reflected_norms[k] * gaps[k]))
-    limits, errors = np.array(E) + gaps, norms(estimates - solution.x)
+    limits, errors = np.array(E) + gaps, norms(path.x - solution.x)
     trivial = float(norms(solution.x))
-    return upper_bound("C5", limits[-1], errors[-1], trivial, assumptions, bounds=limits, measurements=errors)
+    size = np.maximum(path.sizes(), max(trivial, E[0]))
+    return upper_bound(
+        "C5", limits[-1], errors[-1], trivial, assumptions, size=size, bounds=limits, measurements=errors
+    )
 
 
 _Prepared = tuple[Lasso, float, Float[np.ndarray, " K"], dict[str, bool]]
@@ -130,7 +155,7 @@ def _prepare(form: NormalForm, y: np.ndarray, tau: float | None) -> _Prepared | 
     """Reference solution, tau and a0_k of C4, or why it is not applicable."""
     if tau is not None and not tau >= 0:
         raise ValueError(f"C4 tau: expected >= 0, got {tau}")
-    scales = (form.G.swapaxes(1, 2) * form.A).sum((1, 2)) / max(float((form.A**2).sum()), np.finfo(float).tiny)
+    scales = (form.G.swapaxes(1, 2) * form.A).sum((1, 2)) / (float((form.A**2).sum()) or 1.0)
     assumptions = {
         "the network is ISTA or gradient descent": form.form in ("ista", "gd"),
         SOFT: form.soft,

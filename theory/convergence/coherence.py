@@ -8,12 +8,12 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from unrollbit.theory.convergence.instance import SOFT, measurement, signal
+from unrollbit.theory.instances import Signal
 from unrollbit.theory.normal_form import NormalForm
-from unrollbit.theory.numerics import top_sum
+from unrollbit.theory.numerics import at_most, norms, top_sum
+from unrollbit.theory.registry import theorem
 from unrollbit.theory.report import Report, exceeds, not_applicable, upper_bound
 from unrollbit.theory.trajectory import run
-
-_ROUNDING = 1e-12  # of the predicate on the thresholds, relative to them: a schedule meets it with equality
 
 
 def babel(
@@ -51,7 +51,7 @@ def noise_bound(form: NormalForm, size: float) -> Float[np.ndarray, " K"]:
     """
     if size < 0:
         raise ValueError(f"noise_bound size: expected >= 0, got {size}")
-    return size * np.linalg.norm(form.G, axis=2).max(1)
+    return size * norms(form.G).max(1)
 
 
 def c1_schedule(
@@ -89,6 +89,13 @@ def c1_schedule(
     return theta
 
 
+@theorem(
+    "convergence",
+    "linear rate under generalised coherence",
+    "largest error",
+    on=Signal,
+    examine=lambda at: [C1(at.form, at.x, at.y, support=known) for known in (False, True)],
+)
 def C1(
     form: NormalForm,
     x: Float[np.ndarray, " n"],
@@ -114,8 +121,7 @@ def C1(
     if not assumptions["the network is ISTA"]:
         return not_applicable("C1", assumptions)
     inside = x != 0
-    E0 = float(np.abs(x).max()) if E0 is None else _size("C1 E0", E0)
-    assumptions["||x||_inf <= E_0"] = bool(np.abs(x).max() <= E0)
+    E0, assumptions["||x||_inf <= E_0"] = _start("C1 E0", E0, float(np.abs(x).max()))
     off, on, assumptions["nu_k >= ||G_k e||_inf for every k"] = _noise(form, x, y, nu, inside if support else None)
     gamma, mu = babel(form, s, support=inside if support else None)
     E = [E0]
@@ -124,6 +130,7 @@ def C1(
     return _decide("C1", form, x, y, assumptions, mu * E[:-1] + off, E, np.inf)
 
 
+@theorem("convergence", "the same in the l1 norm", "l1 error", on=Signal, examine=lambda at: C1b(at.form, at.x, at.y))
 def C1b(
     form: NormalForm,
     x: Float[np.ndarray, " n"],
@@ -144,8 +151,7 @@ def C1b(
     x, y, s, assumptions = _sparse("C1b", form, x, y, s)
     if not assumptions["the network is ISTA"]:
         return not_applicable("C1b", assumptions)
-    E0 = float(np.abs(x).sum()) if E0 is None else _size("C1b E0", E0)
-    assumptions["||x||_1 <= E_0"] = bool(np.abs(x).sum() <= E0 * (1 + 1e-15))
+    E0, assumptions["||x||_1 <= E_0"] = _start("C1b E0", E0, float(np.abs(x).sum()))
     nus, _, assumptions["nu_k >= ||G_k e||_inf for every k"] = _noise(form, x, y, nu, None)
     factor, mu0 = _classical(form, s)
     E = [E0]
@@ -178,12 +184,16 @@ def _noise(
     form: NormalForm, x: np.ndarray, y: np.ndarray, nu: np.ndarray | None, inside: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray, bool]:
     """nu_k for the predicate and for the recursion, and whether a given one bounds ``||G_k e||_inf``."""
-    found = np.abs(form.G @ (y - form.A @ x))
+    seen = form.A @ x
+    found = np.abs(form.G @ (y - seen))
     if nu is not None:
         nus = np.asarray(nu, np.float64)
         if nus.shape != (form.depth,) or (nus < 0).any():
             raise ValueError(f"nu: expected {form.depth} bounds >= 0, got {nu}")
-        return nus, nus, bool((found.max(1) <= nus).all())
+        size = float(form.G_norms.max()) * max(float(norms(y)), float(norms(seen)))
+        met = bool(at_most(found.max(1), nus, size).all())
+        nus = np.maximum(nus, found.max(1)) if met else nus  # met up to rounding: the bound is for what was found
+        return nus, nus, met
     if inside is not None:
         return found[:, ~inside].max(1, initial=0.0), found[:, inside].max(1, initial=0.0), True
     return found.max(1), found.max(1), True
@@ -200,21 +210,24 @@ def _decide(
     order: float,
 ) -> Report:
     """Predicate on the thresholds, measurement at every layer, and the other half of the claim: no false support."""
-    met = form.theta >= least * (1 - _ROUNDING)  # an absolute slack would let small signals pass whatever theta is
-    assumptions["theta_k >= mu_k E_k + nu_k for every k"] = bool(met.all())
+    assumptions["theta_k >= mu_k E_k + nu_k for every k"] = bool(at_most(least, form.theta).all())
     path = run(form, y)
-    estimates = path.x
-    errors = np.linalg.norm(estimates - x, order, axis=1)
-    trivial = float(np.linalg.norm(x, order))
-    report = upper_bound(name, E[-1], errors[-1], trivial, assumptions, bounds=E, measurements=errors)
+    errors, trivial = norms(path.x - x, order), float(norms(x, order))
+    size = np.maximum(path.sizes(order), trivial)
+    report = upper_bound(name, E[-1], errors[-1], trivial, assumptions, size=size, bounds=E, measurements=errors)
     outside = np.abs(path.u[:, x == 0]).max(axis=1, initial=0.0)  # within theta_k: thresholded to 0
-    false_support = any(exceeds(float(u), float(theta)) for u, theta in zip(outside, form.theta, strict=True))
+    checked = zip(outside, form.theta, size[1:], strict=True)
+    false_support = any(exceeds(float(u), float(theta), float(scale)) for u, theta, scale in checked)
     if report.status == "holds" and false_support:
         return replace(report, status="violated")
     return report
 
 
-def _size(what: str, value: float) -> float:
-    if value < 0:
-        raise ValueError(f"{what}: expected >= 0, got {value}")
-    return float(value)
+def _start(what: str, E0: float | None, found: float) -> tuple[float, bool]:
+    """E_0, the signal's own where none is given, and whether it bounds the signal."""
+    if E0 is None:
+        return found, True
+    if E0 < 0:
+        raise ValueError(f"{what}: expected >= 0, got {E0}")
+    met = bool(at_most(found, E0))
+    return max(float(E0), found) if met else float(E0), met

@@ -8,16 +8,18 @@ import numpy as np
 from jaxtyping import Float
 
 from unrollbit.theory.convergence.instance import full_column_rank, measurement, signal
+from unrollbit.theory.instances import Attacked, Signal
 from unrollbit.theory.normal_form import NormalForm
-from unrollbit.theory.numerics import norms, spectral_norm
+from unrollbit.theory.numerics import ROUNDING, at_most, norms, spectral_norm
+from unrollbit.theory.registry import theorem
 from unrollbit.theory.report import Report, not_applicable, upper_bound
 from unrollbit.theory.trajectory import run
 
 _ALIGNED = "lambda_min((W^T A + A^T W) / 2) > 0"
-_ROUNDING = 1e-12  # relative: below it an eigenvalue counts as 0
 _CANCELLED = 1e-14  # what rounding may take from 1 - 2 mu + L^2, whose root is then too small by much more
 
 
+@theorem("convergence", "gradient descent, recursion", "error", on=Signal, examine=lambda at: C3(at.form, at.x, at.y))
 def C3(form: NormalForm, x: Float[np.ndarray, " n"], y: Float[np.ndarray, " m"]) -> Report:
     """``||x_k - x|| <= E_k`` with ``E_{k+1} = ||H_k|| E_k + ||G_k e||``, ``E_0 = ||x||``, ``e = y - A x``.
 
@@ -42,6 +44,13 @@ def C3(form: NormalForm, x: Float[np.ndarray, " n"], y: Float[np.ndarray, " m"])
     return replace(report, vacuous=True) if expands else report
 
 
+@theorem(
+    "convergence",
+    "gradient descent, product of layers",
+    "error",
+    on=Signal,
+    examine=lambda at: C3b(at.form, at.x, at.y),
+)
 def C3b(form: NormalForm, x: Float[np.ndarray, " n"], y: Float[np.ndarray, " m"]) -> Report:
     """``||x_k - x|| <= ||P_k|| ||x|| + ||sum_j P_{k,j+1} G_j e||``, P the products of the H_k; ``e = y - A x``.
 
@@ -79,7 +88,7 @@ def aligned_factor(form: NormalForm) -> Report:
     Proof: ``||I - a B||^2 <= 1 - 2 a mu + a^2 L^2``. Source: C3a, first part.
     """
     mu, L = alignment(form)
-    assumptions = {"the network is gradient descent": form.form == "gd", _ALIGNED: bool((mu > _ROUNDING * L).all())}
+    assumptions = {"the network is gradient descent": form.form == "gd", _ALIGNED: bool((mu > ROUNDING * L).all())}
     if not all(assumptions.values()):
         return not_applicable("C3a", assumptions)
     limits = np.sqrt(np.maximum(1 - (mu / L) ** 2, 0.0) + _CANCELLED)
@@ -88,10 +97,17 @@ def aligned_factor(form: NormalForm) -> Report:
     return upper_bound("C3a", limits[worst], found[worst], 1.0, assumptions, bounds=limits, measurements=found)
 
 
+@theorem(
+    "convergence",
+    "gradient descent, alignment of W with A",
+    "error",
+    on=Attacked,
+    examine=lambda at: C3a(at.form, at.x, at.y),
+)
 def C3a(form: NormalForm, x: Float[np.ndarray, " n"], y: Float[np.ndarray, " m"]) -> Report:
     """One matrix W aligned with A converges to its oblique solution ``x_W = (W^T A)^{-1} W^T y``, and so near x::
 
-        ||x_k - x|| <= prod_{j<k} sqrt(1 - 2 mu_j + L_j^2) ||x_W|| + ||(W^T A)^{-1} W^T e||
+        ||x_k - x|| <= prod_{j<k} sqrt(1 - 2 mu_j + L_j^2) ||x_W|| + ||d||,   d = x_W - x = (W^T A)^{-1} W^T (y - A x)
 
     ``mu_j = alpha_j mu_W`` and ``L_j = alpha_j L_W`` at the steps of the network; at ``alpha = mu_W / L_W^2`` the
     factor is that of ``aligned_factor``. Without noise ``x_W = x`` whatever the matrix. Asked for: gradient descent,
@@ -103,16 +119,16 @@ def C3a(form: NormalForm, x: Float[np.ndarray, " n"], y: Float[np.ndarray, " m"]
     x, y, assumptions = _overdetermined("C3a", form, x, y)
     mu, L = alignment(form)
     first = form.G[0]
-    shares = (form.G * first).sum((1, 2)) / max(float((first * first).sum()), np.finfo(float).tiny)
+    shares = (form.G * first).sum((1, 2)) / (float((first * first).sum()) or 1.0)
     rest = np.abs(form.G - shares[:, None, None] * first).max()
-    assumptions["every G_k is a multiple of one matrix"] = bool(rest <= 1e-14 * np.abs(form.G).max())
-    assumptions[_ALIGNED] = bool((mu > _ROUNDING * L).all())
+    assumptions["every G_k is a multiple of one matrix"] = bool(at_most(rest, 0.0, float(np.abs(form.G).max())))
+    assumptions[_ALIGNED] = bool((mu > ROUNDING * L).all())
     if not all(assumptions.values()):
         return not_applicable("C3a", assumptions)
-    oblique = np.linalg.solve(first @ form.A, first @ y)
-    bias = float(norms(np.linalg.solve(first @ form.A, first @ (y - form.A @ x))))
+    # x_W is x + d: solved for itself it would lose as many digits as the square of the condition number of A has
+    d = np.linalg.solve(first @ form.A, first @ (y - form.A @ x))
     factors = np.sqrt(np.maximum(1 - 2 * mu + L**2, 0.0) + _CANCELLED * (1 + L**2))
-    E = np.cumprod([float(norms(oblique)), *factors]) + bias
+    E = np.cumprod([float(norms(x + d)), *factors]) + float(norms(d))
     return _report("C3a", form, x, y, E, assumptions, float(norms(x)))
 
 
@@ -139,5 +155,6 @@ def _report(
     assumptions: dict[str, bool],
     trivial: float,
 ) -> Report:
-    errors = norms(run(form, y).x - x)
-    return upper_bound(name, float(E[-1]), errors[-1], trivial, assumptions, bounds=E, measurements=errors)
+    path = run(form, y)
+    errors, size = norms(path.x - x), np.maximum(path.sizes(), float(norms(x)))
+    return upper_bound(name, float(E[-1]), errors[-1], trivial, assumptions, size=size, bounds=E, measurements=errors)

@@ -84,7 +84,7 @@ def _judged(A: np.ndarray, y: np.ndarray, tau: float, x: np.ndarray) -> Lasso:
     residual = y - A @ x
     slope = A.T @ residual
     violation = np.where(x != 0, np.abs(slope - tau * np.sign(x)), np.maximum(np.abs(slope) - tau, 0.0))
-    scale = max(float(np.abs(A.T @ y).max(initial=0.0)), np.finfo(float).tiny)
+    scale = float(np.abs(A.T @ y).max(initial=0.0)) or 1.0
     return Lasso(x, residual, float(violation.max(initial=0.0)) / scale)
 
 
@@ -93,14 +93,16 @@ def _moved(A: np.ndarray, y: np.ndarray, tau: float, x: np.ndarray, signs: np.nd
 
     Where the columns are dependent, first along their null space, which lowers the l1 norm and leaves ``A x`` as it is.
     """
-    _, values, rows = np.linalg.svd(A, full_matrices=True)
+    left, values, rows = np.linalg.svd(A, full_matrices=True)
     rank = int((values > _RANK * values[0]).sum()) if values.size else 0
     null = rows[rank:]
     direction, length = -null.T @ (null @ signs), np.inf
     if np.linalg.norm(direction) <= _FREE * np.sqrt(len(signs)):
-        slope = A.T @ (y - A @ x) - tau * signs
-        direction, length = rows[:rank].T @ ((rows[:rank] @ slope) / values[:rank] ** 2), 1.0
+        # of the residual only the least squares solution is needed: the squares of the values would double its digits
+        values, within = values[:rank], rows[:rank]
+        fit = left.T[:rank] @ (y - A @ x) / values
+        direction, length = within.T @ (fit - tau * (within @ signs) / values**2), 1.0
     to_zero = np.full(len(x), np.inf)
-    np.divide(-x, direction, out=to_zero, where=x * direction < 0)
+    np.divide(-x, direction, out=to_zero, where=np.sign(x) * direction < 0)
     step = min(length, float(to_zero.min()))
     return np.where(to_zero == step, 0.0, x + step * direction) if np.isfinite(step) else x

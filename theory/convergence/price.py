@@ -7,6 +7,8 @@ import math
 import numpy as np
 from jaxtyping import Float
 
+from unrollbit.theory.instances import Physics
+from unrollbit.theory.registry import theorem
 from unrollbit.theory.report import Report, upper_bound
 
 
@@ -15,6 +17,14 @@ def one_bit_matrix(A: Float[np.ndarray, "m n"]) -> Float[np.ndarray, "m n"]:
     return math.sqrt(math.pi / (2 * A.shape[0])) * np.where(A >= 0, 1.0, -1.0)
 
 
+@theorem(
+    "convergence",
+    "what one bit costs in coherence",
+    "coherence",
+    on=Physics,
+    examine=lambda at: C6(at.form.A),
+    probabilistic=True,
+)
 def C6(A: Float[np.ndarray, "m n"], delta: float = 0.05, *, gaussian: bool = False) -> Report:
     """``max_ij |delta_ij - w_i^T a_j| <= t`` with probability ``1 - delta``, ``t = sqrt((pi / m) ln(2 n^2 / delta))``.
 
@@ -40,4 +50,4 @@ def C6(A: Float[np.ndarray, "m n"], delta: float = 0.05, *, gaussian: bool = Fal
     m, n = A.shape
     t = math.sqrt(math.pi / m * math.log(2 * n * n / delta))
     found = float(np.abs(np.eye(n) - one_bit_matrix(A).T @ A).max())
-    return upper_bound("C6", t, found, 1.0, {"the entries of A are independent N(0, 1 / m)": gaussian})
+    return upper_bound("C6", t, found, 1.0, {"the entries of A are independent N(0, 1 / m)": gaussian}, size=1.0)

@@ -6,18 +6,27 @@ import numpy as np
 from jaxtyping import Float
 
 from unrollbit.theory.convergence.instance import measurement, signal
+from unrollbit.theory.instances import Signal
 from unrollbit.theory.normal_form import NormalForm
-from unrollbit.theory.numerics import norms, spectral_norm, top_sum
+from unrollbit.theory.numerics import ROUNDING, at_most, norms, spectral_norm, top_sum
+from unrollbit.theory.registry import theorem
 from unrollbit.theory.report import Report, not_applicable, upper_bound
 from unrollbit.theory.trajectory import recover
 
 
+@theorem(
+    "convergence",
+    "certificate from the residual",
+    "error",
+    on=Signal,
+    examine=lambda at: C7(at.form, at.x, at.y, float(norms(at.y - at.form.A @ at.x))),
+)
 def C7(form: NormalForm, x: Float[np.ndarray, " n"], y: Float[np.ndarray, " m"], sigma: float) -> Report:
     """``||x_hat - x|| <= (||y - A x_hat|| + sigma) / sqrt(kappa)`` for every network; ``sigma >= ||y - A x||``.
 
     ``kappa`` is the larger of ``sigma_min(A)^2`` (m >= n) and, with t the size of ``supp(x_hat) u supp(x)``, of
-    Gershgorin's ``min_i ((A^T A)_ii - the t - 1 largest |(A^T A)_ij|, j != i)``; it must be above 1e-12, and above
-    1e-12 ||A||^2 for float64 to tell it from 0. Nothing is asked of weights, thresholds or training. Vacuous against
+    Gershgorin's ``min_i ((A^T A)_ii - the t - 1 largest |(A^T A)_ij|, j != i)``; it must be above 1e-12 ||A||^2 for
+    float64 to tell it from 0. Nothing is asked of weights, thresholds or training. Vacuous against
     ``||x||``. Raises ``ValueError`` for wrong shapes and ``sigma < 0``.
 
     Source: C7. Gershgorin discs and coherence: D. Donoho and M. Elad, 2003.
@@ -35,15 +44,19 @@ def C7(form: NormalForm, x: Float[np.ndarray, " n"], y: Float[np.ndarray, " m"],
     estimate = recover(form, y)
     measured = float(norms(estimate - x))
     kappa = curvature(form.A, int(((x != 0) | (estimate != 0)).sum()))
+    seen = form.A @ x
+    noise, size = float(norms(y - seen)), max(float(norms(y)), float(norms(seen)))
     assumptions = {
-        "sigma >= ||y - A x||": bool(norms(y - form.A @ x) <= sigma),
-        "A is injective enough on the supports: kappa > 1e-12": kappa > 1e-12,
-        "kappa > 1e-12 ||A||^2": kappa > 1e-12 * float(spectral_norm(form.A)) ** 2,
+        "sigma >= ||y - A x||": bool(at_most(noise, sigma, size)),
+        "A is injective enough on the supports: kappa > 1e-12 ||A||^2": kappa
+        > ROUNDING * float(spectral_norm(form.A)) ** 2,
     }
     if not all(assumptions.values()):
         return not_applicable("C7", assumptions, measured)
-    bound = (float(norms(y - form.A @ estimate)) + sigma) / np.sqrt(kappa)
-    return upper_bound("C7", bound, measured, float(norms(x)), assumptions)
+    # sigma may miss the noise by rounding: the bound is for what was found
+    bound = (float(norms(y - form.A @ estimate)) + max(sigma, noise)) / np.sqrt(kappa)
+    trivial = float(norms(x))
+    return upper_bound("C7", bound, measured, trivial, assumptions, size=max(trivial, float(norms(estimate))))
 
 
 def curvature(A: Float[np.ndarray, "m n"], t: int) -> float:

@@ -6,12 +6,19 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from unrollbit.theory.convergence.instance import SOFT, measurement, signal
+from unrollbit.theory.instances import Signal
 from unrollbit.theory.normal_form import NormalForm
 from unrollbit.theory.numerics import norms, restricted_norm, top_sum
+from unrollbit.theory.registry import theorem
 from unrollbit.theory.report import Report, not_applicable, upper_bound
-from unrollbit.theory.trajectory import run
+from unrollbit.theory.trajectory import Trajectory, run
+
+_FALSE_SUPPORT = 3  # C2u allows supports this many times those of the signals
 
 
+@theorem(
+    "convergence", "contraction along the supports", "error", on=Signal, examine=lambda at: C2(at.form, at.x, at.y)
+)
 def C2(form: NormalForm, x: Float[np.ndarray, " n"], y: Float[np.ndarray, " m"]) -> Report:
     """``||x_k - x|| <= E_k`` with ``E_{k+1} = ||H_k[a_{k+1}, a_k]|| E_k + ||g_k[a_{k+1}]||``, ``E_0 = ||x||``.
 
@@ -34,11 +41,18 @@ def C2(form: NormalForm, x: Float[np.ndarray, " n"], y: Float[np.ndarray, " m"])
     checked = _path("C2", form, x, y)
     if isinstance(checked, Report):
         return checked
-    x, estimates, active, g, assumptions = checked
+    x, path, active, g, assumptions = checked
     rates = [restricted_norm(form.H[k], active[k + 1], active[k]) for k in range(form.depth)]
-    return _report("C2", x, estimates, active, g, np.array(rates), assumptions)
+    return _report("C2", x, path, active, g, np.array(rates), assumptions)
 
 
+@theorem(
+    "convergence",
+    "the same for all supports of a size",
+    "error",
+    on=Signal,
+    examine=lambda at: C2u(at.form, at.x, at.y, max(1, _FALSE_SUPPORT * int((at.x != 0).sum()))),
+)
 def C2u(form: NormalForm, x: Float[np.ndarray, " n"], y: Float[np.ndarray, " m"], t: int) -> Report:
     """C2 with ``rho_t(H_k)`` in place of the restricted norm, where every ``a_k`` has at most ``t`` entries.
 
@@ -53,9 +67,9 @@ def C2u(form: NormalForm, x: Float[np.ndarray, " n"], y: Float[np.ndarray, " m"]
     checked = _path("C2u", form, x, y)
     if isinstance(checked, Report):
         return checked
-    x, estimates, active, g, assumptions = checked
+    x, path, active, g, assumptions = checked
     assumptions["|a_k| <= t for every k"] = bool((active.sum(1) <= t).all())
-    return _report("C2u", x, estimates, active, g, uniform_norms(form, t), assumptions)
+    return _report("C2u", x, path, active, g, uniform_norms(form, t), assumptions)
 
 
 def uniform_norms(form: NormalForm, t: int) -> Float[np.ndarray, " K"]:
@@ -66,7 +80,7 @@ def uniform_norms(form: NormalForm, t: int) -> Float[np.ndarray, " K"]:
 
 _Path = tuple[
     Float[np.ndarray, " n"],
-    Float[np.ndarray, "K_plus_1 n"],
+    Trajectory,
     Bool[np.ndarray, "K_plus_1 n"],
     Float[np.ndarray, "K n"],
     dict[str, bool],
@@ -79,21 +93,21 @@ def _path(name: str, form: NormalForm, x: np.ndarray, y: np.ndarray) -> _Path | 
     assumptions = {"the network is ISTA, LISTA or gradient descent": form.form != "admm", SOFT: form.soft}
     if not all(assumptions.values()):
         return not_applicable(name, assumptions)
-    estimates = run(form, y).x
-    active = (x != 0) | (estimates != 0)
+    path = run(form, y)
+    active = (x != 0) | (path.x != 0)
     defect = form.H @ x + form.G @ (form.A @ x) - x if form.form == "lista" else 0.0
     g = defect + form.G @ (y - form.A @ x)
     if form.form == "gd":
         active[1:] = True
     else:
         g = g - form.theta[:, None] * np.sign(x)
-    return x, estimates, active, g, assumptions
+    return x, path, active, g, assumptions
 
 
 def _report(
     name: str,
     x: np.ndarray,
-    estimates: np.ndarray,
+    path: Trajectory,
     active: np.ndarray,
     g: np.ndarray,
     rates: np.ndarray,
@@ -102,5 +116,5 @@ def _report(
     E = [float(norms(x))]
     for k, rate in enumerate(rates):
         E.append(float(rate * E[k] + norms(g[k] * active[k + 1])))
-    errors = norms(estimates - x)
-    return upper_bound(name, E[-1], errors[-1], E[0], assumptions, bounds=E, measurements=errors)
+    errors, size = norms(path.x - x), np.maximum(path.sizes(), E[0])
+    return upper_bound(name, E[-1], errors[-1], E[0], assumptions, size=size, bounds=E, measurements=errors)

@@ -40,7 +40,7 @@ def certificate(
         risk, error = float(values.mean()), half_width(values, B=B, level=TEST_LEVEL)
         assumptions |= {"test losses lie in [0, B]": inside, **protocol.test()}
     held = None if risk is None else risk - error
-    report = upper_bound(theorem, bound, held, min(B, 1.0), assumptions)
+    report = upper_bound(theorem, bound, held, min(B, 1.0), assumptions, size=B)
     if risk is None:
         return report
     tightness = None if report.bound is None or bound == 0 else risk / bound

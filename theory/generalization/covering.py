@@ -9,18 +9,24 @@ import numpy as np
 from jaxtyping import Float
 
 from unrollbit.theory.generalization.certificate import certificate, checked_sample
+from unrollbit.theory.generalization.losses import clipped_losses
 from unrollbit.theory.generalization.network_class import NetworkClass
 from unrollbit.theory.generalization.protocol import DECLARED, Protocol
+from unrollbit.theory.generalization.sample import Sample
 from unrollbit.theory.normal_form import NormalForm
-from unrollbit.theory.report import Report
+from unrollbit.theory.numerics import at_most, norms, spectral_norm
+from unrollbit.theory.registry import theorem
+from unrollbit.theory.report import Report, not_applicable
+from unrollbit.theory.trajectory import recover
 
-RADII = 10.0 ** (-6 + np.arange(25) / 4)  # of the covers that are tried, fixed beforehand
+_GENEROUS = 30.0  # a class is this much wider than the physics' own steps and thresholds
+RADII = 10.0 ** (-6 + np.arange(25) / 4)  # of the covers that are tried, fixed beforehand, in units of B / L
 
 
 def covering_gap(
     nats: Callable[[float], float], N: int, *, lipschitz: float, delta: float = 0.05, B: float = 1.0
 ) -> float:
-    """``min over eps of 2 L eps + B sqrt((nats(eps) + ln(1 / delta)) / (2 N))``, eps = 1e-6 .. 1.
+    """``min over eps of 2 L eps + B sqrt((nats(eps) + ln(1 / delta)) / (2 N))``, ``L eps / B`` = 1e-6 .. 1.
 
     ``nats(eps)`` is the logarithm of the size of an eps-cover and L the Lipschitz constant of the loss in the estimate.
     Nothing here depends on data, so that the best eps costs no confidence.
@@ -30,7 +36,8 @@ def covering_gap(
             f"covering_gap: expected N >= 1, L, B > 0 and 0 < delta < 1; got {N}, {lipschitz}, {B}, {delta}"
         )
     log = math.log(1 / delta)
-    return min(2 * lipschitz * eps + B * math.sqrt((nats(eps) + log) / (2 * N)) for eps in map(float, RADII))
+    unit = B / lipschitz  # of the estimates, in which nothing is absolute
+    return min(B * (2 * r + math.sqrt((nats(r * unit) + log) / (2 * N))) for r in map(float, RADII))
 
 
 def loss_lipschitz(c: float, B: float = 1.0) -> float:
@@ -55,9 +62,18 @@ def dense_relu_nats(m: int, n: int, depth: int, *, Y: float, v: float, eps: floa
 def project(y: Float[np.ndarray, "*batch m"], Y: float) -> Float[np.ndarray, "*batch m"]:
     """``y min(1, Y / ||y||)``: Gaussian noise is unbounded, and G2 needs ``||y|| <= Y`` almost surely."""
     y = np.asarray(y, np.float64)
-    return y * np.minimum(1.0, Y / np.maximum(np.linalg.norm(y, axis=-1, keepdims=True), 1e-300))
+    sizes = norms(y)[..., None]
+    return y * np.where(sizes > Y, Y / np.where(sizes > Y, sizes, 1.0), 1.0)
 
 
+@theorem(
+    "generalization",
+    "covering numbers, real scalars",
+    "risk",
+    on=Sample,
+    examine=lambda at: _covered(at),
+    probabilistic=True,
+)
 def G2(
     form: NormalForm,
     losses: Float[np.ndarray, " N"],
@@ -97,10 +113,35 @@ def G2(
         raise ValueError(f"G2: expected y of shape {(len(values), form.A.shape[0])} and c > 0, got {y.shape} and {c}")
     assumptions |= networks.membership(form)
     assumptions |= {
-        "||y|| <= Y on the training sample": bool((np.linalg.norm(y, axis=1) <= Y * (1 + 1e-12)).all()),
+        "||y|| <= Y on the training sample": bool(at_most(norms(y), Y).all()),
         "||y|| <= Y almost surely (measurements are projected)": projected,
         "Y, gamma_max, theta_max and the cap are fixed before the training data are seen": protocol.constant_fixed,
     }
     gap = covering_gap(networks.one_bit_nats, len(values), lipschitz=loss_lipschitz(c, B), delta=delta, B=B)
     bound = float(values.mean()) + gap
     return certificate("G2", bound, assumptions, protocol, B=B, test_losses=test_losses, test_risk=test_risk)
+
+
+def _covered(at: Sample) -> Report:
+    """G2 for the network on measurements projected onto a ball; ball and class are functions of the physics."""
+    form, c = at.form, at.c
+    train, test = at.pairs
+    stored = np.abs(form.A[form.mask])
+    if not stored.any():
+        return not_applicable("G2", {"the mask keeps entries of A other than 0": False})
+    n = form.A.shape[1]
+    Y = 4 * math.sqrt(c / n) * float(np.linalg.norm(form.A))  # 4 times the root mean square of ||A x||
+    near, near_test = project(train.y, Y), project(test.y, Y)
+    report = G2(
+        form,
+        clipped_losses(recover(form, near), train.x, c),
+        near,
+        c=c,
+        Y=Y,
+        gamma_max=_GENEROUS * float(stored.mean() / spectral_norm(form.A) ** 2),
+        theta_max=_GENEROUS * math.sqrt(c / n),
+        projected=True,
+        delta=at.settings.delta,
+        test_losses=clipped_losses(recover(form, near_test), test.x, c),
+    )
+    return at.judged(report)

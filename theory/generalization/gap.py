@@ -11,6 +11,8 @@ from scipy.special import betaincinv
 
 from unrollbit.theory.generalization.losses import checked_losses
 from unrollbit.theory.generalization.protocol import DECLARED, Protocol
+from unrollbit.theory.generalization.sample import Sample
+from unrollbit.theory.registry import theorem
 from unrollbit.theory.report import Report, upper_bound
 
 
@@ -63,6 +65,14 @@ def measured_gap(
     return Gap(float(train.mean()), float(test.mean()), half_width(test, B=B, level=level))
 
 
+@theorem(
+    "generalization",
+    "sampling error of the measured risk",
+    "risk",
+    on=Sample,
+    examine=lambda at: G0(at.test, level=at.settings.delta),
+    probabilistic=True,
+)
 def G0(
     test_losses: Float[np.ndarray, " Nt"],
     *,
@@ -73,7 +83,7 @@ def G0(
 ) -> Report:
     """Interval of the risk: ``|R_test - R| <= half_width(test_losses)`` with probability ``1 - level``.
 
-    ``risk`` is the exact population risk R where it is known (a finite pool); nothing is measured without it.
+    ``risk`` is the exact population risk R where it is known (a finite pool); without it the bound is not measured.
     """
     values, inside = checked_losses("G0", test_losses, B)
     assumptions = {"losses lie in [0, B]": inside, "Nt >= 2": len(values) >= 2, **protocol.test()}
@@ -81,7 +91,7 @@ def G0(
         raise ValueError(f"G0: expected 0 < level < 1, got {level}")
     bound = half_width(values, B=B, level=level) if len(values) >= 2 else math.inf
     measured = None if risk is None else abs(float(values.mean()) - risk)
-    return upper_bound("G0", bound, measured, B, assumptions)
+    return upper_bound("G0", bound, measured, B, assumptions, size=B)
 
 
 def hoeffding_samples(width: float, *, B: float = 1.0, level: float = 0.05) -> int:

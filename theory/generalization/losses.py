@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
+from unrollbit.theory.numerics import at_most
+
 
 def clipped_losses(
     x_hat: Float[np.ndarray, "N n"], x: Float[np.ndarray, "N n"], c: float, B: float = 1.0
@@ -60,4 +62,4 @@ def checked_losses(
     wanted = "(N,)" if ndim == 1 else "(N, parts)"
     if values.ndim != ndim or not values.size or not B > 0:
         raise ValueError(f"{name}: expected losses {wanted} and B > 0, got shape {values.shape} and {B}")
-    return values, bool((values >= 0).all() and (values <= B * (1 + 1e-12)).all())
+    return values, bool((values >= 0).all() and at_most(values, B).all())

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from unrollbit.theory.normal_form import NormalForm
-from unrollbit.theory.numerics import spectral_norm
+from unrollbit.theory.numerics import at_most, spectral_norm
 
 
 @dataclass(frozen=True)
@@ -61,11 +61,11 @@ class NetworkClass:
             "its matrices are one-bit with a single magnitude per layer": gammas is not None,
             "one sign matrix serves all layers, or every layer has its own": not self.tied
             or bool((signs == signs[:1]).all()),
-            "gamma_k <= gamma_max": gammas is not None and bool((gammas <= self.gamma_max * (1 + 1e-12)).all()),
-            "theta_k <= theta_max": bool((form.theta <= self.theta_max * (1 + 1e-12)).all()),
+            "gamma_k <= gamma_max": gammas is not None and bool(at_most(gammas, self.gamma_max).all()),
+            "theta_k <= theta_max": bool(at_most(form.theta, self.theta_max).all()),
         }
         if self.cap is not None:
-            found["||H_k|| <= cap"] = bool((form.H_norms <= self.cap * (1 + 1e-12)).all())
+            found["||H_k|| <= cap"] = bool(at_most(form.H_norms, self.cap).all())
         return found
 
     @property

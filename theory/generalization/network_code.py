@@ -27,6 +27,7 @@ class NetworkCode:
         entries, flips: of every stored sign matrix that has a reference, its entries and its flips from ``sign(A)``.
         stored: matrix entries that the same network in full precision would store.
         mask: bits of learned masks.
+        apart: whether a flipped sign changes no other entry of the matrices.
     """
 
     weights: int
@@ -35,6 +36,7 @@ class NetworkCode:
     flips: tuple[int, ...]
     stored: int
     mask: float = 0.0
+    apart: bool = True
 
     @property
     def raw(self) -> float:
@@ -102,8 +104,9 @@ def network_code(net: Network, *, learned_masks: bool = False) -> NetworkCode:
             counted = _flips(inner, net)
             flips += counted
             entries += [inner.structure.size] * len(counted)
+    apart = not any(isinstance(weights, Wrapper) for weights in net.maps.values())
     scalars = -(-report.scale_bits // 32)
-    return NetworkCode(report.weight_bits, scalars, tuple(entries), tuple(flips), stored, mask)
+    return NetworkCode(report.weight_bits, scalars, tuple(entries), tuple(flips), stored, mask, apart)
 
 
 def _innermost(weights: Weights) -> Weights:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float
@@ -10,6 +11,8 @@ from jaxtyping import Float
 from unrollbit.theory.generalization.certificate import certificate, checked_sample
 from unrollbit.theory.generalization.divergence import klinv
 from unrollbit.theory.generalization.protocol import DECLARED, Protocol
+from unrollbit.theory.generalization.sample import Sample
+from unrollbit.theory.registry import theorem
 from unrollbit.theory.report import Report
 
 Losses = Float[np.ndarray, " N"]
@@ -20,6 +23,14 @@ def occam_width(bits: float, N: int, *, delta: float = 0.05, B: float = 1.0) -> 
     return B * math.sqrt((bits * math.log(2) + math.log(1 / delta)) / (2 * N))
 
 
+@theorem(
+    "generalization",
+    "Occam: bits per training signal",
+    "risk",
+    on=Sample,
+    examine=lambda at: _counted(G1, at),
+    probabilistic=True,
+)
 def G1(
     losses: Losses,
     bits: float,
@@ -35,6 +46,8 @@ def G1(
 
     Proof: Hoeffding's inequality at level ``delta 2^-b(h)`` for each network h, and Kraft's inequality for the code.
 
+    Not measured without ``test_losses`` or ``test_risk``.
+
     Args:
         losses: training losses (N,) in [0, B].
         bits: code length b of the network, from ``network_code`` or ``code_length``.
@@ -42,7 +55,7 @@ def G1(
         test_risk: in their place, an exact risk (a finite pool); no sampling error is allowed for.
 
     Example:
-        >>> report = G1(np.zeros(12_300), 8832)
+        >>> report = G1(np.zeros(12_300), 8832, test_losses=np.zeros(1000))
         >>> report.status, round(report.bound, 3)
         ('holds', 0.499)
 
@@ -53,6 +66,14 @@ def G1(
     return certificate("G1", bound, assumptions, protocol, B=B, test_losses=test_losses, test_risk=test_risk)
 
 
+@theorem(
+    "generalization",
+    "Occam-kl: the fast rate",
+    "risk",
+    on=Sample,
+    examine=lambda at: _counted(G3a, at),
+    probabilistic=True,
+)
 def G3a(
     losses: Losses,
     bits: float,
@@ -76,6 +97,9 @@ def G3a(
     return certificate("G3a", bound, assumptions, protocol, B=B, test_losses=test_losses, test_risk=test_risk)
 
 
+@theorem(
+    "generalization", "empirical Bernstein", "risk", on=Sample, examine=lambda at: _counted(G3b, at), probabilistic=True
+)
 def G3b(
     losses: Losses,
     bits: float,
@@ -107,3 +131,8 @@ def G3b(
 def scaled_risk(values: Losses, B: float) -> float:
     """``R_train / B`` in [0, 1]: the mean of equal losses may round to just above B."""
     return min(max(float(values.mean()) / B, 0.0), 1.0)
+
+
+def _counted(certified: Callable[..., Report], at: Sample) -> Report:
+    """The certificate of the network on its training set."""
+    return at.judged(certified(at.losses, at.code.bits, delta=at.settings.delta, test_losses=at.test))

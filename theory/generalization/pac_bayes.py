@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Float
 
 from unrollbit.theory.generalization.certificate import certificate, checked_sample
 from unrollbit.theory.generalization.divergence import kl, klinv
+from unrollbit.theory.generalization.losses import clipped_losses
 from unrollbit.theory.generalization.occam import scaled_risk
 from unrollbit.theory.generalization.protocol import DECLARED, Protocol
-from unrollbit.theory.report import Report
+from unrollbit.theory.generalization.sample import Pairs, Sample
+from unrollbit.theory.registry import theorem
+from unrollbit.theory.report import Report, not_applicable
+from unrollbit.theory.sensitivity.flips import flipped, random_bit_errors
+from unrollbit.theory.trajectory import recover
 
+_MINIBATCH = 100
 PRIORS = tuple(2.0**-j for j in range(1, 9))
 
 
@@ -34,6 +40,14 @@ def flip_divergence(
     return signs + width * scalars * math.log(2) + math.log(len(PRIORS))
 
 
+@theorem(
+    "generalization",
+    "random flips, PAC-Bayes",
+    "risk",
+    on=Sample,
+    examine=lambda at: _flipped_at_random(at),
+    probabilistic=True,
+)
 def G3c(
     draws: Float[np.ndarray, " T"],
     entries: Sequence[int],
@@ -72,3 +86,35 @@ def G3c(
     bound = B * klinv(up, (divergence + math.log(4 * math.sqrt(N) / delta)) / N)
     assumptions |= {"N >= 8": N >= 8}
     return certificate("G3c", bound, assumptions, protocol, B=B, test_losses=test_losses, test_risk=test_risk)
+
+
+def _flipped_at_random(at: Sample) -> Report:
+    """Minibatch losses of networks with random flips, on the training set and on fresh signals."""
+    assumptions = {
+        "its signs have the reference sign(A)": bool(at.code.entries),
+        "a flipped sign changes no other entry of its matrices": at.code.apart,
+        "its matrices are one-bit with a single magnitude per layer": at.form.magnitudes is not None,
+    }
+    if not all(assumptions.values()):
+        return not_applicable("G3c", assumptions)
+    draws, fresh = (np.array(list(_draws(at, pairs, offset))) for offset, pairs in enumerate(at.pairs))
+    code, settings = at.code, at.settings
+    report = G3c(
+        draws,
+        code.entries,
+        code.flips,
+        code.scalars,
+        N=len(at.pairs[0].x),
+        q=settings.rate,
+        delta=settings.delta,
+        test_losses=fresh,
+    )
+    return at.judged(report)
+
+
+def _draws(at: Sample, pairs: Pairs, offset: int) -> Iterator[float]:
+    random = np.random.RandomState(at.settings.seeded(offset))
+    for draw in range(at.settings.draws):
+        (flips,) = random_bit_errors(at.form, at.settings.rate, 1, at.settings.seeded(offset + 7919 * (draw + 1)))
+        rows = random.randint(0, len(pairs.x), _MINIBATCH)
+        yield float(clipped_losses(recover(flipped(at.form, flips), pairs.y[rows]), pairs.x[rows], at.c).mean())

@@ -11,11 +11,15 @@ from jaxtyping import Bool, Float
 
 from unrollbit.theory.generalization.certificate import certificate, checked_sample
 from unrollbit.theory.generalization.divergence import klinv
-from unrollbit.theory.generalization.losses import checked_losses
+from unrollbit.theory.generalization.losses import checked_losses, part_losses
 from unrollbit.theory.generalization.occam import occam_width, scaled_risk
 from unrollbit.theory.generalization.protocol import DECLARED, Protocol
+from unrollbit.theory.generalization.sample import Sample
 from unrollbit.theory.normal_form import NormalForm
-from unrollbit.theory.report import Report
+from unrollbit.theory.numerics import at_most
+from unrollbit.theory.registry import theorem
+from unrollbit.theory.report import Report, not_applicable
+from unrollbit.theory.trajectory import recover
 
 Parts = Sequence[Sequence[int]]
 
@@ -60,6 +64,14 @@ def part_bits(form: NormalForm, parts: Parts, scalars: int, *, width: int = 32) 
     return tuple(bits)
 
 
+@theorem(
+    "generalization",
+    "each part pays for the bits that it sees",
+    "risk",
+    on=Sample,
+    examine=lambda at: _by_blocks(at),
+    probabilistic=True,
+)
 def G5(
     form: NormalForm,
     losses: Float[np.ndarray, "N parts"],
@@ -118,6 +130,23 @@ def _one_bit(form: NormalForm) -> bool:
     sizes = np.abs(form.G.swapaxes(1, 2))
     largest = np.where(form.mask, sizes, 0.0)
     smallest = np.where(form.mask, sizes, np.inf)
-    tolerance = 1e-12 * largest.max(axis=(1, 2))[:, None]
-    by_axis = [(largest.max(axis) - smallest.min(axis) <= tolerance).all(axis=1) for axis in (1, 2)]
+    tops = largest.max(axis=(1, 2))[:, None]
+    by_axis = [at_most(largest.max(axis), smallest.min(axis), tops).all(axis=1) for axis in (1, 2)]
     return bool((by_axis[0] | by_axis[1]).all())
+
+
+def _by_blocks(at: Sample) -> Report:
+    """The parts are the blocks of the physics."""
+    blocks = at.net.operator.mask().blocks
+    applicable = {
+        "the physics is block-diagonal": blocks > 1,
+        "the network is ista or gd": at.form.form in ("ista", "gd"),
+        "its matrices are one-bit with a single magnitude per layer": at.form.magnitudes is not None,
+    }
+    if not all(applicable.values()):
+        return not_applicable("G5", applicable)
+    parts, c = equal_parts(at.form.A.shape[1], blocks), at.c / blocks
+    losses, test = (part_losses(recover(at.form, pairs.y), pairs.x, parts, c) for pairs in at.pairs)
+    report = G5(at.form, losses, parts, scalars=at.code.scalars, delta=at.settings.delta, test_losses=test)
+    x = at.pairs[1].x
+    return at.judged(report, float(part_losses(np.zeros(x.shape), x, parts, c).mean()))  # clipped part by part

@@ -10,8 +10,11 @@ from scipy.optimize import linprog
 from scipy.special import bdtr
 
 from unrollbit.theory.generalization.divergence import kl
-from unrollbit.theory.report import Report, upper_bound
+from unrollbit.theory.generalization.sample import Sample
+from unrollbit.theory.registry import theorem
+from unrollbit.theory.report import Report, not_applicable, upper_bound
 
+_READ_OUT = "the network is a sign read-out of labels that are fair coins"
 _LARGEST = 20  # 2^m read-outs are enumerated
 
 
@@ -72,6 +75,14 @@ def largest_one_bit_gap(y: Float[np.ndarray, "N m"], labels: Bool[np.ndarray, " 
     return 0.5 - fewest / len(y)
 
 
+@theorem(
+    "generalization",
+    "separation of one bit from full precision",
+    "gap",
+    on=Sample,
+    examine=lambda _: not_applicable("G6", {_READ_OUT: False}),
+    probabilistic=True,
+)
 def G6(
     y: Float[np.ndarray, "N m"], labels: Bool[np.ndarray, " N"], *, delta: float = 0.05, coins: bool = True
 ) -> Report:
@@ -88,7 +99,7 @@ def G6(
     N, m = y.shape
     assumptions = {"labels are independent fair coins": coins}
     bound = one_bit_gap(N, m, delta=delta)
-    return upper_bound("G6", bound, largest_one_bit_gap(y, labels), 0.5, assumptions)
+    return upper_bound("G6", bound, largest_one_bit_gap(y, labels), 0.5, assumptions, size=0.5)
 
 
 def _checked(y: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -2,12 +2,12 @@
 
 from unrollbit.theory.sensitivity.deviation import N1, N1free, N1path
 from unrollbit.theory.sensitivity.flips import (
+    flip_deviations,
     flipped,
     flips_between,
     greedy_flips,
     random_bit_errors,
     random_flips,
-    squared_deviations,
 )
 from unrollbit.theory.sensitivity.quantisation import N6, Quantisation, quantised
 from unrollbit.theory.sensitivity.sign_flips import N2, N3, N2u
@@ -22,13 +22,13 @@ __all__ = [
     "N1path",
     "N2u",
     "Quantisation",
+    "flip_deviations",
     "flipped",
     "flips_between",
     "greedy_flips",
     "quantised",
     "random_bit_errors",
     "random_flips",
-    "squared_deviations",
     "with_operator_error",
     "with_scale_error",
 ]

@@ -8,11 +8,20 @@ import numpy as np
 from jaxtyping import Float
 
 from unrollbit.theory.normal_form import NormalForm
-from unrollbit.theory.numerics import norms, restricted_norm, spectral_norm
+from unrollbit.theory.numerics import at_most, norms, restricted_norm, spectral_norm
+from unrollbit.theory.registry import theorem
 from unrollbit.theory.report import Report, upper_bound
-from unrollbit.theory.trajectory import run
+from unrollbit.theory.sensitivity.instance import Perturbed
+from unrollbit.theory.trajectory import Trajectory, run
 
 
+@theorem(
+    "sensitivity",
+    "deviation of a perturbed network along the trajectory",
+    "output deviation",
+    on=Perturbed,
+    examine=lambda at: [N1(at.form, other, at.y) for other in at.errors],
+)
 def N1(
     form: NormalForm, other: NormalForm, y: Float[np.ndarray, " m"], y_other: Float[np.ndarray, " m"] | None = None
 ) -> Report:
@@ -52,10 +61,24 @@ def N1(
     apart = norms(first.x - second.x)[1:]
     trivial = float(norms(first.output))
     return upper_bound(
-        "N1", bounds[-1], apart[-1], trivial, _same_shrinkage(form, other), bounds=bounds, measurements=apart
+        "N1",
+        bounds[-1],
+        apart[-1],
+        trivial,
+        _same_shrinkage(form, other),
+        size=sizes(first, second),
+        bounds=bounds,
+        measurements=apart,
     )
 
 
+@theorem(
+    "sensitivity",
+    "the same along the supports",
+    "output deviation",
+    on=Perturbed,
+    examine=lambda at: [N1path(at.form, other, at.y) for other in at.errors],
+)
 def N1path(
     form: NormalForm, other: NormalForm, y: Float[np.ndarray, " m"], y_other: Float[np.ndarray, " m"] | None = None
 ) -> Report:
@@ -87,9 +110,25 @@ def N1path(
         "the shrinkage is the soft threshold": form.soft and other.soft,
     }
     trivial = float(norms(first.output))
-    return upper_bound("N1path", bounds[-1], apart[-1], trivial, assumptions, bounds=bounds, measurements=apart)
+    return upper_bound(
+        "N1path",
+        bounds[-1],
+        apart[-1],
+        trivial,
+        assumptions,
+        size=sizes(first, second),
+        bounds=bounds,
+        measurements=apart,
+    )
 
 
+@theorem(
+    "sensitivity",
+    "the same for all measurements of bounded norm",
+    "output deviation",
+    on=Perturbed,
+    examine=lambda at: [N1free(at.form, other, at.y) for other in at.errors],
+)
 def N1free(form: NormalForm, other: NormalForm, y: Float[np.ndarray, " m"], Y: float | None = None) -> Report:
     """N1 without a trajectory: one number for all measurements of norm at most Y, measured at one of them::
 
@@ -104,6 +143,8 @@ def N1free(form: NormalForm, other: NormalForm, y: Float[np.ndarray, " m"], Y: f
     Y = size if Y is None else float(Y)
     if not Y >= 0:
         raise ValueError(f"N1free: expected a radius Y >= 0, got {Y}")
+    assumptions = _same_shrinkage(form, other) | {"||y|| <= Y": bool(at_most(size, Y))}
+    Y = max(Y, size) if assumptions["||y|| <= Y"] else Y  # met up to rounding: the bound is for what was measured
     n, admm = form.A.shape[1], form.form == "admm"
     H_apart, G_apart = spectral_norm(form.H - other.H), spectral_norm(form.G - other.G)
     thresholds = math.sqrt(n) * _threshold_changes(form, other)
@@ -113,14 +154,27 @@ def N1free(form: NormalForm, other: NormalForm, y: Float[np.ndarray, " m"], Y: f
         D = other.factors[k] * D + driven + (other.reflected_norms[k] if admm else 1) * thresholds[k]
         X = form.factors[k] * X + _gain(form) * form.G_norms[k] * Y
         bounds.append(D + (thresholds[k + 1] if admm else 0))
-    first = run(form, y)
-    apart = norms(first.x - run(other, y).x)[1:]
-    assumptions = _same_shrinkage(form, other) | {"||y|| <= Y": size <= Y * (1 + 1e-12)}
+    first, second = run(form, y), run(other, y)
+    apart = norms(first.x - second.x)[1:]
     if not form.soft:
         images = [form.threshold(np.zeros(n), k) for k in range(len(form.theta))]
         assumptions["the shrinkage maps 0 to 0"] = not np.any(images)
     trivial = float(norms(first.output))
-    return upper_bound("N1free", bounds[-1], apart[-1], trivial, assumptions, bounds=bounds, measurements=apart)
+    return upper_bound(
+        "N1free",
+        bounds[-1],
+        apart[-1],
+        trivial,
+        assumptions,
+        size=sizes(first, second),
+        bounds=bounds,
+        measurements=apart,
+    )
+
+
+def sizes(*runs: Trajectory) -> Float[np.ndarray, " K"]:
+    """Largest norms in any of the runs up to the estimates x_1 .. x_K, which their differences are rounded to."""
+    return np.max([each.sizes()[1:] for each in runs], axis=0)
 
 
 def _gain(form: NormalForm) -> float:

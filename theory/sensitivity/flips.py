@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from unrollbit.theory.normal_form import NormalForm
+from unrollbit.theory.numerics import ROUNDING, norms
 from unrollbit.theory.trajectory import recover, run
 
 
@@ -39,11 +40,11 @@ def flips_between(form: NormalForm, other: NormalForm) -> Bool[np.ndarray, "K m 
         wanted, found = (form.form, form.G.shape), (other.form, other.G.shape)
         raise ValueError(f"expected a network of form and shape {wanted}, got {found}")
     flips = form.G * other.G < 0
-    close = 1e-12 * np.abs(form.G).max()
+    close = ROUNDING * np.abs(form.G).max()
     H = form.H if form.form == "lista" else np.eye(form.A.shape[1]) - other.G @ form.A
     same = (
         np.abs(np.where(flips, -form.G, form.G) - other.G).max() <= close
-        and np.abs(H - other.H).max() <= 1e-12 * max(1.0, np.abs(H).max())
+        and np.abs(H - other.H).max() <= ROUNDING * max(1.0, np.abs(H).max())  # H_k = I - G_k A: 1 is its unit
         and np.array_equal(form.A, other.A)
         and (form.form == "gd" or np.array_equal(form.theta, other.theta))
         and form.shrink is other.shrink
@@ -75,10 +76,10 @@ def random_bit_errors(form: NormalForm, rate: float, draws: int, seed: int) -> B
     return flips
 
 
-def squared_deviations(
+def flip_deviations(
     form: NormalForm, y: Float[np.ndarray, " m"], flips: Bool[np.ndarray, "draws copies m n"]
 ) -> Float[np.ndarray, " draws"]:
-    """``||f^(y) - f(y)||^2`` for every draw of flips, all draws in one pass; what theorem N3 is measured by."""
+    """``||f^(y) - f(y)||`` for every draw of flips, all draws in one pass; what theorem N3 is measured by."""
     if flips.ndim != 4 or flips.shape[1:] != (copies(form), *form.A.shape):
         wanted = ("draws", copies(form), *form.A.shape)
         raise ValueError(f"flips: expected shape {wanted}, got {flips.shape}")
@@ -94,7 +95,7 @@ def squared_deviations(
             x = form.threshold(x @ form.H[k].T + G @ y, k)
         else:
             x = form.threshold(x + _each(G, y - x @ form.A.T), k)
-    return np.square(x - recover(form, y)).sum(-1)
+    return norms(x - recover(form, y))
 
 
 def greedy_flips(
@@ -121,7 +122,7 @@ def greedy_flips(
         flips = start
         for _ in range(rounds):
             moved = recover(flipped(form, flips), y) - clean
-            size = np.linalg.norm(moved)
+            size = norms(moved)
             direction = moved / size if size else np.ones_like(moved) / np.sqrt(len(moved))
             gains = -2 * effects * _carried_back(form, path.u, direction)[:, None, :]
             flips = _largest(form, _per_copy(form, gains), count)

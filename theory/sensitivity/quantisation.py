@@ -9,8 +9,12 @@ import numpy as np
 from jaxtyping import Float
 
 from unrollbit.theory.normal_form import NormalForm
+from unrollbit.theory.registry import theorem
 from unrollbit.theory.report import Report, equality, not_applicable
 from unrollbit.theory.sensitivity.deviation import N1, N1path
+from unrollbit.theory.sensitivity.instance import Perturbed
+
+_SHARED = 1e-9  # relative: steps from float32 leave this much between the matrices of a tied network
 
 
 class Quantisation(NamedTuple):
@@ -20,6 +24,7 @@ class Quantisation(NamedTuple):
     output: Report
 
 
+@theorem("sensitivity", "quantisation to one bit", "output deviation", on=Perturbed, examine=lambda at: _quantised(at))
 def N6(reference: NormalForm, y: Float[np.ndarray, " m"], steps: Float[np.ndarray, " K"] | None = None) -> Quantisation:
     """One-bit quantisation ``V_k -> lambda* M o sign(V_k)`` of a full-precision network (``ista``, ``gd``, ``admm``)
     with ``G_k = step_k V_k^T`` and P stored entries in all matrices together::
@@ -37,15 +42,16 @@ def N6(reference: NormalForm, y: Float[np.ndarray, " m"], steps: Float[np.ndarra
         return Quantisation(not_applicable("N6", assumptions), not_applicable("N6", assumptions))
     other = quantised(reference, steps)
     V = _matrices(reference, steps)
+    V = V / (float(np.abs(V).max()) or 1.0)  # shares do not depend on the unit of V, and its squares stay in range
     energy = float(np.square(V).sum())
-    size = energy or 1.0
     scale = _scale(reference, V)
-    error = float(np.square(V - scale * _signs(reference, V)).sum()) / size
-    expected = 1 - len(V) * int(reference.mask.sum()) * scale**2 / size if energy else 0.0  # V = 0: nothing is lost
+    lost = float(np.square(V - scale * _signs(reference, V)).sum())
+    kept = len(V) * int(reference.mask.sum()) * scale**2
+    error, expected = (lost / energy, 1 - kept / energy) if energy else (0.0, 0.0)  # V = 0: nothing is lost
     bound = N1path if reference.soft and reference.form != "admm" else N1
     output = bound(reference, other, y)
     return Quantisation(
-        equality("N6", expected, error, assumptions),
+        equality("N6", expected, error, assumptions, size=1.0),
         replace(output, theorem="N6", assumptions=assumptions | output.assumptions),
     )
 
@@ -67,8 +73,9 @@ def quantised(reference: NormalForm, steps: Float[np.ndarray, " K"] | None = Non
 def _steps(reference: NormalForm, steps: Float[np.ndarray, " K"] | None) -> Float[np.ndarray, " K"]:
     if steps is None:
         found = np.ones(reference.depth)
-        if reference.tied:  # in units of the first step
-            found = np.tensordot(reference.G, reference.G[0]) / (np.square(reference.G[0]).sum() or 1.0)
+        if reference.tied and reference.G[0].any():  # in units of the first step
+            unit = reference.G[0] / np.abs(reference.G[0]).max()
+            found = np.tensordot(reference.G, unit) / np.tensordot(reference.G[0], unit)
     else:
         found = np.asarray(steps, np.float64)
     if found.shape != (reference.depth,) or not found.all():
@@ -80,14 +87,22 @@ def _matrices(reference: NormalForm, steps: Float[np.ndarray, " K"] | None) -> F
     V = reference.G.swapaxes(1, 2) / _steps(reference, steps)[:, None, None]
     if not reference.tied:
         return V
-    if np.abs(V - V[0]).max() > 1e-9 * np.abs(V).max():
+    if np.abs(V - V[0]).max() > _SHARED * np.abs(V).max():
         raise ValueError("steps: expected those of a tied network, with which all layers share one matrix")
     return V[:1]
 
 
 def _scale(reference: NormalForm, V: Float[np.ndarray, "copies m n"]) -> float:
-    return float(np.abs(V).sum() / (len(V) * reference.mask.sum()))
+    return float(np.abs(V).sum() / max(len(V) * reference.mask.sum(), 1))  # nothing stored: V = 0
 
 
 def _signs(reference: NormalForm, V: Float[np.ndarray, "copies m n"]) -> Float[np.ndarray, "copies m n"]:
     return np.where(V >= 0, 1.0, -1.0) * reference.mask
+
+
+def _quantised(at: Perturbed) -> Report:
+    """The output bound of a network in full precision, or the identity where that fails."""
+    if at.form.magnitudes is not None:
+        return not_applicable("N6", {"the network is in full precision": False})
+    identity, output = N6(at.form, at.y)
+    return identity if identity.status == "violated" else output

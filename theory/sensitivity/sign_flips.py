@@ -11,14 +11,25 @@ from jaxtyping import Float
 
 from unrollbit.theory.normal_form import NormalForm
 from unrollbit.theory.numerics import norms, spectral_norm
+from unrollbit.theory.registry import theorem
 from unrollbit.theory.report import Report, equality, not_applicable, upper_bound
-from unrollbit.theory.sensitivity.flips import flips_between
+from unrollbit.theory.sensitivity.deviation import sizes
+from unrollbit.theory.sensitivity.flips import flip_deviations, flips_between, random_bit_errors
+from unrollbit.theory.sensitivity.instance import Perturbed
 from unrollbit.theory.trajectory import run
 
 _ONE_MAGNITUDE = "the entries of a layer have one magnitude"
+_CHUNK = 20  # draws of bit errors at a time: their masks take memory
 _FEWEST_DRAWS = 200  # below it, 3.5 standard errors are no safe margin for the heavy tail of rare flips
 
 
+@theorem(
+    "sensitivity",
+    "size of a sign-flip perturbation",
+    "spectral norm",
+    on=Perturbed,
+    examine=lambda at: N2(at.form, at.worst),
+)
 def N2(form: NormalForm, other: NormalForm) -> Report:
     """Size of a set of f sign flips, at most f_r in a row and f_c in a column, in every layer::
 
@@ -37,7 +48,7 @@ def N2(form: NormalForm, other: NormalForm) -> Report:
     rows, columns = flips.sum(axis=2).max(axis=1), flips.sum(axis=1).max(axis=1)
     change = form.G - other.G
     frobenius = 2 * gamma * np.sqrt(count)
-    found = np.linalg.norm(change, axis=(1, 2))
+    found = norms(change.reshape(len(change), -1))
     identity = equality("N2", frobenius[0], found[0], assumptions, bounds=frobenius, measurements=found)
     if identity.status == "violated":
         return identity
@@ -47,6 +58,9 @@ def N2(form: NormalForm, other: NormalForm) -> Report:
     return upper_bound("N2", bounds[k], sizes[k], math.inf, assumptions, bounds=bounds, measurements=sizes)
 
 
+@theorem(
+    "sensitivity", "any f sign flips per layer", "output deviation", on=Perturbed, examine=lambda at: _any_flips(at)
+)
 def N2u(form: NormalForm, y: Float[np.ndarray, " m"], flips: int, perturbed: Sequence[NormalForm]) -> Report:
     """Any at most f flips in every layer (tied: of the shared matrix), wherever they are::
 
@@ -55,8 +69,8 @@ def N2u(form: NormalForm, y: Float[np.ndarray, " m"], flips: int, perturbed: Seq
 
     for ``ista``, ``gd`` and ``admm``; a shrinkage with another Lipschitz constant multiplies every layer by it.
     Measured is the largest deviation of the ``perturbed`` networks, which are ``form`` with at most f flips in every
-    layer (``random_flips``, ``greedy_flips``). Vacuous if the bound is not below ``||f(y)||``. Raises ``ValueError``
-    for f < 1 and for other perturbed networks. Theorem N2u.
+    layer (``random_flips``, ``greedy_flips``); without any, the bound is not measured. Vacuous if the bound is not
+    below ``||f(y)||``. Raises ``ValueError`` for f < 1 and for other perturbed networks. Theorem N2u.
 
     Example:
         >>> from unrollbit.theory.random_forms import random_form, sparse_signals
@@ -75,7 +89,8 @@ def N2u(form: NormalForm, y: Float[np.ndarray, " m"], flips: int, perturbed: Seq
     gamma = form.magnitudes
     assumptions = _assumptions(form)
     clean = run(form, y)
-    apart = np.stack([norms(run(each, y).x - clean.x)[1:] for each in perturbed]).max(0) if perturbed else None
+    runs = [run(each, y) for each in perturbed]
+    apart = np.stack([norms(each.x - clean.x)[1:] for each in runs]).max(0) if runs else None
     if gamma is None or not all(assumptions.values()):
         return not_applicable("N2u", assumptions, None if apart is None else apart[-1])
     spread, gain = math.sqrt(flips) * float(spectral_norm(form.A)), _gain(form)
@@ -86,10 +101,18 @@ def N2u(form: NormalForm, y: Float[np.ndarray, " m"], flips: int, perturbed: Seq
         bounds.append(D)
     measured = None if apart is None else apart[-1]
     trivial = float(norms(clean.output))
-    return upper_bound("N2u", D, measured, trivial, assumptions, bounds=bounds, measurements=apart)
+    size = sizes(clean, *runs)
+    return upper_bound("N2u", D, measured, trivial, assumptions, size=size, bounds=bounds, measurements=apart)
 
 
-def N3(form: NormalForm, y: Float[np.ndarray, " m"], rate: float, squared: Float[np.ndarray, " draws"]) -> Report:
+@theorem(
+    "sensitivity",
+    "random bit errors",
+    "RMS output deviation",
+    on=Perturbed,
+    examine=lambda at: N3(at.form, at.y, at.settings.rate, _bit_errors(at)),
+)
+def N3(form: NormalForm, y: Float[np.ndarray, " m"], rate: float, deviations: Float[np.ndarray, " draws"]) -> Report:
     """Root mean square of the deviation when every stored sign flips independently with probability p (``rate``)::
 
         R_0 = 0,  R_{k+1}^2 = (c'_k R_k + 2 p ||G_k r_k||)^2 + 4 gamma_k^2 p (1 - p) (||N r_k|| + ||N A|| R_k)^2
@@ -99,24 +122,28 @@ def N3(form: NormalForm, y: Float[np.ndarray, " m"], rate: float, squared: Float
     Lipschitz constant multiplies every layer. The fluctuations of different layers are orthogonal, so variances add.
     Equality for one layer of gradient descent.
 
-    ``squared`` holds ``||f^(y) - f(y)||^2`` of at least 200 draws (``squared_deviations`` of ``random_bit_errors``);
-    measured is the root of their mean. Violated if the root of ``mean - 3.5 standard errors`` exceeds the bound: with
-    few flips in a draw (p times stored entries below 5) the tail is heavy, and more draws are needed. Vacuous if the
-    bound is not below ``||f(y)||``. Raises ``ValueError`` for a rate outside [0, 1] and for fewer draws. Theorem N3.
+    ``deviations`` holds ``||f^(y) - f(y)||`` of at least 200 draws (``flip_deviations`` of ``random_bit_errors``);
+    measured is the root of the mean of their squares. Violated if the root of ``mean - 3.5 standard errors`` exceeds
+    the bound: with few flips in a draw (p times stored entries below 5) the tail is heavy, and more draws are needed.
+    Vacuous if the bound is not below ``||f(y)||``. Raises ``ValueError`` for a rate outside [0, 1] and for fewer draws.
+    Theorem N3.
     """
     y = _one(form, y)
-    squared = np.asarray(squared, np.float64)
+    deviations = np.asarray(deviations, np.float64)
     if not 0 <= rate <= 1:
         raise ValueError(f"rate: expected a bit-error rate in [0, 1], got {rate}")
-    if squared.ndim != 1 or len(squared) < _FEWEST_DRAWS or not (squared >= 0).all():
+    if deviations.ndim != 1 or len(deviations) < _FEWEST_DRAWS or not (deviations >= 0).all():
         raise ValueError(
-            f"squared: expected at least {_FEWEST_DRAWS} squared deviations, one per draw, got shape {squared.shape}"
+            f"deviations: expected at least {_FEWEST_DRAWS} numbers >= 0, one per draw, got shape {deviations.shape}"
         )
+    unit = float(deviations.max()) or 1.0  # in which squares stay in range
+    squared = np.square(deviations / unit)
     mean = float(squared.mean())
+    measured = unit * math.sqrt(mean)
     gamma = form.magnitudes
     assumptions = {"every layer has signs of its own (untied)": form.copies == form.depth} | _assumptions(form)
     if gamma is None or not all(assumptions.values()):
-        return not_applicable("N3", assumptions, math.sqrt(mean))
+        return not_applicable("N3", assumptions, measured)
     n, gain = form.A.shape[1], _gain(form)
     mean_H = np.eye(n) - (1 - 2 * rate) * form.G @ form.A
     factors = (1 + spectral_norm(2 * mean_H - np.eye(n))) / 2 if form.form == "admm" else spectral_norm(mean_H)
@@ -130,9 +157,9 @@ def N3(form: NormalForm, y: Float[np.ndarray, " m"], rate: float, squared: Float
         R = gain * math.hypot(shift, fluctuation)
         bounds.append(R)
     margin = 3.5 * float(squared.std(ddof=1)) / math.sqrt(len(squared))
-    sure = math.sqrt(max(mean - margin, 0.0))
-    report = upper_bound("N3", R, sure, float(norms(clean.output)), assumptions, bounds=bounds)
-    measured = math.sqrt(mean)
+    sure = unit * math.sqrt(max(mean - margin, 0.0))
+    trivial, size = float(norms(clean.output)), float(sizes(clean)[-1])
+    report = upper_bound("N3", R, sure, trivial, assumptions, size=size, bounds=bounds)
     return replace(report, measured=measured, tightness=measured / R if R else None)
 
 
@@ -161,3 +188,19 @@ def _one(form: NormalForm, y: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"
     if y.shape != (len(form.A),):
         raise ValueError(f"y: expected shape ({len(form.A)},), got {y.shape}")
     return y
+
+
+def _any_flips(at: Perturbed) -> Report:
+    if not at.count:
+        return not_applicable("N2u", {"the network stores signs": False})
+    return N2u(at.form, at.y, at.count, at.perturbed)
+
+
+def _bit_errors(at: Perturbed) -> Float[np.ndarray, " draws"]:
+    """Deviations of draws; zeros where N3 is not applicable."""
+    form, draws = at.form, at.settings.draws
+    if form.copies < form.depth or not all(_assumptions(form).values()):
+        return np.zeros(draws)
+    seeds = (at.settings.seeded(at.index + 1000 * (i + 1)) for i in range(0, draws, _CHUNK))
+    errors = (random_bit_errors(form, at.settings.rate, _CHUNK, seed) for seed in seeds)
+    return np.concatenate([flip_deviations(form, at.y, each) for each in errors])

@@ -7,9 +7,8 @@ from jaxtyping import Float
 
 from unrollbit.theory.normal_form import NormalForm
 from unrollbit.theory.numerics import norms
-from unrollbit.theory.stability.asymptotic import asymptotic_jacobian
 from unrollbit.theory.stability.differences import differences
-from unrollbit.theory.trajectory import jacobians, run
+from unrollbit.theory.trajectory import asymptotic_jacobian, jacobians, run
 
 _LENGTHS = np.array([1.0, 0.5, 0.8, 1.25, 2.0])  # by which the length of a perturbation is tried
 
@@ -78,7 +77,8 @@ def adversarial(
 
 
 def _gain(form: NormalForm, y: np.ndarray, a: Float[np.ndarray, "P m"]) -> Float[np.ndarray, " P"]:
-    return norms(differences(form, y, y + a)[-1]) / norms(a)
+    length = norms(a)
+    return norms(differences(form, y, y + a)[-1]) / np.where(length > 0, length, np.inf)  # a radius may underflow
 
 
 def _ascent(form: NormalForm, y: np.ndarray, a: Float[np.ndarray, "P m"]) -> Float[np.ndarray, "P m"]:

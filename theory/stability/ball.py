@@ -6,15 +6,24 @@ import numpy as np
 from jaxtyping import Float
 
 from unrollbit.theory.normal_form import NormalForm
-from unrollbit.theory.numerics import norms, restricted_norm, spectral_norm
+from unrollbit.theory.numerics import at_most, norms, restricted_norm, spectral_norm
+from unrollbit.theory.registry import theorem
 from unrollbit.theory.report import Report, not_applicable, upper_bound
-from unrollbit.theory.stability.differences import SOFT, checked_points, quotients, trivial_constant
+from unrollbit.theory.stability.differences import SOFT, checked_points, quotient_sizes, quotients, trivial_constant
+from unrollbit.theory.stability.instance import Moved
 from unrollbit.theory.stability.lipschitz import half_linearised_constants
 from unrollbit.theory.trajectory import jacobians, run
 
 INSIDE = "all measurements lie in the ball"
 
 
+@theorem(
+    "stability",
+    "local Lipschitz constant from the support pattern",
+    "Lipschitz constant",
+    on=Moved,
+    examine=lambda at: S3(at.form, at.y, at.others, at.radius),
+)
 def S3(form: NormalForm, y: Float[np.ndarray, " m"], others: Float[np.ndarray, "P m"], radius: float) -> Report:
     """Certified local Lipschitz constant: ``||f(a) - f(b)|| <= L ||a - b||`` for all a, b in the ball of the radius
     around y.
@@ -30,16 +39,17 @@ def S3(form: NormalForm, y: Float[np.ndarray, " m"], others: Float[np.ndarray, "
     """
     y, others = checked_points(form, y, others)
     radius = _checked_radii([radius])[0]
-    rounding = 4 * np.finfo(np.float64).eps * float(norms(y))  # of y + a
-    assumptions = {SOFT: form.soft, INSIDE: bool((norms(others - y) <= radius + rounding).all())}
+    distance = float(norms(others - y).max())
+    assumptions = {SOFT: form.soft, INSIDE: bool(at_most(distance, radius, float(norms(y))))}
     from_centre = quotients(form, y, others)[-1]
     if not form.soft:
         return not_applicable("S3", assumptions, from_centre.max())
     between = quotients(form, others[:-1], others[1:])[-1] if len(others) > 1 else from_centre
     slopes = spectral_norm(np.stack([jacobians(form, at)[-1] for at in (y, others[from_centre.argmax()])]))
     measured = max(from_centre.max(), between.max(), slopes.max())
-    bound = ball_constants(form, y, [radius])[0]
-    return upper_bound("S3", bound, measured, trivial_constant(form, y, others), assumptions)
+    bound = ball_constants(form, y, [max(radius, distance) if assumptions[INSIDE] else radius])[0]
+    size = max(quotient_sizes(form, y, others)[-1], quotient_sizes(form, others[:-1], others[1:])[-1])
+    return upper_bound("S3", bound, measured, trivial_constant(form, y, others), assumptions, size=size)
 
 
 def ball_constants(

@@ -60,6 +60,20 @@ def quotients(
     return norms(differences(form, y, others)) / np.where(distance > 0, distance, np.inf)
 
 
+def quotient_sizes(
+    form: NormalForm, y: Float[np.ndarray, "*P m"], others: Float[np.ndarray, "P m"]
+) -> Float[np.ndarray, " K"]:
+    """Size of what is added up for the quotients of every layer, which their rounding is relative to: the largest
+    ``||H_k|| ||x_k(y') - x_k(y)|| / ||y' - y|| + ||G_k||`` so far, and ``||x_k|| / ||y' - y||`` where outputs are
+    subtracted.
+    """
+    terms = form.H_norms[:, None] * quotients(form, y, others)[:-1] + form.G_norms[:, None]
+    if not form.soft:
+        distance = norms(others - y)
+        terms = terms + run(form, others).sizes()[1:] / np.where(distance > 0, distance, np.inf)
+    return np.maximum.accumulate(terms.max(axis=1, initial=0.0))
+
+
 def trivial_constant(form: NormalForm, y: Float[np.ndarray, " m"], others: Float[np.ndarray, "P m"]) -> float:
     """``||f(y)|| / max ||y - y'||``: a constant that is not below it allows the output to move by its own size."""
     return float(norms(run(form, y).output) / norms(others - y).max())

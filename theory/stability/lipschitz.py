@@ -7,12 +7,21 @@ from jaxtyping import Float
 
 from unrollbit.theory.normal_form import NormalForm
 from unrollbit.theory.numerics import spectral_norm
+from unrollbit.theory.registry import theorem
 from unrollbit.theory.report import Report, upper_bound
-from unrollbit.theory.stability.differences import checked_points, quotients, trivial_constant
+from unrollbit.theory.stability.differences import checked_points, quotient_sizes, quotients, trivial_constant
+from unrollbit.theory.stability.instance import Moved
 
 PROXIMAL = "the shrinkage is the proximal map of a convex penalty"
 
 
+@theorem(
+    "stability",
+    "global Lipschitz recursion",
+    "Lipschitz constant",
+    on=Moved,
+    examine=lambda at: S1(at.form, at.y, at.others),
+)
 def S1(form: NormalForm, y: Float[np.ndarray, " m"], others: Float[np.ndarray, "P m"]) -> Report:
     """Global Lipschitz recursion: ``||f(y) - f(y')|| <= L_K ||y - y'||`` for all y, y', where::
 
@@ -43,6 +52,13 @@ def S1(form: NormalForm, y: Float[np.ndarray, " m"], others: Float[np.ndarray, "
     return _report("S1", form, y, others, recursion_constants(form), assumptions)
 
 
+@theorem(
+    "stability",
+    "half-linearised Lipschitz recursion",
+    "Lipschitz constant",
+    on=Moved,
+    examine=lambda at: S1h(at.form, at.y, at.others),
+)
 def S1h(form: NormalForm, y: Float[np.ndarray, " m"], others: Float[np.ndarray, "P m"]) -> Report:
     """Half-linearised Lipschitz constant: S1 with the nominal linear part propagated exactly; never above S1.
 
@@ -113,6 +129,7 @@ def _report(
     y, others = checked_points(form, y, others)
     measured = quotients(form, y, others).max(axis=1)[1:]
     trivial = trivial_constant(form, y, others)
+    size = quotient_sizes(form, y, others)
     return upper_bound(
-        theorem, constants[-1], measured[-1], trivial, assumptions, bounds=constants, measurements=measured
+        theorem, constants[-1], measured[-1], trivial, assumptions, size=size, bounds=constants, measurements=measured
     )

@@ -7,11 +7,26 @@ from jaxtyping import Float
 
 from unrollbit.theory.normal_form import NormalForm
 from unrollbit.theory.numerics import norms, restricted_norm, spectral_norm
+from unrollbit.theory.registry import theorem
 from unrollbit.theory.report import Report, not_applicable, upper_bound
-from unrollbit.theory.stability.differences import SOFT, checked_points, differences, trivial_constant
+from unrollbit.theory.stability.differences import (
+    SOFT,
+    checked_points,
+    differences,
+    quotient_sizes,
+    trivial_constant,
+)
+from unrollbit.theory.stability.instance import Moved
 from unrollbit.theory.trajectory import run
 
 
+@theorem(
+    "stability",
+    "pairwise Lipschitz constant along the supports",
+    "Lipschitz constant",
+    on=Moved,
+    examine=lambda at: S5(at.form, at.y, at.others[0]),
+)
 def S5(form: NormalForm, y: Float[np.ndarray, " m"], other: Float[np.ndarray, " m"]) -> Report:
     """Pairwise support-path Lipschitz: ``||f(y) - f(y')|| <= L_K ||y - y'||`` for two given inputs, where::
 
@@ -42,4 +57,5 @@ def S5(form: NormalForm, y: Float[np.ndarray, " m"], other: Float[np.ndarray, " 
         L = restricted_norm(form.H[k], reached, union[k]) * L + float(spectral_norm(form.G[k][reached]))
         bounds.append(L)
     trivial = trivial_constant(form, y, others)
-    return upper_bound("S5", L, measured[-1], trivial, assumptions, bounds=bounds, measurements=measured)
+    size = quotient_sizes(form, y, others)
+    return upper_bound("S5", L, measured[-1], trivial, assumptions, size=size, bounds=bounds, measurements=measured)

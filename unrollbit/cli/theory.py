@@ -27,16 +27,18 @@ from unrollbit.plots import bounds_per_layer, save, tightness_of_theorems
 from unrollbit.problems import Problem
 from unrollbit.theory import audit
 from unrollbit.theory.normal_form import measurements, normal_form
+from unrollbit.theory.registry import known
 from unrollbit.theory.report import Report
-from unrollbit.theory.statements import PROBABILISTIC, STATEMENTS
 from unrollbit.theory.summary import Summary, summarise
 
 _LARGEST = 2**30  # numbers in the signals drawn: 4 GB in float32
 _WIDE = 110  # columns of a terminal from which statements fit beside the numbers
 _NOTES = (
-    "bound, measured, tightness: medians over the instances (signals, perturbations) to which a theorem applies.",
+    "bound, measured, tightness: medians over the instances (signals, perturbations) to which a theorem applies; where",
+    "applies is not all of them, these may be the easiest signals.",
     "/ trivial: bound over what holds without a network (size of the signal or output, risk of the zero estimate);",
-    "vacuous: from 1, in most instances. not applicable: an assumption is not met, never a pass.",
+    "vacuous: from 1, in most instances. not applicable: an assumption is not met; not measured: nothing was compared",
+    "with the bound. Neither is ever a pass.",
 )
 
 
@@ -45,7 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_network(parser)
     parser.add_argument("--signals", type=positive, default=50, help="held-out test signals (default: 50)")
     parser.add_argument("--attacked", type=positive, default=10, help="of them, how many to attack (default: 10)")
-    parser.add_argument("--radius", type=float, default=1e-3, help="size of perturbations of y (default: 0.001)")
+    parser.add_argument(
+        "--radius", type=float, default=1e-3, help="size of perturbations, relative to that of y (default: 0.001)"
+    )
     parser.add_argument("--flips", type=positive, default=1, help="sign flips per layer for N2, N2u (default: 1)")
     parser.add_argument("--rate", type=float, default=1e-3, help="bit error rate for N3 (default: 0.001)")
     parser.add_argument("--delta", type=float, default=0.05, help="failure probability of G (default: 0.05)")
@@ -92,10 +96,10 @@ def run(options: argparse.Namespace) -> None:
     reports.write(result)
     _print(options.network, form, summaries)
     print(f"{result['seconds']:.0f} s. Figures: {', '.join(map(str, figures))}", file=sys.stderr)
-    unlucky = [row.theorem for row in summaries if row.violated_instances and row.theorem in PROBABILISTIC]
+    unlucky = [row.theorem for row in summaries if row.violated_instances and known(row.theorem).probabilistic]
     if unlucky:
         print(f"violated: {', '.join(unlucky)}, which happens with probability delta at most", file=sys.stderr)
-    broken = [row.theorem for row in summaries if row.violated_instances and row.theorem not in PROBABILISTIC]
+    broken = [row.theorem for row in summaries if row.violated_instances and not known(row.theorem).probabilistic]
     if broken:
         raise ValueError(f"violated: {', '.join(broken)}. A proven bound cannot be: please report this network")
 
@@ -133,7 +137,7 @@ def _shown(reports: Iterable[Report]) -> Iterator[Report]:
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("the start", total=None)
         for report in reports:
-            bar.update(task, advance=1, description=f"{report.theorem} ({STATEMENTS[report.theorem].family})")
+            bar.update(task, advance=1, description=f"{report.theorem} ({known(report.theorem).family})")
             yield report
 
 
@@ -165,10 +169,10 @@ def _print(path: Path, form: str, summaries: Sequence[Summary]) -> None:
         numbers = ("-" if value is None or not np.isfinite(value) else f"{value:.3g}" for value in values)
         unmet = "no normal form" if row.unmet.startswith(audit.IN_NORMAL_FORM) else row.unmet  # the title says why
         if narrow:
-            lines.append((row.theorem, f"{status}: {unmet}" if unmet else status, *numbers))
+            lines.append((row.theorem, f"{status}: {unmet}" if unmet else status, row.applies, *numbers))
         else:
-            lines.append((row.theorem, STATEMENTS[row.theorem].summary, status, *numbers, unmet))
-    values = ("bound", "/ trivial", "measured", "tightness")
+            lines.append((row.theorem, known(row.theorem).summary, status, row.applies, *numbers, unmet))
+    values = ("applies", "bound", "/ trivial", "measured", "tightness")
     if narrow:
         columns = ("theorem", "status, what is not met", *values)
     else:

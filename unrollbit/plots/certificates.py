@@ -20,9 +20,9 @@ _SMALLEST = 1e-6  # left end of the axis
 def tightness_of_theorems(rows: Sequence[Mapping[str, Any]]) -> Figure:
     """Measured over bound of every theorem, a dot each on a logarithmic axis that ends at 1, where a bound is exact.
 
-    Filled: the bound says something; open: it is vacuous; theorems that do not apply are named in grey. Each row has
-    ``theorem``, ``family``, ``status``, ``tightness`` (or None) and ``vacuous``. Raises ``ValueError`` without rows
-    or for missing keys.
+    Filled: the bound says something; open: it is vacuous; theorems that do not apply, or whose bound nothing was
+    compared with, are named in grey. Each row has ``theorem``, ``family``, ``status``, ``tightness`` (or None) and
+    ``vacuous``. Raises ``ValueError`` without rows or for missing keys.
     """
     _check("tightness_of_theorems", rows, _KEYS)
     families = list(dict.fromkeys(row["family"] for row in rows))
@@ -32,8 +32,8 @@ def tightness_of_theorems(rows: Sequence[Mapping[str, Any]]) -> Figure:
         axes = figure.subplots()
         for line, row in enumerate(rows):
             style, ratio = styles[row["family"]], row["tightness"]
-            if row["status"] == "not applicable" or ratio is None:
-                text = "not applicable" if row["status"] == "not applicable" else "nothing to compare"
+            if ratio is None:
+                text = row["status"] if row["status"].startswith("not ") else "nothing to compare"
                 axes.text(_SMALLEST * 1.5, line, text, color=GREY, va="center", fontsize=7)
                 continue
             marker = "X" if row["status"] == "violated" else style["marker"]

@@ -24,15 +24,16 @@ from unrollbit.theory.convergence import C6, c1_schedule, noise_bound
 from unrollbit.theory.generalization import clopper_pearson
 from unrollbit.theory.normal_form import NormalForm, measurements, normal_form
 from unrollbit.theory.random_forms import random_form, sparse_signals
+from unrollbit.theory.registry import known
 from unrollbit.theory.report import Report
-from unrollbit.theory.statements import PROBABILISTIC, STATEMENTS
 from unrollbit.theory.summary import Summary, summarise
 
 GAIN_DB = 3.0  # what training must bring for a network to count as trained
 _RANDOM, _RANDOM_QUICK = 200, 20
 _NOTES = (
     "Instances are pairs of a network and a signal (or a perturbation of the network). Perturbations are found by",
-    "ascent and greedy search. tightness: median of measured / bound over applicable instances (S2: bound / measured).",
+    "ascent and greedy search. tightness: median of measured / bound over applicable instances (S2: bound / measured);",
+    "where these are few they may be the easiest signals. Not measured: nothing was compared with the bound.",
 )
 
 
@@ -86,7 +87,7 @@ def run(options: argparse.Namespace, out: Path) -> dict[str, Any]:
 
 def _is_broken(row: Summary) -> bool:
     """A violation; of a theorem that holds with probability 1 - delta, more of them than delta allows."""
-    if row.theorem not in PROBABILISTIC or not row.violated_instances:
+    if not known(row.theorem).probabilistic or not row.violated_instances:
         return row.violated_instances > 0
     return clopper_pearson(row.violated_instances, row.applicable)[0] > audit.Settings().delta
 
@@ -162,6 +163,6 @@ def _print(group: str, networks: int, table: Sequence[Summary]) -> None:
     for row in table:
         ratios = ("-" if value is None else f"{value:.2g}" for value in (row.tightness, row.largest_tightness))
         counts = row.instances, row.applicable, row.vacuous_instances, row.violated_instances
-        lines.append((row.theorem, STATEMENTS[row.theorem].summary, *counts, *ratios))
+        lines.append((row.theorem, known(row.theorem).summary, *counts, *ratios))
     columns = ("theorem", "statement", "instances", "applicable", "vacuous", "violated", "tightness", "largest")
     print_table(f"Theorems on {networks} {group} networks", columns, lines, _NOTES)

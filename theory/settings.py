@@ -15,7 +15,7 @@ class Settings:
 
     Args:
         attacked: signals whose measurements or network are attacked (the cheap theorems take all signals).
-        radius: norm of perturbations of the measurements.
+        radius: norm of perturbations of the measurements, relative to the root mean square of their norms.
         flips: sign flips per stored matrix, for N1, N2 and N2u.
         rate: bit-error rate, for N3 and the posterior of G3c.
         scale_error: relative error of the scale, for N1.
