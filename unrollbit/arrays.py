@@ -29,7 +29,7 @@ def as_real(x: Any, what: str) -> Float[Array, "..."]:
             "concatenate([x.real, x.imag], -1), as the operators here do with complex physics"
         )
     if jnp.issubdtype(x.dtype, jnp.floating):
-        return jnp.asarray(x)
+        return x if isinstance(x, jax.Array) else jnp.asarray(x)  # asarray takes as long as a small network
     if jnp.issubdtype(x.dtype, jnp.integer) or x.dtype == bool:
         return jnp.asarray(x, jnp.float32)
     raise TypeError(f"{what}: expected an array of real numbers, got dtype {x.dtype}")

@@ -163,17 +163,65 @@ def test_inside_a_scan_over_stacked_bits(path):
     assert distance(run(jnp.asarray(bits), x), wanted) <= 1e-5
 
 
-def test_all_paths_agree_and_other_dtypes_keep_theirs():
+def test_all_paths_agree():
     _, bits = drawn(9, 1, 50, 80)
-    bits, x = jnp.asarray(bits), jnp.asarray(np.random.RandomState(10).standard_normal((4, 80)), jnp.float32)
+    x = jnp.asarray(np.random.RandomState(10).standard_normal((4, 80)), jnp.float32)
     found = [packed_matmul(bits, x, 80, path=path) for path in PATHS]
     for other in found[1:]:
         assert_allclose(other, found[0], rtol=1e-5, atol=1e-4)
-    assert packed_matmul(bits, x.astype(jnp.bfloat16), 80).dtype == jnp.bfloat16
+
+
+ARRAYS = {  # the same whole numbers, and the dtype of the product
+    "float16": (lambda x: x.astype(np.float16), jnp.float16),
+    "bfloat16": (lambda x: jnp.asarray(x, jnp.bfloat16), jnp.bfloat16),
+    "big-endian": (lambda x: x.astype(">f4"), jnp.float32),
+    "big-endian float64": (lambda x: x.astype(">f8"), jnp.float32),
+    "int8": (lambda x: x.astype(np.int8), jnp.float32),
+    "big-endian int16": (lambda x: x.astype(">i2"), jnp.float32),
+    "columns first": (lambda x: np.asfortranarray(x), jnp.float32),
+    "every other": (lambda x: np.repeat(x, 2, axis=-1)[:, ::2], jnp.float32),
+    "reversed": (lambda x: x[:, ::-1].copy()[:, ::-1], jnp.float32),
+    "a list": (lambda x: x.tolist(), jnp.float32),
+}
+
+
+@pytest.mark.parametrize("path", [path for path in PATHS if path != "plain"])
+@pytest.mark.parametrize("transpose", [False, True])
+@pytest.mark.parametrize("name", ARRAYS)
+def test_other_dtypes_byte_orders_and_layouts_give_the_same_product(name, transpose, path):
+    signs, bits = drawn(9, 1, 50, 80)
+    x = np.random.RandomState(10).randint(-3, 4, (4, 50 if transpose else 80)).astype(np.float32)
+    make, dtype = ARRAYS[name]
+    found = packed_matmul(np.asfortranarray(bits), make(x), 80, transpose=transpose, path=path)
+    assert found.dtype == dtype
+    assert np.array_equal(np.asarray(found, np.float32), by_hand(signs[0], x, transpose))
+
+
+def test_narrow_floats_are_summed_in_float32():
+    """4000 ones, of which bfloat16 would keep 256 and float16 2048."""
+    bits = np.zeros((1, 1, 1, 500), np.uint8)
+    for dtype in (jnp.float16, jnp.bfloat16):
+        ones = jnp.ones((1, 4000), dtype)
+        for path in PATHS:
+            assert packed_matmul(bits, ones, 4000, path=path)[0, 0] == dtype(4000)
+
+
+@pytest.mark.parametrize("dtype", [">f4", np.float16, np.int32])
+def test_scales_and_masks_of_other_dtypes(dtype):
+    signs, bits = drawn(9, 1, 6, 10, planes=2)
+    exists = np.random.RandomState(1).rand(1, 6, 10) < 0.7
+    scales = np.array([3, 2], dtype)
+    found = packed_matmul(bits, np.ones(10), 10, scales=scales, exists=pack_signs(-1.0 * exists))
+    assert np.array_equal(found, ((3 * signs[0, 0] + 2 * signs[1, 0]) * exists[0]).sum(1))
+
+
+def test_float64_is_multiplied_in_float64():
+    signs, bits = drawn(9, 1, 50, 80)
+    x = np.random.RandomState(10).standard_normal((4, 80))
     with jax.enable_x64(True):
-        exact = packed_matmul(bits, jnp.asarray(np.asarray(x), jnp.float64), 80)
-        assert exact.dtype == jnp.float64
-    assert_allclose(exact, found[0], rtol=1e-5, atol=1e-4)
+        found = packed_matmul(bits, x, 80)
+        assert found.dtype == jnp.float64
+        assert_allclose(found, by_hand(signs[0], x, False), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("path", [path for path in PATHS if path != "portable"])
@@ -255,7 +303,11 @@ def test_vectors_of_a_batch_do_not_disturb_each_other(path, transpose):
 def test_empty_batches():
     _, bits = drawn(12, 1, 3, 5)
     for path in PATHS:
-        assert packed_matmul(jnp.asarray(bits), jnp.zeros((0, 5)), 5, path=path).shape == (0, 3)
+        for transpose, size, other in ((False, 5, 3), (True, 3, 5)):
+            for shape in ((0,), (2, 0), (0, 3)):
+                x = jnp.zeros((*shape, size))
+                found = packed_matmul(jnp.asarray(bits), x, 5, transpose=transpose, path=path)
+                assert found.shape == (*shape, other)
 
 
 @pytest.mark.parametrize(
@@ -264,7 +316,8 @@ def test_empty_batches():
         ({"bits": jnp.zeros((1, 1, 4, 2), jnp.int32)}, TypeError, "uint8"),
         ({"bits": jnp.zeros((1, 4, 2), jnp.uint8)}, ValueError, r"\(planes, blocks, rows, 2\)"),
         ({"bits": jnp.zeros((1, 1, 4, 3), jnp.uint8)}, ValueError, "for 10 columns"),
-        ({"x": jnp.zeros(10, jnp.int32)}, TypeError, "floating"),
+        ({"x": jnp.zeros(10, jnp.complex64)}, TypeError, "stack real and imaginary parts"),
+        ({"x": ["a"] * 10}, TypeError, "expected an array of real numbers"),
         ({"x": jnp.zeros((2, 9))}, ValueError, "10 entries"),
         ({"x": jnp.zeros(())}, ValueError, "10 entries"),
         ({"columns": 0}, ValueError, "columns >= 1"),

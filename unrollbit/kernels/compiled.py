@@ -30,6 +30,7 @@ class Compiled:
     and calls inside of JAX's transformations, run by XLA.
 
     Example:
+        >>> import jax.numpy as jnp
         >>> twice = Compiled(lambda factors, y: factors["a"] * y, {"a": jnp.array(2.0)})
         >>> twice(jnp.arange(3.0)).tolist()
         [0.0, 2.0, 4.0]

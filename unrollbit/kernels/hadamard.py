@@ -12,6 +12,7 @@ from jax import lax
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, Float
 
+from unrollbit.arrays import as_real, widened
 from unrollbit.kernels.primitive import primitive
 
 _FACTOR = 32  # the largest Kronecker factor: small enough to save work, large enough for a good matrix product
@@ -19,23 +20,28 @@ _FACTOR = 32  # the largest Kronecker factor: small enough to save work, large e
 hadamard_transform_p = primitive("hadamard_transform")
 
 
-@functools.partial(jax.jit, inline=True)
 def hadamard_transform(x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
     """``H x`` with Sylvester's +-1 matrix of order ``n``, not normalised; ``H H = n I``.
 
     ``H`` is applied as Kronecker factors of at most 32 rows: small matrix products in place of an ``n x n`` matrix.
-    Works under ``jit``, ``vmap`` and ``grad``. float16 and bfloat16 are computed in float32.
+    Works under ``jit``, ``vmap`` and ``grad``. Integers become float32; float16 and bfloat16 are computed in float32.
 
-    Raises ``ValueError`` unless ``n`` is a power of two.
+    Raises ``ValueError`` unless ``n`` is a power of two, ``TypeError`` for complex numbers.
 
     Example:
+        >>> import jax.numpy as jnp
         >>> hadamard_transform(jnp.array([1.0, 2.0, 3.0, 4.0])).tolist()
         [10.0, -2.0, -4.0, 0.0]
     """
-    x = jnp.asarray(x)
+    x = as_real(x, "hadamard_transform(x)")
     n = x.shape[-1] if x.ndim else 0
     if n < 1 or n & (n - 1):
         raise ValueError(f"hadamard_transform: expected a power of two as the last size, got shape {x.shape}")
+    return _transform(x)
+
+
+@functools.partial(jax.jit, inline=True)  # outside of programs, a call of what is compiled takes the least time
+def _transform(x: Array) -> Array:
     return hadamard_transform_p.bind(x)
 
 
@@ -60,7 +66,7 @@ batching.primitive_batchers[hadamard_transform_p] = _batch
 
 def _by_factors(x: Array) -> Array:
     n, batch, order, dtype = x.shape[-1], x.shape[:-1], 1, x.dtype
-    x = x.astype(jnp.promote_types(dtype, jnp.float32)) if jnp.issubdtype(dtype, jnp.floating) else x
+    x = widened(x)
     while order < n:  # the last axis takes one factor, then becomes the first: all axes return to their places
         size = min(_FACTOR, n // order)
         x = jnp.matmul(

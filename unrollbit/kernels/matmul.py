@@ -7,6 +7,7 @@ import math
 import jax.numpy as jnp
 from jaxtyping import Array, Float, UInt8
 
+from unrollbit.arrays import as_real, widened
 from unrollbit.kernels.backends import BACKENDS, kernels
 from unrollbit.kernels.portable import Layout, product
 from unrollbit.kernels.signs_product import signs_product
@@ -30,7 +31,8 @@ def packed_matmul(
     Args:
         bits: rows of packed signs (``unrollbit.signbits``: bit 1 is -1), ``bytes = ceil(columns / 8)``. Several
             blocks lie on the diagonal of W, whose shape is ``(m, n) = (blocks * rows, blocks * columns)``.
-        x: vectors, k = n (transposed: m); all leading axes are batch axes.
+        x: vectors, k = n (transposed: m); all leading axes are batch axes. Integers become float32; float16 and
+            bfloat16 are computed in float32 and given back in their dtype.
         columns: of a block.
         scales: c_p: None (1), (planes,), (planes, m, 1) by row or (planes, 1, n) by column.
         exists: packed rows of the mask M (bit 1: the entry exists), or None.
@@ -40,20 +42,22 @@ def packed_matmul(
 
     Raises:
         ValueError: shapes that disagree, or a path that does not run here.
-        TypeError: bits that are no bytes, or x that is not floating.
+        TypeError: bits that are no bytes, or x that is no array of real numbers.
 
     Example:
-        >>> import numpy as np
+        >>> import jax.numpy as jnp, numpy as np
         >>> from unrollbit.signbits import pack_signs
         >>> bits = jnp.asarray(pack_signs(np.array([[1.0, -1.0, 1.0], [1.0, 1.0, 1.0]])))
         >>> packed_matmul(bits[None, None], jnp.array([1.0, 2.0, 3.0]), 3).tolist()
         [2.0, 6.0]
     """
-    bits, x = jnp.asarray(bits), jnp.asarray(x)
+    bits, given = jnp.asarray(bits), as_real(x, "packed_matmul(x)")
+    exists = None if exists is None else jnp.asarray(exists)
+    x = widened(given)
     layout = _checked(bits, x, columns, exists, transpose)
     m, n = layout.shape
     planes = bits.shape[0]
-    scales = jnp.ones(planes, x.dtype) if scales is None else jnp.asarray(scales)
+    scales = jnp.ones(planes, x.dtype) if scales is None else as_real(scales, "packed_matmul(scales)")
     if scales.shape not in ((planes,), (planes, m, 1), (planes, 1, n)):
         wanted = f"({planes},), ({planes}, {m}, 1) or ({planes}, 1, {n})"
         raise ValueError(f"packed_matmul: expected scales of shape {wanted}, got {scales.shape}")
@@ -67,7 +71,7 @@ def packed_matmul(
         out = _by_planes(layout, bits, scales, exists, flat, transpose, path)
     else:  # all planes are unpacked together
         out = product(layout, bits, scales, exists, flat, transpose)
-    return out.reshape(*x.shape[:-1], out.shape[-1])
+    return out.reshape(*x.shape[:-1], out.shape[-1]).astype(given.dtype)
 
 
 def _by_planes(
@@ -96,8 +100,6 @@ def _by_planes(
 def _checked(bits: Array, x: Array, columns: int, exists: Array | None, transpose: bool) -> Layout:
     if bits.dtype != jnp.uint8:
         raise TypeError(f"packed_matmul: expected bits of dtype uint8, got {bits.dtype}")
-    if not jnp.issubdtype(x.dtype, jnp.floating):
-        raise TypeError(f"packed_matmul: expected a real floating-point x, got dtype {x.dtype}")
     if isinstance(columns, bool) or not isinstance(columns, int) or columns < 1:
         raise ValueError(f"packed_matmul: expected a number of columns >= 1, got {columns!r}")
     if bits.ndim != 4 or 0 in bits.shape or bits.shape[-1] != -(-columns // 8):

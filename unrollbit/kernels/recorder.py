@@ -22,6 +22,7 @@ def record(program: ClosedJaxpr) -> Tape | NoTape:
     """The tape of a program of one float32 array; where there is none, the reason why not.
 
     Example:
+        >>> import jax, jax.numpy as jnp
         >>> reason = record(jax.make_jaxpr(lambda y: jnp.sort(y))(jnp.ones(3)))
         >>> str(reason)
         'sort'
