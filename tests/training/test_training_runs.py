@@ -98,7 +98,11 @@ MISTAKES = [
     ((RECIPE, PROBLEM, STAGE), TypeError, r"got a recipe and stages: use fit\(recipe.network, problem, stages\)"),
     ((NET, PROBLEM, [STAGE, RECIPE]), TypeError, "expected a Stage, or a list or tuple of them, got Recipe"),
     ((NET, PROBLEM, 5), TypeError, "expected a Stage, or a list or tuple of them, got int"),
-    ((NET, (np.ones(3), np.ones(3)), STAGE), TypeError, r"got tuple; for signals of your own use Problem.from_arrays"),
+    (
+        (NET, (np.ones(3), np.ones(3)), STAGE),
+        TypeError,
+        "got tuple; for signals of your own use unrollbit.prob",
+    ),
     ((NET, PROBLEM.operator, STAGE), TypeError, "expected a problem to draw signals from, .* got Dense"),
     ((PROBLEM, NET, STAGE), TypeError, "expected a network .or a recipe. to train, got SparseRecovery"),
     ((Unrolled, PROBLEM, STAGE), TypeError, "got the class Unrolled"),
