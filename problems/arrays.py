@@ -83,7 +83,8 @@ class ArrayProblem(DrawsFromSamples, Problem):
                 "the signals of this problem were given in memory and are not stored with it, so no data can be drawn; "
                 "save them with numpy.save and pass the files: matrix = 'A.npy', signals = 'x.npy' (and measurements)"
             )
-        folder = None if folder is None else path("folder", folder)
+        if folder is not None and not os.path.isdir(path("folder", folder)):
+            raise ValueError(f"folder: no such folder: {shown(folder)}")
         operator = matrix if isinstance(matrix, LinearOperator) else Dense.of(_matrix("matrix", matrix, folder))
         if operator.preconditioned:
             raise ValueError("matrix: expected the physics that measures; give the preconditioned form to the network")

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 from jaxtyping import Float
 
-from unrollbit.arguments import choice
+from unrollbit.arguments import choice, path
 from unrollbit.problems.base import SUBSETS, Subset
 from unrollbit.problems.eeg import WINDOW, eeg_windows
 
@@ -39,6 +39,7 @@ def load_epochs(
     Raises ``ValueError`` for an unknown artefact, and for a folder without the files, with the place to get them.
     """
     choice("artefact", artefact, get_args(Artefact))
+    folder = None if folder is None else path("folder", folder)
     if folder is None:
         model = ocular_model if artefact == "ocular" else muscle_model
         found = {}

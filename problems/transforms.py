@@ -23,10 +23,10 @@ def synthesis(transform: Transform, signal_shape: tuple[int, ...], wavelet: str)
 
     Wavelets have as many levels as the sides have factors of two, at most 4. Raises ``ValueError`` for an unknown name.
     """
-    if choice("transform", transform, get_args(Transform)) == "dct":
-        return SubsampledDCT.full(signal_shape).T
     if not isinstance(wavelet, str):
         raise ValueError(f"wavelet: expected a name, such as 'db4', got {shown(wavelet)}")
+    if choice("transform", transform, get_args(Transform)) == "dct":
+        return SubsampledDCT.full(signal_shape).T
     return Wavelet.of(signal_shape, wavelet, max(1, min(_LEVELS, *(_halvings(side) for side in signal_shape))))
 
 

@@ -140,7 +140,7 @@ def test_wrong_shapes_are_named(name):
 
 
 def test_other_misuse_is_named():
-    with pytest.raises(ValueError, match="'ratio' or 'mean_of_db', got 'mean'"):
+    with pytest.raises(ValueError, match="reduction: expected one of 'ratio', 'mean_of_db', got 'mean'"):
         nmse_db(X, X, reduction="mean")  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match=r"expected 3 x 3 = 9 pixels on the last axis, got \(3, 2\)"):
         ssim(X, X, (3, 3))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Literal, get_args
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from unrollbit.arguments import choice, integer, number, shown
 from unrollbit.arrays import as_real, binary_unit, widened
 
 _PSNR_FLOOR = 1e-14  # of the squared error relative to the squared peak: at most 140 dB, -inf is not JSON
@@ -43,8 +44,9 @@ def nmse_db(
         >>> round(float(nmse_db(x_hat, x)), 2), float(nmse_db(x_hat, x, reduction="mean_of_db"))
         (-17.03, -10.0)
     """
-    if reduction not in ("ratio", "mean_of_db"):
-        raise ValueError(f"nmse_db: reduction is 'ratio' or 'mean_of_db', got {reduction!r}")
+    choice("reduction", reduction, get_args(Reduction))
+    floor = number("floor", floor, lambda value: value > 0, "a relative error > 0")
+    added = number("added", added, lambda value: value >= 0, "a squared error >= 0")
     error, energy, unit = _energies(x_hat, x, "nmse_db")
     error = error + added / unit**2
     share = (unit / jnp.max(unit)) ** 2
@@ -69,6 +71,7 @@ def failures(
         >>> failures(jnp.array([[1.0, 0.5], [1.0, 0.0]]), jnp.array([[1.0, 0.0], [1.0, 0.0]]))
         Array(0.5, dtype=float32)
     """
+    threshold_db = number("threshold_db", threshold_db, lambda _: True, "a number of dB")
     error, energy, _ = _energies(x_hat, x, "failures")
     return 1 - jnp.mean(error <= 10 ** (threshold_db / 10) * energy, dtype=error.dtype)
 
@@ -83,6 +86,7 @@ def psnr_db(x_hat: Float[Array, "*batch n"], x: Float[Array, "*batch n"], *, pea
         >>> psnr_db(jnp.full((1, 4), 0.1), jnp.zeros((1, 4))).round(3)
         Array(20., dtype=float32)
     """
+    peak = _peak(peak)
     x_hat, x = _pair(x_hat, x, "psnr_db")
     return jnp.mean(-_db(jnp.mean(((x_hat - x) / peak) ** 2, axis=-1), _PSNR_FLOOR))
 
@@ -106,7 +110,10 @@ def ssim(
         1.0
     """
     x_hat, x = _pair(x_hat, x, "ssim")
-    height, width = shape
+    if not isinstance(shape, tuple | list) or len(shape) != 2:
+        raise ValueError(f"shape: expected (height, width), got {shown(shape)}")
+    height, width = (integer("shape", side, 1) for side in shape)
+    peak = _peak(peak)
     if x.shape[-1] != height * width:
         raise ValueError(f"ssim: expected {height} x {width} = {height * width} pixels on the last axis, got {x.shape}")
     if min(height, width) < _SSIM_WINDOW:
@@ -137,9 +144,14 @@ def support_recovery_rate(
         Array(0.5, dtype=float32)
     """
     x_hat, x = _pair(x_hat, x, "support_recovery_rate")
+    tolerance = number("tolerance", tolerance, lambda value: value >= 0, "a number >= 0")
     level = tolerance * jnp.max(jnp.abs(x), axis=-1, keepdims=True)
     same = jnp.all((jnp.abs(x_hat) > level) == (jnp.abs(x) > level), axis=-1)
     return jnp.mean(same, dtype=jnp.float32)
+
+
+def _peak(peak: float) -> float:
+    return number("peak", peak, lambda value: value > 0, "a largest value > 0")
 
 
 def _pair(x_hat: Array, x: Array, what: str) -> tuple[Array, Array]:
@@ -147,7 +159,8 @@ def _pair(x_hat: Array, x: Array, what: str) -> tuple[Array, Array]:
     x_hat, x = as_real(x_hat, f"{what}(x_hat)"), as_real(x, f"{what}(x)")
     if x_hat.shape != x.shape or x.ndim == 0 or 0 in x.shape:
         raise ValueError(
-            f"{what}: expected an estimate and a truth of one shape (..., n), got {x_hat.shape} and {x.shape}"
+            f"{what}: expected an estimate and a truth (x_hat and x) of one shape (..., n), "
+            f"got {x_hat.shape} and {x.shape}"
         )
     return widened(x_hat), widened(x)
 
