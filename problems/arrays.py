@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,7 @@ from jaxtyping import Array, Float
 from unrollbit.arguments import path, shown
 from unrollbit.operators import Dense, LinearOperator
 from unrollbit.problems.base import SUBSETS, Problem, Subset, checked_seed, subset_key
+from unrollbit.problems.data import described
 from unrollbit.problems.noise import checked_snr
 from unrollbit.problems.registration import register_problem
 from unrollbit.problems.samples import DrawsFromSamples, Samples, draw_rows
@@ -40,6 +41,7 @@ class ArrayProblem(DrawsFromSamples, Problem):
         ((10, 16), (10, 8))
     """
 
+    data_arguments: ClassVar[tuple[str, ...]] = ("matrix", "signals", "measurements")
     operator: LinearOperator
     samples: Samples
     measurements: Samples | None
@@ -132,6 +134,17 @@ class ArrayProblem(DrawsFromSamples, Problem):
         if self.snr_db is not None:
             spec["snr_db"] = self.snr_db
         return {**spec, "seed": self.seed, "fractions": list(self.fractions)}
+
+    def recipe(self) -> dict[str, Any]:
+        spec = self.to_spec()
+        folder = spec.pop("folder", None)
+        files = {name: described(spec[name], folder) for name in self.data_arguments if name in spec}
+        return {**spec, **files}
+
+    def places(self) -> list[str]:
+        spec = self.to_spec()
+        files = [os.path.join(spec.get("folder", ""), spec[name]) for name in self.data_arguments if name in spec]
+        return list(dict.fromkeys(os.path.dirname(os.path.abspath(file)) for file in files))
 
     def _given(self) -> tuple[Array] | tuple[Array, Array]:
         index = SUBSETS.index(self.subset)

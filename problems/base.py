@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Literal, Self, get_args
 
 import jax
@@ -13,6 +14,7 @@ from jaxtyping import Array, Float
 from unrollbit.arguments import called, choice, integer, number, shown
 from unrollbit.metrics import failures, nmse_db
 from unrollbit.operators import LinearOperator
+from unrollbit.problems.data import described, is_description, located
 from unrollbit.shrinkage import BernoulliGaussian, Shrinkage
 
 Subset = Literal["train", "validation", "test"]
@@ -28,6 +30,7 @@ class Problem(abc.ABC):
     """
 
     kinds: ClassVar[dict[str, type[Problem]]] = {}
+    data_arguments: ClassVar[tuple[str, ...]] = ("folder",)  # of the constructor, which may name a user's data
     operator: LinearOperator
     subset: Subset
 
@@ -72,9 +75,34 @@ class Problem(abc.ABC):
             object.__setattr__(other, name, value)
         return other
 
+    def recipe(self) -> dict[str, Any]:
+        """``to_spec()`` as a file carries it: a user's data by name and content (``unrollbit.problems.data``), so that
+        it says nothing of folders on this machine and is found again elsewhere.
+        """
+        spec = self.to_spec()
+        return {
+            name: described(value) if name in self.data_arguments and isinstance(value, str) else value
+            for name, value in spec.items()
+        }
+
+    def places(self) -> list[str]:
+        """Absolute folders in which the data lies that ``recipe`` describes; none where there is no such data."""
+        spec = self.to_spec()
+        return [os.path.abspath(spec["folder"])] if "folder" in spec else []
+
     @staticmethod
-    def from_spec(spec: Mapping[str, Any]) -> Problem:
-        """Rebuild from ``to_spec()`` or a TOML table. Raises ``ValueError`` naming what is unknown or missing."""
+    def from_spec(
+        spec: Mapping[str, Any], *, data: Iterable[str | os.PathLike[str]] = (), operator: LinearOperator | None = None
+    ) -> Problem:
+        """Rebuild from ``to_spec()``, ``recipe()`` or a TOML table.
+
+        Args:
+            spec: ``{"kind": class name, **constructor arguments}``.
+            data: folders in which the data that a recipe describes is looked for.
+            operator: the physics that measures, if it is known; the data need not have its matrix then.
+
+        Raises ``ValueError`` naming what is unknown or missing.
+        """
         arguments = dict(spec)
         kind = arguments.pop("kind", None)
         if not isinstance(kind, str) or kind not in Problem.kinds:
@@ -83,6 +111,10 @@ class Problem(abc.ABC):
                 f"unknown problem kind {shown(kind)}; expected one of {known}, or one of your own, imported before "
                 "(on the command line: --import MODULE)"
             )
+        for name, value in arguments.items():
+            if is_description(value):
+                given = operator if name == "matrix" else None
+                arguments[name] = located(name, value, data) if given is None else given
         return called(f"problem {kind}", Problem.kinds[kind], arguments)
 
     @staticmethod

@@ -12,6 +12,7 @@ from jaxtyping import Array
 
 Constraint = Literal["free", "positive", "nonnegative"]
 
+LARGEST_LOG = 88.0  # exp of a raw value above leaves float32
 _SMALLEST = 1e-12  # a non-negative scalar starts no lower, so that its logarithm exists
 
 

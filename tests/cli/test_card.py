@@ -9,7 +9,7 @@ from unrollbit import ADMM, AMP, FullyConnected, Unrolled, load, pack
 from unrollbit.algorithms import ISTA
 from unrollbit.bits import DEFINITIONS
 from unrollbit.cli import main
-from unrollbit.cli.card_facts import describe, describe_map, read_training, without_folders
+from unrollbit.cli.card_facts import describe, describe_map, read_training
 from unrollbit.operators import Preconditioned
 from unrollbit.packed_operators import sign_planes
 from unrollbit.problems import ArrayProblem, SparseRecovery
@@ -193,13 +193,6 @@ def test_steps_are_recorded_or_read_off_the_config():
         (None, None),
     ):
         assert read_training(pack(net, training=training))["steps"] == steps
-
-
-def test_absolute_paths_are_cut():
-    assert without_folders({"a": ["/x/y.npy", 1, "b/c.npy"], "w": "C:\\data\\z.npy"}) == {
-        "a": ["y.npy", 1, "b/c.npy"],
-        "w": "z.npy",
-    }
 
 
 def test_mistakes_are_one_clear_line(run, tmp_path, capsys):

@@ -166,7 +166,7 @@ def test_a_spoilt_training_record_is_one_line(training, message, tmp_path, capsy
 def test_outputs_that_cannot_be_written_are_refused_before_the_work(option, tmp_path, capsys, monkeypatch):
     problem = SparseRecovery(8, 12)
     file = pack(Unrolled(ISTA(), problem, 2), problem=problem).save(tmp_path / "net.safetensors")
-    monkeypatch.setattr("unrollbit.cli.theory.open_network", lambda path: pytest.fail("work had begun"))
+    monkeypatch.setattr("unrollbit.cli.theory.load", lambda path: pytest.fail("work had begun"))
     assert invoke("theory", file, option, file / "inside") == 2
     assert f"{option}: {file} is a file" in capsys.readouterr().err
     assert invoke("theory", file, "--json", tmp_path) == 2

@@ -20,6 +20,8 @@ from unrollbit.cli.card_facts import describe
 from unrollbit.networks import Activations, Network
 from unrollbit.networks.activations import normalise, quantise
 from unrollbit.operators import gaussian
+from unrollbit.packed import runtime
+from unrollbit.packed.file import unstored, write_file
 from unrollbit.problems import SparseRecovery
 from unrollbit.theory.normal_form import normal_form
 from unrollbit.training import Contraction, FlipPenalty, Stage, SupportContraction
@@ -276,9 +278,11 @@ def test_files_carry_activations(net: Unrolled, tmp_path: Path) -> None:
         np.testing.assert_array_equal(run(packed.trainable(), y), run(network, y))
         np.testing.assert_allclose(packed(y), run(network, y), rtol=1e-4, atol=1e-5)
     assert "inputs in 8 bits, layer normalisation of the output." in describe(packed)["description"]
-    packed._spec["activations"]["bits"] = 40
+    file = runtime.read(tmp_path / "net.safetensors")
+    file.description["network"]["activations"]["bits"] = 40
+    write_file(file.path, file.description, file.run, {name: unstored(a) for name, a in file.arrays.items()})
     with pytest.raises(ValueError, match=r"net.safetensors: Activations bits: expected an integer from 2 to 16"):
-        load(packed.save(tmp_path / "net.safetensors"))
+        load(file.path)
 
 
 def test_refine_repeats_layers_with_their_activations(net: Unrolled) -> None:

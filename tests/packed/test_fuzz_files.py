@@ -13,7 +13,8 @@ import pytest
 from safetensors.numpy import save
 
 from unrollbit import load
-from unrollbit.packed.file import _checksum, read_file
+from unrollbit.packed import runtime
+from unrollbit.packed.file import stored, unstored
 
 SECONDS = 20  # of one file, a compilation and a busy machine included
 MEBIBYTES = 256  # by which one file may raise the peak
@@ -118,6 +119,11 @@ def joined(header, payload):
     return len(text).to_bytes(8, "little") + text + payload
 
 
+def checksum(metadata, arrays):
+    held = {name: stored(array) for name, array in arrays.items()}
+    return runtime.checksum_of(metadata["description"], metadata["run"], held)
+
+
 def bit_flips(content, arrays, others, random):
     raw = bytearray(content)
     for _ in range(random.randint(1, 9)):
@@ -148,7 +154,7 @@ def described(content, arrays, others, random, *, fresh=False):
     mutate_description(description, random)
     header["__metadata__"]["description"] = json.dumps(description)
     if fresh:
-        header["__metadata__"]["checksum"] = _checksum(header["__metadata__"]["description"], arrays)
+        header["__metadata__"]["checksum"] = checksum(header["__metadata__"], arrays)
     return joined(header, payload)
 
 
@@ -165,7 +171,7 @@ def arrays_with_checksum(content, arrays, others, random):
         mutate_description(description, random)
         metadata["description"] = json.dumps(description)
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    return save(arrays, metadata | {"checksum": _checksum(metadata["description"], arrays)})
+    return save(arrays, metadata | {"checksum": checksum(metadata, arrays)})
 
 
 STALE = (bit_flips, truncation, splice, header_fields, described)
@@ -173,12 +179,11 @@ FRESH = (with_checksum, with_checksum, arrays_with_checksum)
 
 
 def same_payload(path, original):
-    header, arrays = read_file(path)
-    expected, known = read_file(original)
+    found, expected = runtime.read(path), runtime.read(original)
     return (
-        header == expected
-        and arrays.keys() == known.keys()
-        and all(np.array_equal(arrays[name], known[name]) for name in known)
+        (found.description, found.run) == (expected.description, expected.run)
+        and found.arrays.keys() == expected.arrays.keys()
+        and all(np.array_equal(found.arrays[name].entries, array.entries) for name, array in expected.arrays.items())
     )
 
 
@@ -193,7 +198,7 @@ def test_changed_files_are_refused_or_load(count, originals, tmp_path, capsys):
     for content in contents:  # compiled once; what is measured is the changed files
         path.write_bytes(content)
         load(path)
-        parsed[content] = read_file(path)[1]
+        parsed[content] = {name: unstored(array) for name, array in runtime.read(path).arrays.items()}
     outcomes: Counter[tuple[str, str]] = Counter()
     slowest, steepest, start = 0.0, 0, time.perf_counter()
     before = signal.signal(signal.SIGALRM, too_long)

@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 
 from unrollbit import AMP, ISTA, FullPrecision, FullyConnected, OneBit, Unrolled, count_bits, load, pack
 from unrollbit.operators import Dense, gaussian
-from unrollbit.packed.file import VERSION
+from unrollbit.packed.runtime import VERSION
 from unrollbit.problems import BlockSparseRecovery, SparseRecovery
 from unrollbit.shrinkage import Grouped, Soft
 from unrollbit.weights import Fixed, designed, normalised
@@ -148,7 +148,7 @@ def test_no_float_form_of_a_packed_matrix(distinct):
         ({"description": lambda d: d["physics"].update(kind="Other")}, "unknown operator kind"),
         ({"description": lambda d: d["physics"].update(recipe=["gaussian", 8, 16, 1])}, "fingerprints disagree"),
         ({"description": lambda d: d.update(physics=None)}, "damaged|expected"),
-        ({"description": lambda d: d.pop("training")}, "exactly the fields"),
+        ({"description": lambda d: d.pop("physics")}, "exactly the fields"),
         ({"description": lambda d: d["network"].update(depth=10**6)}, "expected shape"),
     ],
 )

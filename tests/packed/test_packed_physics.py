@@ -53,8 +53,8 @@ def test_a_file_gives_back_the_network_and_its_physics(form: str, problem: str, 
     np.testing.assert_array_equal(packed.trainable()(y), expected)
     # the file knows the physics that measured, too
     assert packed.problem == measured.to_spec()
-    assert packed.problem_fingerprint == measured.operator.fingerprint()
-    assert packed.problem_fingerprint != packed.network.operator.fingerprint()
+    assert packed.run.fingerprint == measured.operator.fingerprint()
+    assert packed.run.fingerprint != packed.network.operator.fingerprint()
     report = packed.bits()
     assert report.physics_bits == (0 if form == "preconditioned" else held.resident_bits())
     assert report.physics_resident_bits == held.resident_bits()
@@ -76,8 +76,8 @@ def test_saving_what_was_loaded_keeps_the_fingerprint_of_the_problem(tmp_path) -
     net = Unrolled(AMP(), sign_planes(problem.operator, 2), 2, Fixed)
     for given, fingerprint in ((problem, problem.operator.fingerprint()), (None, None)):
         first = load(pack(net, problem=given).save(tmp_path / "first.safetensors"))
-        assert first.problem_fingerprint == fingerprint
-        assert load(first.save(tmp_path / "second.safetensors")).problem_fingerprint == fingerprint
+        assert first.run.fingerprint == fingerprint
+        assert load(first.save(tmp_path / "second.safetensors")).run.fingerprint == fingerprint
 
 
 def float_sizes(jaxpr) -> set[int]:

@@ -44,6 +44,16 @@ def add_import(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """``--data``: a file says what data its network was trained on, not where that lies."""
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="FOLDER",
+        help="where the data of the problem lies, if it has been moved since training (arrays, a folder of images)",
+    )
+
+
 def add_common(parser: argparse.ArgumentParser, *, out: str, seed: int | None = 0) -> None:
     """``--seed``, ``--out`` and ``--json``; a seed of None stands for that of the config."""
     default = "that of the config" if seed is None else str(seed)

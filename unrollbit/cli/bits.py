@@ -19,9 +19,9 @@ def run(options: argparse.Namespace) -> None:
     """Print every count and rate with its definition, and the counts of each map."""
     reports = Outputs(options.network).reports(options.json, options.out, "bits.json")
     from unrollbit.bits import DEFINITIONS
-    from unrollbit.cli.networks import open_network
+    from unrollbit.packed import load
 
-    report = open_network(options.network).bits()
+    report = load(options.network).bits()
     figures = report.to_dict()
     reports.write(figures)
     rows = [(name, figures[name], definition) for name, definition in DEFINITIONS.items()]

@@ -6,7 +6,7 @@ import argparse
 import shlex
 from pathlib import Path
 
-from unrollbit.cli.arguments import LARGEST_SEED, add_json, add_network, positive, seed_number
+from unrollbit.cli.arguments import LARGEST_SEED, add_data, add_json, add_network, positive, seed_number
 from unrollbit.cli.outputs import MARKDOWN, NETWORK_FILE, Outputs
 
 SAMPLES, SEEDS = 10_000, 5
@@ -21,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--samples", type=positive, default=SAMPLES, metavar="M", help=f"signals of each (default {SAMPLES})"
     )
+    add_data(parser)
     add_json(parser)
 
 
@@ -35,10 +36,11 @@ def run(options: argparse.Namespace) -> None:
         raise ValueError(f"--seed {options.seed} --seeds {options.seeds}: seeds go up to {LARGEST_SEED}")
     from unrollbit.cli.card_figures import measure
     from unrollbit.cli.card_text import markdown
-    from unrollbit.cli.networks import open_network, problem_of
+    from unrollbit.cli.networks import problem_of
+    from unrollbit.packed import load
 
-    packed = open_network(options.network)
-    figures = measure(packed, problem_of(packed), seeds, options.samples)
+    packed = load(options.network)
+    figures = measure(packed, problem_of(packed, data=options.data), seeds, options.samples)
     figures = {"network": file.name, **figures, "command": _command(file, options)}
     card.write_text(markdown(figures))
     reports.write(figures)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
-from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 from unrollbit import __version__
@@ -13,6 +11,7 @@ from unrollbit.operators import LinearOperator, Preconditioned
 from unrollbit.packed import PackedNetwork
 from unrollbit.packed_operators.packed_signs import PackedSigns
 from unrollbit.problems import Problem
+from unrollbit.problems.data import is_description
 from unrollbit.weights import Anchored, Fixed, FullPrecision, Normalised, Transformed, Weights
 from unrollbit.weights.quantised import Formatted
 from unrollbit.weights.wrappers import Wrapper
@@ -88,20 +87,18 @@ def describe_physics(operator: LinearOperator) -> str:
 
 
 def read_problem(packed: PackedNetwork, problem: Problem) -> dict[str, Any]:
-    """The spec, with folders taken off paths, and ``snr_db`` None where the problem could have noise but has none."""
-    spec: dict[str, Any] = without_folders(packed.problem)
+    """The recipe, data by name, and ``snr_db`` None where the problem could have noise but has none."""
+    recipe = packed.problem or {}
+    spec = {name: value["name"] if is_description(value) else value for name, value in recipe.items()}
     return spec if not hasattr(problem, "snr_db") else {**spec, "snr_db": spec.get("snr_db")}
 
 
 def read_training(packed: PackedNetwork) -> dict[str, Any]:
-    """Command, seed, steps, seconds and config as the file has them, with folders taken off paths; None: not there.
+    """Command, seed, steps, seconds and config as the file has them; None: not there.
 
     ``steps`` are those of the record or of its config (None where a recipe chose them).
     """
-    training = packed.training
-    kept = without_folders(training if isinstance(training, Mapping) else {})
-    if isinstance(kept.get("command"), str):
-        kept["command"] = _command_without_folders(kept["command"])
+    kept = packed.training or {}
     steps, config = kept.get("steps"), kept.get("config")
     config = config if isinstance(config, Mapping) else {}
     stages, recipe = config.get("stages"), config.get("recipe")
@@ -110,25 +107,3 @@ def read_training(packed: PackedNetwork) -> dict[str, Any]:
     elif steps is None and isinstance(recipe, Mapping):
         steps = recipe.get("steps")
     return {name: kept.get(name) for name in ("command", "seed", "seconds", "samples", "config")} | {"steps": steps}
-
-
-def without_folders(value: Any) -> Any:
-    """A JSON value with every absolute path cut to its last part: a card tells nothing about its maker's disk."""
-    if isinstance(value, Mapping):
-        return {key: without_folders(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [without_folders(entry) for entry in value]
-    if isinstance(value, str) and value.startswith(("/", "~")):
-        return PurePosixPath(value).name
-    if isinstance(value, str) and PureWindowsPath(value).is_absolute():
-        return PureWindowsPath(value).name
-    return value
-
-
-def _command_without_folders(command: str) -> str:
-    try:
-        words = shlex.split(command)
-    except ValueError:  # an open quote
-        words = command.split()
-    parts = [word.partition("=") if word.startswith("--") else (word, "", "") for word in words]
-    return shlex.join(without_folders(name) + equals + without_folders(value) for name, equals, value in parts)

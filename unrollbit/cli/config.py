@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 from unrollbit.arguments import check_names
 from unrollbit.cli.extensions import import_extension
 from unrollbit.cli.network_table import build_network, build_recipe
-from unrollbit.cli.networks import open_network
 from unrollbit.networks import Network
-from unrollbit.packed.description import check_fingerprint
+from unrollbit.packed import load
+from unrollbit.packed.runtime import check_fingerprint
 from unrollbit.problems import Problem
 from unrollbit.training import Stage
 
@@ -77,12 +77,12 @@ def build_teacher(path: Any, problem: Problem, folder: Path) -> Network:
     if not isinstance(path, str) or not path:
         raise ValueError(f"teacher: expected the path of a packed network or run folder, got {path!r}")
     try:
-        packed = open_network(folder / path)
+        packed = load(folder / path)
     except (ValueError, OSError) as error:
         raise ValueError(f"teacher: {error}") from error
     try:
-        if packed.problem_fingerprint is not None:  # of the A that measured; a file without a problem has none
-            check_fingerprint(problem.operator, packed.problem_fingerprint)
+        if packed.run.fingerprint is not None:  # of the A that measured; a file without a problem has none
+            check_fingerprint(problem.operator.fingerprint(), packed.run.fingerprint)
     except ValueError as error:
         raise ValueError(f"teacher: {path} was trained on other physics than those of [problem] ({error})") from error
     return packed.trainable()  # products with floats: a teacher runs as often as its student

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from unrollbit.cli.arguments import add_common, add_network, positive
+from unrollbit.cli.arguments import add_common, add_data, add_network, positive
 from unrollbit.cli.changes import changes_text, parse_changes
 from unrollbit.cli.outputs import Outputs
 from unrollbit.cli.tables import print_table
@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--refine", action="store_true", help="also repeat the last layers for signals that have not settled"
     )
+    add_data(parser)
     add_common(parser, out="folder for evaluate.json and the figure of NMSE per layer", seed=1)
 
 
@@ -39,12 +40,13 @@ def run(options: argparse.Namespace) -> None:
     changes = parse_changes(options.changes)
     reports = Outputs(options.network).reports(options.json, options.out, "evaluate.json")
     from unrollbit.cli.accuracy import accuracy, check_refinable, classic_solvers, draw_test, refined_accuracy
-    from unrollbit.cli.networks import open_network, problem_of
+    from unrollbit.cli.networks import problem_of
+    from unrollbit.packed import load
 
-    packed = open_network(options.network)
+    packed = load(options.network)
     if options.refine:
         check_refinable(packed.network)
-    problem = problem_of(packed, changes)
+    problem = problem_of(packed, changes, options.data)
     x, y, note = draw_test(problem, options.seed, options.samples)
     figures = accuracy(packed.network, problem, x, y)
     bits = packed.bits()

@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from unrollbit.cli.changes import changes_text
-from unrollbit.cli.outputs import NETWORK_FILE
-from unrollbit.packed import PackedNetwork, load
-from unrollbit.packed.description import check_fingerprint
+from unrollbit.cli.outputs import DATA_FILE
+from unrollbit.operators import LinearOperator
+from unrollbit.packed import PackedNetwork
+from unrollbit.packed.runtime import check_fingerprint
 from unrollbit.problems import Problem
 
 
-def open_network(path: Path) -> PackedNetwork:
-    """A packed network from its file or run folder."""
-    if path.is_dir():
-        inside = path / NETWORK_FILE
-        if not inside.exists():
-            unfinished = (path / "metrics.jsonl").exists()
-            hint = (
-                "training has not finished; continue with unrollbit train --resume" if unfinished else "no run folder?"
-            )
-            raise ValueError(f"{path}: no {NETWORK_FILE} inside ({hint})")
-        path = inside
-    return load(path)
-
-
-def problem_of(network: PackedNetwork, changes: Mapping[str, Any] | None = None) -> Problem:
+def problem_of(network: PackedNetwork, changes: Mapping[str, Any] | None = None, data: Path | None = None) -> Problem:
     """The problem that a file carries, with the fields in ``changes`` replaced (None: removed, back to its default).
 
-    Raises ``ValueError`` if the file carries no problem, for what the problem's constructor refuses, and for physics
-    other than those of training: a network is for its A.
+    Its data is looked for in ``data``, or else where it was in training, in the working directory and beside the file.
+    Raises ``ValueError`` if the file carries no problem, for data that is not there, for what the problem's
+    constructor refuses, and for physics other than those of training: a network is for its A.
     """
     if network.problem is None:
         raise ValueError(
@@ -41,9 +30,11 @@ def problem_of(network: PackedNetwork, changes: Mapping[str, Any] | None = None)
     spec = {name: value for name, value in network.problem.items() if name not in changes}
     # a removed field that the spec lacks goes to the constructor as None, which refuses names that it does not know
     spec |= {name: value for name, value in changes.items() if value is not None or name not in network.problem}
-    problem = Problem.from_spec(spec)
+    held, expected = network.network.operator, network.run.fingerprint or []
+    places = _places(network) if data is None else [data]
+    problem = Problem.from_spec(spec, data=places, operator=held if _is_the_same(held, expected) else None)
     try:
-        check_fingerprint(problem.operator, network.problem_fingerprint or [])
+        check_fingerprint(problem.operator.fingerprint(), expected)
     except ValueError as error:
         if not changes:
             raise
@@ -52,3 +43,21 @@ def problem_of(network: PackedNetwork, changes: Mapping[str, Any] | None = None)
             "leaves A as it is, such as sparsity or snr_db"
         ) from error
     return problem
+
+
+def _is_the_same(operator: LinearOperator, expected: list[float]) -> bool:
+    """Whether the network holds the physics that measures, not another form of it."""
+    try:
+        check_fingerprint(operator.fingerprint(), expected)
+    except ValueError:
+        return False
+    return True
+
+
+def _places(network: PackedNetwork) -> list[Path]:
+    """Where data is looked for: where a run folder says it was, in the working directory, and beside the file."""
+    if network.file is None:
+        return [Path()]
+    noted = network.file.parent / DATA_FILE
+    folders = json.loads(noted.read_text(encoding="utf-8"))["folders"] if noted.is_file() else []
+    return [*map(Path, folders), Path(), network.file.parent]

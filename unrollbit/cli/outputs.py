@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 NETWORK_FILE, REPORT_FILE = "network.safetensors", "report.json"
+DATA_FILE = "data.json"  # of a run folder: where its data lies, which the network's file does not say
 RUN_FILES = (NETWORK_FILE, "config.toml", "config.json", "metrics.jsonl")  # what commands read of a run folder
 
 

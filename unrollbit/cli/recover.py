@@ -35,9 +35,9 @@ def run(options: argparse.Namespace) -> None:
     import numpy as np
 
     from unrollbit.cli.measurements import read_measurements, recovered
-    from unrollbit.cli.networks import open_network
+    from unrollbit.packed import load
 
-    network = open_network(options.network)
+    network = load(options.network)
     m, n = network.network.operator.shape
     y = read_measurements(options.measurements, m)
     x = recovered(network, y, refined=options.refine)

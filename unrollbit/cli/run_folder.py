@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from unrollbit.cli.config import Run
-from unrollbit.cli.outputs import NETWORK_FILE
+from unrollbit.cli.outputs import DATA_FILE, NETWORK_FILE, Output
 from unrollbit.packed import PackedNetwork, pack
 from unrollbit.training import ResultWarning, TrainingReport, fit
 
@@ -33,4 +33,6 @@ def train_into(
     training |= {"samples": described.samples, "config": config}
     packed = pack(described.network, problem=described.problem, training=training)
     packed.save(out / NETWORK_FILE)
+    if places := described.problem.places():
+        Output(out / DATA_FILE).write_json({"folders": places})
     return report, packed

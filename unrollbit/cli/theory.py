@@ -17,12 +17,12 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from unrollbit.algorithms import OutsideNormalForm
-from unrollbit.cli.arguments import add_common, add_network, positive
-from unrollbit.cli.networks import open_network, problem_of
+from unrollbit.cli.arguments import add_common, add_data, add_network, positive
+from unrollbit.cli.networks import problem_of
 from unrollbit.cli.outputs import Outputs
 from unrollbit.cli.tables import print_table
 from unrollbit.networks import Network
-from unrollbit.packed import PackedNetwork
+from unrollbit.packed import PackedNetwork, load
 from unrollbit.plots import bounds_per_layer, save, tightness_of_theorems
 from unrollbit.problems import Problem
 from unrollbit.theory import audit
@@ -56,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sample", type=positive, default=50_000, help="signals for G where the run had no fixed set (default: 50000)"
     )
+    add_data(parser)
     add_common(parser, out="folder of the figures (default: theory/ in the run folder, or NAME-theory)", seed=1)
 
 
@@ -73,8 +74,8 @@ def run(options: argparse.Namespace) -> None:
         sample=options.sample,
         seed=options.seed,
     )
-    packed = open_network(options.network)
-    problem = problem_of(packed)
+    packed = load(options.network)
+    problem = problem_of(packed, data=options.data)
     _check_size("--signals", options.signals, problem)
     _check_size("--sample", options.sample, problem)
     x, y = _draw_signals(problem, options.seed, options.signals)

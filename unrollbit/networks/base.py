@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
@@ -13,6 +14,7 @@ from jaxtyping import Array, Float
 from unrollbit.algorithms.base import Form, OutsideNormalForm
 from unrollbit.arguments import shown
 from unrollbit.networks.activations import Activations
+from unrollbit.networks.parts import Parts
 from unrollbit.operators import LinearOperator
 from unrollbit.variables import Physics
 
@@ -20,15 +22,24 @@ from unrollbit.variables import Physics
 class Network(nnx.Module):
     """A recovery network: ``maps`` (weights objects by name), ``scalars`` (raw parameters by name), physics, depth.
 
-    A Flax NNX module and a pytree: it passes through ``jax.jit`` as an argument.
+    A Flax NNX module and a pytree: it passes through ``jax.jit`` as an argument. Every class below is a kind of network
+    that a file can name, by its class name.
     """
 
+    kinds: ClassVar[dict[str, type[Network]]] = {}
     maps: nnx.Dict
     scalars: nnx.Dict
     physics: Physics
     depth: int
     activations: Activations | None
     estimates_per_layer: ClassVar[bool] = True  # whether ``net(y, iterates=True)`` has estimates to show
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        other = Network.kinds.get(cls.__name__)
+        if other is not None and (other.__module__, other.__qualname__) != (cls.__module__, cls.__qualname__):
+            raise TypeError(f"{cls.__module__}.{cls.__qualname__}: {other.__module__} has a network {cls.__name__!r}")
+        Network.kinds[cls.__name__] = cls
 
     @property
     def operator(self) -> LinearOperator:
@@ -61,6 +72,27 @@ class Network(nnx.Module):
     @abc.abstractmethod
     def to_spec(self) -> dict[str, Any]:
         """What a file needs besides weights, scalars and physics to rebuild the network."""
+
+    def parts(self) -> Parts:
+        """What the network consists of, its maps packed; inverse of ``from_parts``."""
+        maps = {name: weights.pack() for name, weights in self.maps.items()}
+        scalars = {name: np.asarray(raw[...], np.float32) for name, raw in self.scalars.items()}
+        return Parts(self.to_spec(), maps, scalars, self.operator)
+
+    @staticmethod
+    def from_parts(parts: Parts, *, frozen: bool = False) -> Network:
+        """The network of these parts: trainable, or (``frozen``) running on the packed bits.
+
+        Raises ``ValueError`` for an unknown kind, and for whatever is wrong with a part.
+        """
+        kind = parts.spec.get("kind") if isinstance(parts.spec, Mapping) else parts.spec
+        if not isinstance(kind, str) or kind not in Network.kinds:
+            raise ValueError(f"unknown network kind {kind!r}; expected one of {', '.join(sorted(Network.kinds))}")
+        return Network.kinds[kind]._from_parts(parts, frozen)
+
+    @classmethod
+    @abc.abstractmethod
+    def _from_parts(cls, parts: Parts, frozen: bool) -> Network: ...
 
     @abc.abstractmethod
     def with_maps(self, maps: dict[str, Any]) -> Network:

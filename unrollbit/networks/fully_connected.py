@@ -16,7 +16,9 @@ from unrollbit.arguments import integer, switch
 from unrollbit.arrays import as_signal, in_dtype, widened
 from unrollbit.networks.activations import Activations, for_maps
 from unrollbit.networks.base import Network, physics_of
+from unrollbit.networks.parts import Parts
 from unrollbit.operators import Dense, LinearOperator
+from unrollbit.sizes import positive_integer
 from unrollbit.structures import Full
 from unrollbit.variables import Physics, ScalarParam
 from unrollbit.weights import FullPrecision, Weights, WeightsFactory
@@ -97,6 +99,21 @@ class FullyConnected(Network):
     def to_spec(self) -> dict[str, Any]:
         spec = {"kind": "FullyConnected", "depth": self.depth, "width": self.width, "skip": self.skip}
         return spec if self.activations is None else {**spec, "activations": self.activations.to_spec()}
+
+    @classmethod
+    def _from_parts(cls, parts: Parts, frozen: bool) -> FullyConnected:
+        depth, width, skip = parts.fields("depth", "width", "skip")
+        depth, width = positive_integer("depth", depth), positive_integer("width", width)
+        if depth < 2 or not isinstance(skip, bool):
+            raise ValueError(f"FullyConnected: expected depth >= 2 and skip true or false, got {depth} and {skip!r}")
+        raw = parts.raw({"bias_first": ("free", (1, width)), "bias_hidden": ("free", (depth - 2, width))})
+        maps = parts.weights(linear_maps(*parts.physics.shape, width, depth), frozen=frozen)
+        biases = {name: jnp.asarray(values) for name, values in raw.items()}
+        net = cls(parts.physics, depth, width, maps, skip=skip, biases=biases, activations=parts.activations)
+        for name, weights in maps.items():
+            if weights.copies != net.uses(name):
+                raise ValueError(f"map {name!r}: expected {net.uses(name)} matrices, got {weights.copies}")
+        return net
 
     def __call__(
         self, y: Float[Array, "*batch m"], *, iterates: bool = False, depth: int | None = None

@@ -16,8 +16,10 @@ from unrollbit.arguments import instance, integer
 from unrollbit.arrays import as_signal, in_dtype, widened
 from unrollbit.networks.activations import Activations, for_maps
 from unrollbit.networks.base import Network, physics_of
+from unrollbit.networks.parts import Parts
 from unrollbit.operators import LinearOperator
 from unrollbit.scalars import Constraint, constrained
+from unrollbit.sizes import positive_integer
 from unrollbit.variables import Physics, ScalarParam
 from unrollbit.weights import Fixed, OneBit, Weights, WeightsFactory
 
@@ -109,6 +111,19 @@ class Unrolled(Network):
     def to_spec(self) -> dict[str, Any]:
         spec = {"kind": "Unrolled", "algorithm": self.algorithm.to_spec(), "depth": self.depth}
         return spec if self.activations is None else {**spec, "activations": self.activations.to_spec()}
+
+    @classmethod
+    def _from_parts(cls, parts: Parts, frozen: bool) -> Unrolled:
+        algorithm, depth = parts.fields("algorithm", "depth")
+        algorithm, depth, A = Algorithm.from_spec(algorithm), positive_integer("depth", depth), parts.physics
+        forms = algorithm.scalar_forms(A)
+        raw = parts.raw({name: (form.constraint, (depth, *form.shape)) for name, form in forms.items()})
+        maps = parts.weights(algorithm.maps(A), frozen=frozen)
+        for name, weights in maps.items():
+            if weights.copies > depth:
+                raise ValueError(f"map {name!r}: expected at most {depth} matrices, one a layer; {weights.copies}")
+        scalars = {name: jnp.asarray(values) for name, values in raw.items()}
+        return cls(algorithm, A, depth, maps, scalars=scalars, packed=frozen, activations=parts.activations)
 
     def __call__(
         self, y: Float[Array, "*batch m"], *, iterates: bool = False, depth: int | None = None

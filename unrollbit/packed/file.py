@@ -1,101 +1,97 @@
-"""One file per network: safetensors with a JSON header and a checksum. No pickle anywhere."""
+"""Writing a packed network: one safetensors file, the same bytes for the same network. Reading is in ``runtime``."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
-from unrollbit.packed.strict_json import strict_json
+from unrollbit.packed import runtime
+from unrollbit.packed.runtime import Stored
 
-FORMAT = "unrollbit"
-VERSION = 1
-_DTYPES = ("U8", "BF16", "F32", "F64", "I32")
-_METADATA = ("format", "version", "description", "checksum")
-_FIELDS = ("network", "maps", "physics", "fingerprint", "problem", "training")
+BFLOAT16 = jax.dtypes.bfloat16
+_NAMES = {np.dtype(code): name for name, code in runtime.DTYPES.items() if name != "BF16"} | {
+    np.dtype(BFLOAT16): "BF16"
+}
+_ALIGNMENT = 8  # bytes, at which the data section begins
 
 
-def write_file(path: Path, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Path:
-    """Write ``header`` (JSON-able, with the keys of the format) and ``arrays``; atomic. Returns the path."""
-    description = json.dumps({name: header[name] for name in _FIELDS}, separators=(",", ":"), allow_nan=False)
+def stored(array: np.ndarray) -> Stored:
+    """An array as a file holds it. Raises ``ValueError`` for a dtype that the format does not have."""
+    array = np.ascontiguousarray(array)
+    array = array.astype(array.dtype.newbyteorder("<"), copy=False)
+    name = _NAMES.get(array.dtype)
+    if name is None:
+        raise ValueError(f"a file holds arrays of {', '.join(map(str, _NAMES))}, got {array.dtype}")
+    return Stored(name, array.view(np.uint16) if name == "BF16" else array)
+
+
+def unstored(array: Stored) -> np.ndarray:
+    """Inverse of ``stored``."""
+    return array.entries.view(BFLOAT16) if array.dtype == "BF16" else array.entries
+
+
+def extract_arrays(value: Any, name: str) -> tuple[Any, dict[str, np.ndarray]]:
+    """A spec with its arrays replaced by references ``{"array": name}``, and those arrays; ``runtime.with_arrays`` puts
+    them back.
+    """
+    if isinstance(value, np.ndarray | jax.Array):
+        return {"array": name}, {name: np.asarray(value)}
+    if not isinstance(value, dict):
+        return value, {}
+    arrays: dict[str, np.ndarray] = {}
+    bare = {}
+    for key, entry in value.items():
+        bare[key], found = extract_arrays(entry, f"{name}/{key}")
+        arrays |= found
+    return bare, arrays
+
+
+def write_file(
+    path: Path, description: Mapping[str, Any], run: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+) -> Path:
+    """Write what identifies a network, what describes its run, and arrays; atomic. Returns the path."""
+    held = {name: stored(array) for name, array in arrays.items()}
+    first = _text({name: description[name] for name in runtime.DESCRIPTION})
+    second = _text({name: run[name] for name in runtime.RUN})
+    metadata = {
+        "format": runtime.FORMAT,
+        "version": runtime.VERSION,
+        "description": first,
+        "run": second,
+        "checksum": runtime.checksum_of(first, second, held),
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    metadata = {
-        "format": FORMAT,
-        "version": str(VERSION),
-        "description": description,
-        "checksum": _checksum(description, arrays),
-    }
     try:
-        scratch.write_bytes(save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, metadata))
+        scratch.write_bytes(content_of(metadata, held))
         scratch.replace(path)
     finally:
         scratch.unlink(missing_ok=True)
     return path
 
 
-def read_file(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Header and arrays of a file, after checking format, version, dtypes and checksum.
-
-    Raises ``FileNotFoundError`` for a missing file and ``ValueError`` for everything that is wrong with one.
+def content_of(metadata: Mapping[str, str], arrays: Mapping[str, Stored]) -> bytes:
+    """The bytes of a safetensors file: arrays from wide to narrow entries, so that all of them are aligned; what may
+    differ between files of one network comes last in the header.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file; expected a packed network (.safetensors)")
-    try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            _check_metadata(metadata)
-            arrays = {}
-            for name in file.keys():  # noqa: SIM118 - safe_open is no mapping
-                dtype = file.get_slice(name).get_dtype()
-                if dtype not in _DTYPES:
-                    raise ValueError(f"array {name!r} has dtype {dtype}; expected one of {sorted(_DTYPES)}")
-                arrays[name] = file.get_tensor(name)
-        strict_json(_header(path))  # safetensors takes the last of two equal keys
-    except (SafetensorError, OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not a readable safetensors file ({error})") from error
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
-    description = metadata["description"]
-    if metadata["checksum"] != _checksum(description, arrays):
-        raise ValueError(f"{path}: the checksum does not match; the file was damaged or changed")
-    try:
-        header = strict_json(description)
-    except ValueError as error:
-        raise ValueError(f"{path}: the description is damaged ({error})") from error
-    if not isinstance(header, dict) or set(header) != set(_FIELDS):
-        raise ValueError(f"{path}: the description must have exactly the fields {', '.join(_FIELDS)}")
-    return header, arrays
+    order = sorted(arrays, key=lambda name: (-arrays[name].entries.itemsize, name))
+    header: dict[str, Any] = {}
+    begin = 0
+    for name in order:
+        dtype, entries = arrays[name]
+        header[name] = {"dtype": dtype, "shape": list(entries.shape), "data_offsets": [begin, begin + entries.nbytes]}
+        begin += entries.nbytes
+    header["__metadata__"] = dict(metadata)
+    text = _text(header).encode()
+    text += b" " * (-len(text) % _ALIGNMENT)
+    return b"".join([len(text).to_bytes(8, "little"), text, *(arrays[name].entries.tobytes() for name in order)])
 
 
-def _header(path: Path) -> str:
-    """The header of a safetensors file that has been opened as one: its length in 8 bytes, and JSON."""
-    with path.open("rb") as file:
-        return file.read(int.from_bytes(file.read(8), "little")).decode()
-
-
-def _check_metadata(metadata: dict[str, str]) -> None:
-    if metadata.get("format") != FORMAT:
-        raise ValueError("a safetensors file, but no packed network of unrollbit")
-    if metadata.get("version") != str(VERSION):
-        found = metadata.get("version")
-        raise ValueError(f"format version {found!r}; this library reads version {VERSION}. Update unrollbit")
-    if missing := sorted(set(_METADATA) - set(metadata)):
-        raise ValueError(f"the header lacks {', '.join(missing)}")
-    if unknown := sorted(set(metadata) - set(_METADATA)):
-        raise ValueError(f"the header has entries of no use: {', '.join(map(repr, unknown))}")
-
-
-def _checksum(description: str, arrays: dict[str, np.ndarray]) -> str:
-    digest = hashlib.sha256(description.encode())
-    for name in sorted(arrays):
-        array = arrays[name]
-        digest.update(f"{name}|{array.dtype.str}|{array.shape}|".encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
+def _text(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), allow_nan=False)

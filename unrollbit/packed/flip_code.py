@@ -1,4 +1,4 @@
-"""The flip code: which of P signs differ from a reference, as Golomb-Rice coded gaps. NumPy alone, no other imports.
+"""The flip code: which of P signs differ from a reference, as Golomb-Rice coded gaps. ``runtime`` decodes it.
 
 One byte string holds the codes of several matrices of ``entries`` signs each, in order; every code starts at a byte:
 
@@ -20,11 +20,10 @@ Source: Golomb, "Run-length encodings", IEEE Trans. Inf. Theory 12 (1966); Rice 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import numpy as np
 
-HEADER = 5  # bytes of k and f
 _LARGEST_PARAMETER = 31
 
 
@@ -55,64 +54,3 @@ def _encode(positions: np.ndarray, entries: int) -> np.ndarray:
     bits[lengths[k] - count * k :] = ((gaps[:, None] >> np.arange(k)) & 1).ravel()
     header = np.frombuffer(bytes([k]) + count.to_bytes(4, "little"), np.uint8)
     return np.concatenate([header, np.packbits(bits, bitorder="little")])
-
-
-def decode_flips(stream: np.ndarray, matrices: int, entries: int) -> Iterator[np.ndarray]:
-    """The positions of the flips, matrix after matrix; inverse of ``encode_flips``.
-
-    Memory is O(P) bytes for one matrix at a time, and only as much as its code can fill. Raises ``ValueError`` (while
-    it is iterated) for every string that does not decode: cut off or too long, an unknown parameter, more flips than
-    entries or than the string can hold, a position past the last entry, filling that is not zero.
-
-    Example:
-        >>> [positions.tolist() for positions in decode_flips(np.array([1, 3, 0, 0, 0, 99, 0], np.uint8), 1, 12)]
-        [[1, 2, 9]]
-    """
-    if stream.ndim != 1 or stream.dtype != np.uint8:
-        raise ValueError(f"flip code: expected bytes in one row, got {stream.dtype} {stream.shape}")
-    if len(stream) < HEADER * matrices:
-        raise ValueError(f"flip code: expected at least {HEADER * matrices} bytes for {matrices} matrices")
-    place = 0
-    for index in range(matrices):
-        positions, used = _decode(stream[place:], entries, f"flip code of matrix {index}")
-        place += used
-        yield positions
-    if place != len(stream):
-        raise ValueError(f"flip code: {len(stream) - place} bytes follow the last matrix")
-
-
-def _decode(code: np.ndarray, entries: int, what: str) -> tuple[np.ndarray, int]:
-    """Positions of one matrix, and the bytes that its code takes."""
-    if len(code) < HEADER:
-        raise ValueError(f"{what}: cut off")
-    k, count = int(code[0]), int.from_bytes(code[1:HEADER].tobytes(), "little")
-    body = code[HEADER:]
-    if k > _LARGEST_PARAMETER:
-        raise ValueError(f"{what}: expected a parameter of at most {_LARGEST_PARAMETER}, got {k}")
-    if count > entries:
-        raise ValueError(f"{what}: {count} flips of {entries} entries")
-    if count * (1 + k) > 8 * len(body):
-        raise ValueError(f"{what}: cut off, {count} flips take more than the {len(body)} bytes that follow")
-    longest = count + ((entries - count) >> k)  # of the quotients: more would lead past the last entry
-    unary = np.unpackbits(body[: -(-longest // 8)], count=min(longest, 8 * len(body)), bitorder="little")
-    ends = np.flatnonzero(unary)[:count]
-    if len(ends) < count:
-        raise ValueError(f"{what}: a flip past the last of {entries} entries, or cut off")
-    start = int(ends[-1]) + 1 if count else 0
-    total = start + count * k
-    used = -(-total // 8)
-    if used > len(body):
-        raise ValueError(f"{what}: cut off")
-    tail = np.unpackbits(body[start // 8 : used], bitorder="little")
-    first = start - 8 * (start // 8)
-    if tail[first + count * k :].any():
-        raise ValueError(f"{what}: the filling of the last byte is not zero")
-    remainders = np.zeros(count, np.int64)
-    digits = tail[first : first + count * k].reshape(count, k)
-    for bit in range(k):
-        remainders |= digits[:, bit].astype(np.int64) << bit
-    gaps = (np.diff(ends, prepend=-1) - 1 << k) | remainders
-    positions = np.cumsum(gaps + 1) - 1
-    if count and positions[-1] >= entries:
-        raise ValueError(f"{what}: a flip at {int(positions[-1])}, past the last of {entries} entries")
-    return positions, HEADER + used

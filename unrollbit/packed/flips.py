@@ -13,22 +13,20 @@ reference is a ``ValueError``, never another network.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from unrollbit.operators import BlockDiagonal, Composition, Dense, Hadamard, LinearOperator, Rademacher, Scaled
-from unrollbit.packed.flip_code import HEADER, decode_flips, encode_flips
-from unrollbit.sizes import positive_integers
+from unrollbit.packed import runtime
+from unrollbit.packed.file import stored, unstored
+from unrollbit.packed.flip_code import encode_flips
 from unrollbit.structures import Full, Structure
 from unrollbit.weights import PackedWeights
 from unrollbit.weights.stored import Signs
 
-LARGEST = 2**32  # coded signs of a map: a few bytes of a file can stand for many
 _OVERHEAD = 256  # bytes by which the description grows, at most
 _EXACT = ("gaussian", "gaussian_blocks", "rademacher_blocks", "hadamard_blocks")  # a draw, times something positive
-_FORMATS = ("OneBit", "BitNet", "OneBitSVID")  # whose array ``signs`` has A's entries
 _AT_A_TIME = 2**20  # entries of a Hadamard matrix
 
 
@@ -43,7 +41,10 @@ def code_signs(packed: PackedWeights, physics: LinearOperator) -> PackedWeights:
     if found is None:
         return packed
     spec, structure, physics = found
-    if spec["copies"] * structure.size > LARGEST or (reference := reference_signs(physics, structure)) is None:
+    if (
+        spec["copies"] * structure.size > runtime.LARGEST_CODED
+        or (reference := reference_signs(physics, structure)) is None
+    ):
         return packed
     signs, rows = packed.arrays["signs"], Signs((), structure).rows
     planes = spec.get("planes", 1)
@@ -64,55 +65,16 @@ def decode_signs(packed: PackedWeights, physics: LinearOperator) -> PackedWeight
     Raises ``ValueError`` for a damaged code, for weights that have no reference, and where the decoded signs are not
     those that were saved.
     """
-    spec = _innermost(packed.spec)
-    if spec is None or "flips" not in spec:
+    held = runtime.held_map(packed.spec, {name: stored(array) for name, array in packed.arrays.items()})
+    if not held.coded:
         return packed
-    if "flips" not in packed.arrays:
-        raise ValueError("array 'flips' is missing")
-    stream, copies, planes = packed.arrays["flips"], spec["copies"], spec.get("planes", 1)
-    positive_integers(copies=copies, planes=planes)
     found = _coded(packed.spec, physics)
-    structure = None if found is None else found[1]
-    if structure is not None and (copies * structure.size > LARGEST or HEADER * copies > stream.size):
-        raise ValueError(f"flip code: {copies} matrices of {structure.size} signs are not in {stream.size} bytes")
-    reference = None if found is None else reference_signs(found[2], found[1])
-    if structure is None or reference is None:
+    if found is None:
         raise ValueError(f"flip code: {type(physics).__name__} physics give no exact reference for these weights")
-    first = np.repeat(reference[None], copies, axis=0)
-    last = Signs((), structure).rows[-1]
-    for one, positions in zip(first, decode_flips(stream, copies, structure.size), strict=True):
-        row, column = np.divmod(positions, last)
-        byte = row * reference.shape[-1] + column // 8
-        np.bitwise_xor.at(one.reshape(-1), byte, np.left_shift(1, column % 8).astype(np.uint8))
-    if spec["flips"] != _digest(first):
-        raise ValueError(
-            "flip code: the decoded signs are not those that were saved (their checksum differs); this machine "
-            "computes other signs of A"
-        )
-    arrays = {name: array for name, array in packed.arrays.items() if name not in ("flips", "signs")}
-    whole = _planes(first, packed.arrays, planes)
-    arrays["signs"] = whole if spec["kind"] == "OneBit" else first
+    _, structure, physics = found
+    layout = runtime.Layout(Signs((), structure).rows[-1], structure.size, lambda: reference_signs(physics, structure))
+    arrays = {name: unstored(array) for name, array in runtime.with_signs(held, layout).arrays.items()}
     return PackedWeights(_with_flips(packed.spec, None), arrays)
-
-
-def _planes(first: np.ndarray, arrays: Mapping[str, np.ndarray], planes: int) -> np.ndarray:
-    """All planes of one-bit weights: the decoded one before those that are stored as they are."""
-    if planes == 1:
-        if "signs" in arrays:
-            raise ValueError("array 'signs' is of no use beside a flip code of the only plane")
-        return first[:, None]
-    others, shape = arrays.get("signs"), (len(first), planes - 1, *first.shape[1:])
-    if others is None or others.shape != shape or others.dtype != np.uint8:
-        found = "none" if others is None else f"{others.dtype} {others.shape}"
-        raise ValueError(f"array 'signs': expected uint8 {shape} beside a flip code, got {found}")
-    return np.concatenate([first[:, None], others], axis=1)
-
-
-def _innermost(spec: Any) -> dict[str, Any] | None:
-    """The spec of the format inside wrappers; None for what is no spec."""
-    while isinstance(spec, dict) and "inner" in spec:
-        spec = spec["inner"]
-    return spec if isinstance(spec, dict) else None
 
 
 def _with_flips(spec: dict[str, Any], digest: str | None) -> dict[str, Any]:
@@ -131,7 +93,7 @@ def _coded(spec: Any, physics: LinearOperator) -> tuple[dict[str, Any], Structur
         elif spec.get("kind") != "Normalised":
             return None  # V of W = A + V has no natural reference
         spec = spec["inner"]
-    if not isinstance(spec, dict) or spec.get("kind") not in _FORMATS:
+    if not isinstance(spec, dict) or spec.get("kind") not in runtime.CODED:
         return None
     structure = Structure.from_spec(spec["structure"])
     return (spec, structure, physics) if structure.shape == physics.shape else None

@@ -2,32 +2,39 @@
 
     python runtime.py network.safetensors Y.npy X.npy     # or: runtime.load("network.safetensors")(y)
 
-It imports the standard library and NumPy only, and reads format version 1, of which ``FORMAT.md`` is the specification
-and this file the same in code. Estimates equal those of ``unrollbit.load`` to float32 rounding: sums run in float32 as
-they do there (in another order), and in float64 where they do there. Packed matrices stay packed: ``PANEL`` rows at a
-time are unpacked. What is wrong with a file or with measurements is one ``ValueError`` that says what was expected.
+It imports the standard library and NumPy only, and reads format version 2, of which ``FORMAT.md`` is the specification
+and this file the same in code. The library reads its files through it, too: ``read`` and the flip code are the only
+ones. Estimates equal those of ``unrollbit.load`` to float32 rounding: sums run in float32 as they do there (in another
+order), and in float64 where they do there. Packed matrices stay packed: ``PANEL`` rows at a time are unpacked. What is
+wrong with a file or with measurements is one ``ValueError`` that says what was expected.
 
 Every kind that a file can name is one small function in a table: ``STRUCTURES`` (where a matrix may be non-zero),
-``OPERATORS`` (the physics A), ``FORMATS`` and ``WRAPPERS`` (learned matrices W), ``SHRINKAGES`` and ``ALGORITHMS``.
+``OPERATORS`` (the physics A), ``FORMATS`` and ``WRAPPERS`` (learned matrices W), ``SHRINKAGES``, ``ALGORITHMS`` and
+``NETWORKS``.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import hashlib
 import json
 import math
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
-FORMAT, VERSION = "unrollbit", "1"
-FIELDS = {"network", "maps", "physics", "fingerprint", "problem", "training"}
+FORMAT, VERSION = "unrollbit", "2"
+METADATA = ("format", "version", "description", "run", "checksum")
+DESCRIPTION = ("network", "maps", "physics", "fingerprint")  # what identifies the network
+RUN = ("problem", "fingerprint", "training")  # what describes how it came about
+NETWORK_FILE = "network.safetensors"  # in a run folder
 DTYPES = {"U8": "|u1", "BF16": "<u2", "F32": "<f4", "F64": "<f8", "I32": "<i4"}  # BF16: upper half of a float32
 LARGEST_HEADER = 100_000_000  # bytes; the limit of safetensors
 DEEPEST = 32  # levels of lists and objects in JSON
@@ -37,6 +44,8 @@ LARGEST_COUNT = 2**16  # blocks that are drawn one by one
 LARGEST_SOLVE = 8192  # rows of a block that is decomposed
 LARGEST_LOG = 88.0  # exp of more leaves float32
 LARGEST_CODED = 2**32  # signs of a map that a flip code may stand for
+NPY = b"\x93NUMPY"  # how such a file begins
+CODE_HEADER = 5  # bytes of a flip code before its bits
 MOST_OPERATORS = 16  # in the physics, masks included
 PANEL = 64  # rows of a matrix that are unpacked at a time
 FINGERPRINT_TOLERANCE = 1e-3  # relative
@@ -46,13 +55,28 @@ Spec = Mapping[str, Any]
 Function = Callable[[np.ndarray], np.ndarray]  # of (batch, ...) arrays
 
 
-def load(path: str | Path) -> Network:
-    """Read a packed network. Raises ``FileNotFoundError``, and ``ValueError`` for everything that is wrong with it."""
-    description, arrays = read(Path(path))
+def load(path: str | os.PathLike[str]) -> Network:
+    """Read a packed network, from its file or from the folder of its run.
+
+    Raises ``FileNotFoundError``, ``TypeError`` for what is no path, and ``ValueError`` for everything that is wrong
+    with the file.
+    """
+    file = read(path)
+    with refusing(file.path):
+        return Network(file.description, file.arrays)
+
+
+@contextlib.contextmanager
+def refusing(path: Path) -> Iterator[None]:
+    """Turns what a wrong description leads to into one ``ValueError`` that names the file."""
     try:
-        return Network(description, arrays)
-    except (KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError, MemoryError) as error:
-        raise ValueError(f"{path}: the description is damaged ({type(error).__name__}: {error})") from error
+        yield
+    except MemoryError as error:
+        raise ValueError(f"{path}: the network needs more memory than there is") from error
+    except (KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError) as error:
+        raise ValueError(
+            f"{path}: the description of the network is damaged ({type(error).__name__}: {error})"
+        ) from error
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
@@ -76,50 +100,110 @@ class Stored(NamedTuple):
         return values
 
 
-def read(path: Path) -> tuple[dict[str, Any], dict[str, Stored]]:
-    """Description and arrays of a file, after all checks of ``FORMAT.md`` that need no knowledge of networks."""
-    content = path.read_bytes()
-    size = int.from_bytes(content[:8], "little")
-    if len(content) < 8 or size > min(LARGEST_HEADER, len(content) - 8):
-        raise ValueError(f"{path}: no safetensors file, or cut: {len(content)} bytes for a header of {size}")
-    header, data = parsed(content[8 : 8 + size], f"{path}: the header"), memoryview(content)[8 + size :]
-    metadata = header.pop("__metadata__", None)
-    if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
-        raise ValueError(f"{path}: a safetensors file, but no packed network of {FORMAT}")
-    if metadata.get("version") != VERSION:
-        raise ValueError(f"{path}: format version {metadata.get('version')!r}; this reader knows version {VERSION!r}")
-    text, checksum = metadata.get("description"), metadata.get("checksum")
-    if not isinstance(text, str) or not isinstance(checksum, str) or len(metadata) != 4:
-        raise ValueError(
-            f"{path}: expected the strings format, version, description and checksum in the metadata, got "
-            f"{sorted(metadata)}"
-        )
-    arrays, begins = {}, 0
+class File(NamedTuple):
+    """The content of a file: what identifies the network, what describes its run, and arrays by name."""
+
+    path: Path
+    description: dict[str, Any]
+    run: dict[str, Any]
+    arrays: dict[str, Stored]
+    size: int  # bytes
+
+
+def network_file(path: str | os.PathLike[str]) -> Path:
+    """The file of a packed network, which may be given by the folder of its run."""
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"expected the path of a packed network or of a run folder, got {type(path).__name__}")
+    path = Path(path)
+    if path.is_dir():
+        if not (path / NETWORK_FILE).is_file():
+            unfinished = (path / "metrics.jsonl").exists()
+            hint = (
+                "training has not finished; continue with unrollbit train --resume" if unfinished else "no run folder?"
+            )
+            raise ValueError(f"{path}: no {NETWORK_FILE} inside ({hint})")
+        return path / NETWORK_FILE
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file; expected a packed network (.safetensors) or a run folder")
+    return path
+
+
+def read(path: str | os.PathLike[str]) -> File:
+    """The content of a file, after all checks of ``FORMAT.md`` that need no knowledge of networks."""
+    path = network_file(path)
     try:
-        for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
-            arrays[name] = array_of(name, entry, data, begins)
-            begins = entry["data_offsets"][1]
+        return content_of(path, path.read_bytes())
     except (KeyError, TypeError, IndexError) as error:
         raise ValueError(f"{path}: expected dtype, shape and data_offsets of every array ({error!r})") from error
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+
+
+def content_of(path: Path, content: bytes) -> File:
+    """``read`` without the name of the file in what it raises."""
+    size = int.from_bytes(content[:8], "little")
+    if len(content) < 8 or size > min(LARGEST_HEADER, len(content) - 8):
+        raise ValueError(
+            f"not a readable safetensors file, or cut off: {len(content)} bytes cannot hold a header of {size}"
+        )
+    try:
+        header = parsed(content[8 : 8 + size].decode("utf-8"), "header")
+    except ValueError as error:
+        raise ValueError(f"not a readable safetensors file ({error})") from error
+    metadata, data = header.pop("__metadata__", None), memoryview(content)[8 + size :]
+    check_metadata(metadata)
+    arrays, begins = {}, 0
+    for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
+        arrays[name] = array_of(name, entry, data, begins)
+        begins = entry["data_offsets"][1]
     if begins != len(data):
-        raise ValueError(f"{path}: expected {begins} bytes of arrays, got {len(data)}")
-    if checksum != checksum_of(text, arrays):
-        raise ValueError(f"{path}: the checksum does not match; the file was damaged or changed")
-    description = parsed(text.encode("utf-8", "surrogatepass"), f"{path}: the description")
-    if set(description) != FIELDS:
-        raise ValueError(f"{path}: expected the fields {sorted(FIELDS)} in the description, got {sorted(description)}")
-    return description, arrays
+        raise ValueError(f"expected {begins} bytes of arrays, got {len(data)}")
+    if metadata["checksum"] != checksum_of(metadata["description"], metadata["run"], arrays):
+        raise ValueError("the checksum does not match; the file was damaged or changed")
+    description, run = parsed(metadata["description"], "description"), parsed(metadata["run"], "run")
+    for part, names, what in ((description, DESCRIPTION, "description"), (run, RUN, "run")):
+        if set(part) != set(names):
+            raise ValueError(f"the {what} must have exactly the fields {', '.join(names)}; got {sorted(part)!r:.200}")
+    if not all(isinstance(run[name], dict | None) for name in ("problem", "training")):
+        raise ValueError("expected objects, or null, as problem and training")
+    fingerprint_of(description["fingerprint"])
+    if run["fingerprint"] is not None:
+        fingerprint_of(run["fingerprint"])
+    if not isinstance(description["maps"], dict):
+        raise ValueError(f"expected an object of maps, got {description['maps']!r:.60}")
+    return File(path, description, run, arrays, len(content))
 
 
-def parsed(text: bytes, what: str) -> dict[str, Any]:
-    """A JSON object; names that occur twice, numbers that JSON does not have or of more than 64 bits are refused."""
+def check_metadata(metadata: Any) -> None:
+    """Raises ``ValueError`` unless these are the strings of this version."""
+    if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
+        raise ValueError(f"a safetensors file, but no packed network of {FORMAT}")
+    if metadata.get("version") != VERSION:
+        raise ValueError(f"format version {metadata.get('version')!r}; this program reads version {VERSION}")
+    if missing := [name for name in METADATA if not isinstance(metadata.get(name), str)]:
+        raise ValueError(f"the header lacks {', '.join(missing)}")
+    if unknown := sorted(set(metadata) - set(METADATA)):
+        raise ValueError(f"the header has entries of no use: {', '.join(map(repr, unknown))}")
+
+
+def parsed(text: str, what: str) -> dict[str, Any]:
+    """A JSON object; names that occur twice, numbers that JSON does not have or of more than 64 bits are refused.
+
+    Example:
+        >>> parsed('{"depth": 4}', "text")
+        {'depth': 4}
+        >>> parsed('{"depth": 4, "depth": 1000000}', "text")
+        Traceback (most recent call last):
+        ...
+        ValueError: the text is damaged (the key 'depth' occurs twice)
+    """
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        if len({name for name, _ in pairs}) < len(pairs):
-            raise ValueError(f"duplicate names among {sorted(name for name, _ in pairs)}")
-        return dict(pairs)
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            names = [name for name, _ in pairs]
+            raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} occurs twice")
+        return found
 
     def refuse(constant: str) -> Any:
         raise ValueError(f"{constant} is no number of JSON")
@@ -135,14 +219,14 @@ def parsed(text: bytes, what: str) -> dict[str, Any]:
         return value
 
     try:
-        found = json.loads(
-            text.decode("utf-8"), object_pairs_hook=unique, parse_constant=refuse, parse_int=whole, parse_float=real
-        )
+        found = json.loads(text, object_pairs_hook=unique, parse_constant=refuse, parse_int=whole, parse_float=real)
         check_depth(found)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{what} is not readable JSON ({error})") from error
+    except RecursionError as error:
+        raise ValueError(f"the {what} is damaged (lists and objects nest too deep)") from error
+    except ValueError as error:
+        raise ValueError(f"the {what} is damaged ({error})") from error
     if not isinstance(found, dict):
-        raise ValueError(f"{what}: expected a JSON object, got {type(found).__name__}")
+        raise ValueError(f"the {what} is damaged (expected a JSON object, got {type(found).__name__})")
     return found
 
 
@@ -152,8 +236,9 @@ def check_depth(value: Any) -> None:
     for _ in range(DEEPEST + 1):
         inner = [entry for entry in level if isinstance(entry, dict | list)]
         level = [part for entry in inner for part in (entry.values() if isinstance(entry, dict) else entry)]
-    if level:
-        raise ValueError(f"lists and objects nest more than {DEEPEST} levels deep")
+        if not level:
+            return
+    raise ValueError(f"lists and objects nest more than {DEEPEST} levels deep")
 
 
 def array_of(name: str, entry: Spec, data: memoryview, begins: int) -> Stored:
@@ -172,27 +257,66 @@ def array_of(name: str, entry: Spec, data: memoryview, begins: int) -> Stored:
     return Stored(dtype, np.frombuffer(data[begin:end], DTYPES[dtype]).reshape(shape))
 
 
-def checksum_of(description: str, arrays: Mapping[str, Stored]) -> str:
-    """SHA-256 of the description, then of name, dtype, shape and bytes of every array, by name."""
-    digest = hashlib.sha256(description.encode("utf-8", "surrogatepass"))
+def checksum_of(description: str, run: str, arrays: Mapping[str, Stored]) -> str:
+    """SHA-256 of description and run, a zero byte after each, then of name, dtype, shape and bytes of every array, by
+    name.
+    """
+    digest = hashlib.sha256()
+    for text in (description, run):
+        digest.update(text.encode("utf-8", "surrogatepass") + b"\0")
     for name in sorted(arrays):
         dtype, entries = arrays[name]
-        code = "<V2" if dtype == "BF16" else DTYPES[dtype]  # what NumPy calls a type that it does not have
-        digest.update(f"{name}|{code}|{entries.shape}|".encode("utf-8", "surrogatepass"))
+        digest.update(f"{name}|{dtype}|{entries.shape}|".encode("utf-8", "surrogatepass"))
         digest.update(entries.tobytes())
     return digest.hexdigest()
 
 
-def with_arrays(value: Any, arrays: Mapping[str, Stored], used: set[str]) -> Any:
+T = TypeVar("T")
+
+
+def with_arrays(value: Any, arrays: Mapping[str, T], used: set[str]) -> Any:
     """A part of the description with its references ``{"array": name}`` replaced by the arrays, ``used`` ones."""
     if not isinstance(value, dict):
         return value
     if set(value) == {"array"}:
-        if value["array"] not in arrays:
-            raise ValueError(f"array {value['array']!r} is missing")
-        used.add(value["array"])
-        return arrays[value["array"]]
+        name = value["array"]
+        if not isinstance(name, str) or name not in arrays:
+            raise ValueError(f"array {name!r} is missing")
+        used.add(name)
+        return arrays[name]
     return {name: with_arrays(entry, arrays, used) for name, entry in value.items()}
+
+
+class Parts(NamedTuple, Generic[T]):
+    """A description with its arrays in place: those of scalars and of each map by their own names."""
+
+    network: Any
+    physics: Any
+    fingerprint: Any
+    maps: dict[str, tuple[Any, dict[str, T]]]
+    scalars: dict[str, T]
+
+
+def parts_of(description: Spec, arrays: Mapping[str, T]) -> Parts[T]:
+    """Sort the arrays of a file. Raises ``ValueError`` for one that is missing or of no use."""
+    used: set[str] = set()
+    physics = with_arrays(description["physics"], arrays, used)
+    specs = with_arrays(description["maps"], arrays, used)
+    if not isinstance(specs, dict):
+        raise ValueError(f"expected an object of maps, got {specs!r:.60}")
+    if (count := count_operators(physics)) > MOST_OPERATORS:
+        raise ValueError(f"the physics has {count} parts; expected at most {MOST_OPERATORS}")
+
+    def under(prefix: str) -> dict[str, T]:
+        found = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+        used.update(prefix + name for name in found)
+        return found
+
+    maps = {name: (spec, under(f"maps/{name}/")) for name, spec in specs.items()}
+    scalars = under("scalars/")
+    if useless := sorted(set(arrays) - used):
+        raise ValueError(f"arrays of no use: {', '.join(map(repr, useless))}")
+    return Parts(description["network"], physics, description["fingerprint"], maps, scalars)
 
 
 def taken(arrays: dict[str, Stored], name: str, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -215,7 +339,8 @@ def taken(arrays: dict[str, Stored], name: str, dtype: str, shape: tuple[int, ..
 def floats(value: Any, ndim: int) -> np.ndarray:
     """An array of the physics, float32."""
     if not isinstance(value, Stored) or value.dtype not in ("F32", "F64") or value.entries.ndim != ndim:
-        raise ValueError(f"expected a {ndim}-D array of floats of the file, got {value!r:.80}")
+        got = f"{value.dtype} of shape {value.entries.shape}" if isinstance(value, Stored) else f"{value!r:.80}"
+        raise ValueError(f"expected a {ndim}-D array of floats of the file, got {got}")
     return value.floats()
 
 
@@ -223,7 +348,8 @@ def bytes_of(value: Any, shape: tuple[int, ...]) -> np.ndarray:
     """An array of bytes of the physics or of a structure; -1 in ``shape`` stands for any size."""
     found = value.entries.shape if isinstance(value, Stored) and value.dtype == "U8" else None
     if found is None or len(found) != len(shape) or any(b not in (-1, a) for a, b in zip(found, shape, strict=True)):
-        raise ValueError(f"expected bytes of shape {shape}, got {found or value!r:.80}")
+        got = f"{value.dtype} of shape {value.entries.shape}" if isinstance(value, Stored) else f"{value!r:.80}"
+        raise ValueError(f"expected bytes of shape {shape}, got {got}")
     return value.entries
 
 
@@ -903,10 +1029,16 @@ def hadamard(spec: Spec) -> Operator:
     m, n = integers(m=m, n=n)
     if n & (n - 1) or m > n:
         raise ValueError(f"Hadamard: expected n a power of two and m <= n, got m = {m}, n = {n}")
-    random = seed_of(seed)
-    kept = random.permutation(n)[:m]
-    signs = (1 - 2 * random.randint(0, 2, n, dtype=np.int8)).astype(np.float32)
+    seed_of(seed)
     size = np.float32(math.sqrt(m))
+
+    @functools.cache
+    def drawn() -> tuple[
+        np.ndarray, np.ndarray
+    ]:  # rows and signs, once they are needed: other parts are checked before
+        random = seed_of(seed)
+        kept = random.permutation(n)[:m]
+        return kept, (1 - 2 * random.randint(0, 2, n, dtype=np.int8)).astype(np.float32)
 
     def transform(x: np.ndarray) -> np.ndarray:  # butterflies: log2(n) additions per entry
         order = 1
@@ -916,7 +1048,12 @@ def hadamard(spec: Spec) -> Operator:
             x, order = np.stack([first + second, first - second], axis=2), 2 * order
         return x.reshape(-1, n)
 
+    def apply(x: np.ndarray) -> np.ndarray:
+        kept, signs = drawn()
+        return transform(x * signs)[:, kept] / size
+
     def adjoint(r: np.ndarray) -> np.ndarray:
+        kept, signs = drawn()
         return transform(placed(r, kept, n)) * signs / size
 
     def reference(structure: Structure) -> np.ndarray | None:
@@ -926,7 +1063,7 @@ def hadamard(spec: Spec) -> Operator:
             parts.append(np.packbits(rows < 0, axis=-1, bitorder="little"))
         return np.concatenate(parts) if parts else None
 
-    return Operator((m, n), lambda x: transform(x * signs)[:, kept] / size, adjoint, frame=n / m, reference=reference)
+    return Operator((m, n), apply, adjoint, frame=n / m, reference=reference)
 
 
 def preconditioned(spec: Spec) -> Operator:
@@ -1210,20 +1347,25 @@ def count_operators(spec: Any) -> int:
 
 
 def fingerprint_of(value: Any) -> np.ndarray:
+    """The fingerprint in a file. Raises ``ValueError`` unless it is a list of numbers."""
     if not isinstance(value, list) or not value or any(type(entry) not in (int, float) for entry in value):
-        raise ValueError(f"fingerprints: expected a list of numbers, got {value!r:.80}")
+        raise ValueError(f"expected a list of numbers as the fingerprint of the physics, got {value!r:.60}")
     return np.array(value, np.float64)
 
 
-def check_fingerprint(A: Operator, expected: Any) -> None:
-    """``A p`` for a fixed +-1 vector p, weighted by cosines and summed in 8 groups, must be that of training."""
+def fingerprint(A: Operator) -> np.ndarray:
+    """``A p`` for a fixed +-1 vector p, weighted by cosines and summed in 8 groups."""
     m, n = A.shape
     probe = np.random.RandomState(20250212).choice(np.array([-1.0, 1.0], np.float32), size=n)
     weighted = A.apply(probe[None])[0].astype(np.float64) * np.cos(np.arange(m))
-    found = np.add.reduceat(weighted, np.unique(np.linspace(0, m, 9).astype(int)[:-1]))
-    wanted = fingerprint_of(expected)
+    return np.add.reduceat(weighted, np.unique(np.linspace(0, m, 9).astype(int)[:-1]))
+
+
+def check_fingerprint(found: Any, expected: Any) -> None:
+    """Raises ``ValueError`` unless physics of the fingerprint ``found`` are those of training."""
+    found, wanted = np.asarray(found), fingerprint_of(expected)
     if len(wanted) != len(found):
-        raise ValueError(f"the fingerprint of the physics: expected {len(found)} numbers, got {expected!r:.80}")
+        raise ValueError(f"the fingerprint of the physics is damaged: expected {len(found)} numbers, got {len(wanted)}")
     if not np.abs(found - wanted).max() <= FINGERPRINT_TOLERANCE * np.abs(wanted).max() < math.inf:
         raise ValueError("the physics rebuilt from its recipe differs from that of training (fingerprints disagree)")
 
@@ -1258,10 +1400,18 @@ Arrays = dict[str, Stored]
 
 
 def positions_of(code: np.ndarray, entries: int) -> tuple[np.ndarray, int]:
-    """Where one matrix of so many signs differs from its reference, and the bytes that its flip code takes."""
-    if len(code) < 5:
+    """Where one matrix of so many signs differs from its reference, and the bytes that its flip code takes.
+
+    Raises ``ValueError`` for what does not decode. Memory is O(entries) bytes, and only as much as the code can fill.
+
+    Example:
+        >>> places, used = positions_of(np.array([1, 3, 0, 0, 0, 99, 0], np.uint8), 12)
+        >>> places.tolist(), used
+        ([1, 2, 9], 7)
+    """
+    if len(code) < CODE_HEADER:
         raise ValueError("flip code: cut off")
-    k, count, body = int(code[0]), int.from_bytes(code[1:5].tobytes(), "little"), code[5:]
+    k, count, body = int(code[0]), int.from_bytes(code[1:5].tobytes(), "little"), code[CODE_HEADER:]
     if k > 31 or count > entries:
         raise ValueError(f"flip code: expected at most {entries} flips and a parameter up to 31, got {count} and {k}")
     if count * (1 + k) > 8 * len(body):
@@ -1284,27 +1434,42 @@ def positions_of(code: np.ndarray, entries: int) -> tuple[np.ndarray, int]:
     positions = np.cumsum((np.diff(ends, prepend=-1) - 1 << k | remainders) + 1) - 1
     if count and positions[-1] >= entries:
         raise ValueError(f"flip code: a flip at {positions[-1]}, past the last of {entries} entries")
-    return positions, 5 + used
+    return positions, CODE_HEADER + used
 
 
-def first_planes(code: Any, checksum: Any, structure: Structure, copies: int, A: Operator) -> np.ndarray:
+def flips_of(stream: np.ndarray, matrices: int, entries: int) -> Iterator[np.ndarray]:
+    """The positions of the flips, matrix after matrix; raises ``ValueError`` (while it is iterated)."""
+    if len(stream) < CODE_HEADER * matrices:
+        raise ValueError(f"flip code: {matrices} matrices of {entries} signs are not in {len(stream)} bytes")
+    for _ in range(matrices):
+        positions, used = positions_of(stream, entries)
+        stream = stream[used:]
+        yield positions
+    if len(stream):
+        raise ValueError(f"flip code: {len(stream)} bytes follow the last matrix")
+
+
+class Layout(NamedTuple):
+    """How one matrix of signs lies in a file: signs in a row and in all, and the rows of sign(A), where A gives it."""
+
+    row: int
+    entries: int
+    reference: Callable[[], np.ndarray | None]
+
+
+def first_planes(code: Any, checksum: Any, layout: Layout, copies: int) -> np.ndarray:
     """The first sign plane of every matrix, packed: ``sign(A)`` with the flips of its code."""
-    stream, row = bytes_of(code, (-1,)), row_of(structure)
-    entries = row if structure.exists is not None else math.prod(structure.core)
-    if copies * entries > LARGEST_CODED or 5 * copies > len(stream):
-        raise ValueError(f"flip code: {copies} matrices of {entries} signs are not in {len(stream)} bytes")
-    reference = None if A.reference is None or structure.shape != A.shape else A.reference(structure)
+    stream = bytes_of(code, (-1,))
+    if copies * layout.entries > LARGEST_CODED or CODE_HEADER * copies > len(stream):
+        raise ValueError(f"flip code: {copies} matrices of {layout.entries} signs are not in {len(stream)} bytes")
+    reference = layout.reference()
     if reference is None:
         raise ValueError("flip code: the physics give no exact reference for these weights")
     first = np.repeat(reference[None], copies, axis=0)
-    for plane in first.reshape(copies, -1):
-        positions, used = positions_of(stream, entries)
-        line, place = np.divmod(positions, row)
+    for plane, positions in zip(first.reshape(copies, -1), flips_of(stream, copies, layout.entries), strict=True):
+        line, place = np.divmod(positions, layout.row)
         bits = np.left_shift(1, place % 8).astype(np.uint8)
         np.bitwise_xor.at(plane, line * reference.shape[-1] + place // 8, bits)
-        stream = stream[used:]
-    if len(stream):
-        raise ValueError(f"flip code: {len(stream)} bytes follow the last matrix")
     if checksum != hashlib.sha256(first.tobytes()).hexdigest():
         raise ValueError(
             "flip code: the decoded signs are not those that were saved (their checksum differs); this machine "
@@ -1313,18 +1478,42 @@ def first_planes(code: Any, checksum: Any, structure: Structure, copies: int, A:
     return first
 
 
-def without_flips(spec: Spec, arrays: Arrays, structure: Structure, copies: int, A: Operator) -> None:
-    """Puts the array ``signs`` of weights in the place of a flip code."""
+class Held(NamedTuple):
+    """One map of a file: its format inside its wrappers, its structure, number of matrices, flip code and arrays."""
+
+    format: Spec
+    structure: Any
+    copies: Any
+    coded: bool  # whether the first sign plane is in the flip code
+    checksum: Any  # of the signs in it
+    arrays: Arrays
+
+
+def held_map(spec: Any, arrays: Arrays) -> Held:
+    """What the spec of a map says, apart from its format. The only place that knows how it is laid out."""
+    if not isinstance(spec, Mapping):
+        raise ValueError(f"unknown weight format {spec!r:.60}")
+    if "inner" in spec:
+        inside = held_map(spec["inner"], arrays)
+        return inside._replace(format={**spec, "inner": inside.format})
+    own = {name: value for name, value in spec.items() if name not in ("structure", "copies", "flips")}
+    return Held(own, spec.get("structure"), spec.get("copies"), "flips" in spec, spec.get("flips"), arrays)
+
+
+def with_signs(held: Held, layout: Layout) -> Held:
+    """The map with the array ``signs`` in the place of its flip code."""
+    spec, arrays = innermost(held.format), dict(held.arrays)
     if "flips" not in arrays:
         raise ValueError("array 'flips' is missing")
-    first, planes = first_planes(arrays.pop("flips"), spec["flips"], structure, copies, A), spec.get("planes", 1)
+    copies, planes = integers(copies=held.copies, planes=spec.get("planes", 1))
+    first = first_planes(arrays.pop("flips"), held.checksum, layout, copies)
     signs = first[:, None] if spec["kind"] == "OneBit" else first
-    if integer("planes", planes) > 1:
+    if planes > 1:
         others = taken(arrays, "signs", "U8", (copies, planes - 1, *first.shape[1:]))
         signs = np.concatenate([signs, others], axis=1)
     elif "signs" in arrays:
         raise ValueError("array 'signs' is of no use beside a flip code of the only plane")
-    arrays["signs"] = Stored("U8", signs)
+    return held._replace(coded=False, arrays={**arrays, "signs": Stored("U8", signs)})
 
 
 def packed_signs(arrays: Arrays, structure: Structure, *lead: int, name: str = "signs") -> np.ndarray:
@@ -1436,18 +1625,22 @@ FORMATS: dict[str, tuple[Callable[..., list[Operator]], tuple[str, ...]]] = {
     "OneBitSVID": (one_bit_svid, ()),
     "Ternary": (ternary, ("per_byte",)),
 }
-CODED = ("BitNet", "OneBit", "OneBitSVID")  # formats whose first plane may be in the flip code
+CODED = ("BitNet", "OneBit", "OneBitSVID")  # formats whose first sign plane may be in the flip code
 
 
-def fixed(spec: Spec, arrays: Arrays, linear: Map, A: Operator) -> list[Operator]:
+def fixed(format: Spec, held: Held, linear: Map, A: Operator) -> list[Operator]:
     """``W = A``, or what the algorithm starts from, or (``coherent``) ALISTA's matrix."""
-    (coherent,) = fields(spec, "coherent")
+    (coherent,) = fields(format, "coherent")
+    if held.structure is not None or held.copies is not None:
+        raise ValueError("Fixed stores nothing: it has neither a structure nor copies")
+    if held.arrays:
+        raise ValueError(f"arrays of no use: {', '.join(map(repr, sorted(held.arrays)))}")
     if one_of("coherent", coherent, (False, True)) and not linear.adjoint:
         raise ValueError("Fixed: the matrix of least coherence is for maps of the shape of A")
     return [coherence_matrix(A) if coherent else linear.initial()]
 
 
-def normalised(spec: Spec, arrays: Arrays, linear: Map, A: Operator) -> list[Operator]:
+def normalised(format: Spec, held: Held, linear: Map, A: Operator) -> list[Operator]:
     """``W D`` with ``D_j = 1 / (w_j^T a_j)``, so that ``diag((W D)^T A) = 1``."""
 
     def scale(W: Operator) -> np.ndarray:
@@ -1456,19 +1649,19 @@ def normalised(spec: Spec, arrays: Arrays, linear: Map, A: Operator) -> list[Ope
 
     if linear.shape != A.shape:
         raise ValueError("Normalised: only maps of the shape of A have columns to normalise")
-    inner = weights_of(fields(spec, "inner")[0], arrays, linear, A)
+    inner = matrices_of(fields(format, "inner")[0], held, linear, A)
     return [composed(W, diagonal(scale(W).astype(np.float32))) for W in inner]
 
 
-def anchored(spec: Spec, arrays: Arrays, linear: Map, A: Operator) -> list[Operator]:
+def anchored(format: Spec, held: Held, linear: Map, A: Operator) -> list[Operator]:
     """``A + V``."""
-    if "flips" in innermost(spec):
+    if held.coded:
         raise ValueError("Anchored: V of W = A + V has no reference for a flip code")
     anchor = linear.initial()
-    return [added(anchor, V) for V in weights_of(fields(spec, "inner")[0], arrays, linear, A)]
+    return [added(anchor, V) for V in matrices_of(fields(format, "inner")[0], held, linear, A)]
 
 
-def transformed(spec: Spec, arrays: Arrays, linear: Map, A: Operator) -> list[Operator]:
+def transformed(format: Spec, held: Held, linear: Map, A: Operator) -> list[Operator]:
     """``S Psi`` for physics ``A = Phi Psi``, where S starts at Phi (elsewhere: at ``W Psi^T``)."""
     if A.parts is None or A.parts[1].shape != (A.shape[1],) * 2 or A.parts[1].frame != 1 or not linear.adjoint:
         raise ValueError("Transformed: expected physics that is a composition with an orthonormal synthesis")
@@ -1479,10 +1672,10 @@ def transformed(spec: Spec, arrays: Arrays, linear: Map, A: Operator) -> list[Op
         return outer if W is A else composed(W, transposed(psi))
 
     signal = Map(outer.shape, initial, linear.adjoint)
-    return [composed(S, psi) for S in weights_of(fields(spec, "inner")[0], arrays, signal, outer)]
+    return [composed(S, psi) for S in matrices_of(fields(format, "inner")[0], held, signal, outer)]
 
 
-WRAPPERS: dict[str, Callable[[Spec, Arrays, Map, Operator], list[Operator]]] = {
+WRAPPERS: dict[str, Callable[[Spec, Held, Map, Operator], list[Operator]]] = {
     "Anchored": anchored,
     "Fixed": fixed,
     "Normalised": normalised,
@@ -1492,28 +1685,43 @@ WRAPPERS: dict[str, Callable[[Spec, Arrays, Map, Operator], list[Operator]]] = {
 
 def weights_of(spec: Any, arrays: Arrays, linear: Map, A: Operator) -> list[Operator]:
     """The matrices of a map; layer k uses number ``k mod len``."""
-    found = kind_of(spec, {**WRAPPERS, **FORMATS}, "weight format")
+    held = held_map(spec, dict(arrays))
+    return matrices_of(held.format, held, linear, A)
+
+
+def matrices_of(format: Any, held: Held, linear: Map, A: Operator) -> list[Operator]:
+    """The matrices of a format, which takes its arrays away from those of the map."""
+    found = kind_of(format, {**WRAPPERS, **FORMATS}, "weight format")
     if not isinstance(found, tuple):
-        return found(spec, arrays, linear, A)
+        return found(format, held, linear, A)
     build, names = found
     others = {"surrogate": None} if build is not full_precision else {}  # how it trains
-    coded = {"flips": None} if spec["kind"] in CODED else {}
-    copies, structure, *options = fields(spec, "copies", "structure", *names, **others, **coded)[: 2 + len(names)]
-    copies, structure = integer("copies", copies), structure_of(structure)
+    options = fields(format, *names, **others)[: len(names)]
+    if held.structure is None or held.copies is None:
+        raise ValueError(f"{format['kind']}: expected the structure and the copies of its matrices")
+    copies, structure = integer("copies", held.copies), structure_of(held.structure)
     if structure.shape != linear.shape:
         raise ValueError(f"weights: expected matrices of shape {linear.shape}, the file has {structure.shape}")
     if not row_of(structure):
         raise ValueError("weights: expected a mask with entries")
-    if "flips" in spec:
-        without_flips(spec, arrays, structure, copies, A)
-    return build(structure, copies, arrays, *options)
+    if held.coded:
+        if format["kind"] not in CODED:
+            raise ValueError(f"{format['kind']} does not know a flip code; only {', '.join(CODED)} do")
+        entries = row_of(structure) if structure.exists is not None else math.prod(structure.core)
+        known = A.reference if structure.shape == A.shape else None
+        layout = Layout(row_of(structure), entries, lambda: None if known is None else known(structure))
+        held = with_signs(held, layout)
+    matrices = build(structure, copies, held.arrays, *options)
+    if held.arrays:
+        raise ValueError(f"arrays of no use: {', '.join(map(repr, sorted(held.arrays)))}")
+    return matrices
 
 
-def innermost(spec: Spec) -> Spec:
-    """The spec inside all wrappers."""
-    while "inner" in spec:
-        spec = spec["inner"]
-    return spec
+def innermost(format: Spec) -> Spec:
+    """The format inside all wrappers."""
+    while "inner" in format:
+        format = format["inner"]
+    return format
 
 
 # ---- shrinkages: shrink(u, scalars, tau) -> estimate of x in u = x + noise, and its derivative -----------------------
@@ -1650,9 +1858,14 @@ Shrink = Callable[[np.ndarray, Scalars, Any], Shrunk]
 
 
 def options_of(spec: Spec, defaults: Spec) -> dict[str, Any]:
+    """The options of a spec by name: given ones, of the type of their defaults, and the defaults."""
     needed = [name for name, default in defaults.items() if default is REQUIRED]
     others = {name: default for name, default in defaults.items() if default is not REQUIRED}
-    return dict(zip((*needed, *others), fields(spec, *needed, **others), strict=True))
+    found = dict(zip((*needed, *others), fields(spec, *needed, **others), strict=True))
+    for name, default in others.items():
+        if isinstance(default, float):
+            number(name, found[name])
+    return found
 
 
 def shrinkage_of(spec: Any, n: int) -> tuple[Shrink, dict[str, tuple[str, tuple[int, ...]]]]:
@@ -1840,118 +2053,141 @@ def around(spec: Any, product: Function) -> Function:
     return function
 
 
+class Plan(NamedTuple):
+    """A kind of network: its linear maps, the layers that use each, and what runs on (batch, m) measurements."""
+
+    maps: dict[str, Map]
+    uses: dict[str, int]
+    run: Callable[[Mapping[str, list[Function]], np.ndarray], np.ndarray]
+    knows_physics: bool  # so that a map may start at it and store nothing
+    all_distinct: bool  # a matrix of its own in each layer
+
+
 class Network:
-    """A network that runs from its file: ``network(y)`` maps measurements (..., m) to estimates (..., n), float32."""
+    """A network that runs from its file: ``network(y)`` maps measurements (..., m) to estimates (..., n)."""
 
     def __init__(self, description: Spec, arrays: Mapping[str, Stored]) -> None:
-        others, used = description["fingerprint"]["problem"], set()
-        if set(description["fingerprint"]) != {"physics", "problem"}:
-            raise ValueError("expected the fingerprints of physics and problem")
-        if others is not None:
-            fingerprint_of(others)
-        if not all(isinstance(description[part], dict | None) for part in ("problem", "training")):
-            raise ValueError("expected objects, or null, as problem and training")
-        physics, specs = (with_arrays(description[part], arrays, used) for part in ("physics", "maps"))
-        if (count := count_operators(physics)) > MOST_OPERATORS:
-            raise ValueError(f"the physics has {count} parts; expected at most {MOST_OPERATORS}")
-        prefixes = ("scalars/", *(f"maps/{name}/" for name in specs))
-        if useless := sorted(name for name in arrays if name not in used and not name.startswith(prefixes)):
-            raise ValueError(f"arrays of no use: {', '.join(map(repr, useless))}")
-        self.operator = A = physics_of(physics)
-        check_fingerprint(A, description["fingerprint"]["physics"])
-        self.shape, self._spec = A.shape, description["network"]
-        self._scalars = {name.removeprefix("scalars/"): v for name, v in arrays.items() if name.startswith("scalars/")}
-        build = {"Unrolled": self._unrolled, "FullyConnected": self._fully_connected}
-        linear, self._run = kind_of(self._spec, build, "network")(A)
-        if set(specs) != set(linear):
-            raise ValueError(f"expected the maps {sorted(linear)}, got {sorted(specs)}")
-        self._maps = {}
-        for name, spec in specs.items():
-            prefix = f"maps/{name}/"
-            own = {key.removeprefix(prefix): v for key, v in arrays.items() if key.startswith(prefix)}
-            matrices = weights_of(spec, own, linear[name], A)
-            if any(W.shape != linear[name].shape for W in matrices):
-                raise ValueError(f"map {name!r}: expected shape {linear[name].shape}, got {matrices[0].shape}")
-            if own:
-                raise ValueError(f"map {name!r}: arrays of no use: {', '.join(map(repr, sorted(own)))}")
-            stored, layers = innermost(spec)["kind"] != "Fixed", self._layers_of(name)
-            if len(matrices) > layers or (self._spec["kind"] == "FullyConnected" and len(matrices) < layers):
-                raise ValueError(f"map {name!r}: expected {layers} matrices, one a layer, got {len(matrices)}")
-            if self._spec["kind"] == "FullyConnected" and not stored:
-                raise ValueError(f"FullyConnected: map {name!r} stores nothing, and no physics gives its matrix")
-            products = [W.adjoint if linear[name].adjoint else W.apply for W in matrices]
-            if "activations" in self._spec and stored:
-                products = [around(self._spec["activations"], product) for product in products]
+        spec, physics, expected, specs, scalars = parts_of(description, arrays)
+        A = physics_of(physics)
+        check_fingerprint(fingerprint(A), expected)
+        plan: Plan = kind_of(spec, NETWORKS, "network")(spec, A, scalars)
+        self.operator, self.shape, self._plan, self._maps = A, A.shape, plan, {}
+        if set(specs) != set(plan.maps):
+            raise ValueError(f"expected the maps {sorted(plan.maps)}, got {sorted(specs)}")
+        for name, (own, stored) in specs.items():
+            products = self._products(name, own, stored)
+            if "activations" in spec and stored:
+                products = [around(spec["activations"], product) for product in products]
             self._maps[name] = products
 
+    def _products(self, name: str, spec: Any, arrays: Arrays) -> list[Function]:
+        """The products with the matrices of a map, one after another for the layers."""
+        plan, linear = self._plan, self._plan.maps[name]
+        matrices = weights_of(spec, arrays, linear, self.operator)
+        if any(W.shape != linear.shape for W in matrices):
+            raise ValueError(f"map {name!r}: expected shape {linear.shape}, got {matrices[0].shape}")
+        layers = plan.uses[name]
+        if len(matrices) > layers or (plan.all_distinct and len(matrices) < layers):
+            raise ValueError(f"map {name!r}: expected {layers} matrices, one a layer, got {len(matrices)}")
+        if not (plan.knows_physics or arrays):
+            raise ValueError(f"map {name!r} stores nothing, and no physics gives its matrix")
+        return [W.adjoint if linear.adjoint else W.apply for W in matrices]
+
     def __call__(self, y: Any) -> np.ndarray:
-        """Estimates (..., n) of measurements (..., m) of real floats. Raises ``ValueError`` for anything else."""
-        y, (m, n) = np.asarray(y), self.shape
-        if y.dtype.kind != "f" or y.ndim == 0 or y.shape[-1] != m:
-            raise ValueError(f"measurements: expected real floats of shape (..., {m}), got {y.dtype} of {y.shape}")
-        flat = y.reshape(-1, m).astype(np.float32)
+        """Estimates (..., n) of measurements (..., m): real floats or integers of any width and byte order.
+
+        float32; for measurements of 16 bits rounded to their dtype. Raises ``ValueError`` for anything else.
+        """
+        rows, dtype = signals_of(y, self.shape[0])
         with np.errstate(all="ignore"):  # measurements far outside the trained range may overflow, as in the library
-            x = self._run(flat) if len(flat) else np.empty((0, n))
-        return np.asarray(x, np.float32).reshape(*y.shape[:-1], n)
+            x = self._plan.run(self._maps, rows) if len(rows) else np.empty((0, self.shape[1]))
+            return np.asarray(x, np.float32).astype(dtype).reshape(*np.shape(y)[:-1], self.shape[1])
 
-    def _layers(self, shapes: Mapping[str, tuple[str, tuple[int, ...]]]) -> dict[str, np.ndarray]:
-        """Scalars as the algorithm sees them: the file's, or their exponentials where they must be positive."""
-        if set(shapes) != set(self._scalars):
-            raise ValueError(f"expected the scalars {sorted(shapes)}, got {sorted(self._scalars)}")
-        raw = {name: taken(self._scalars, name, "F32", shape) for name, (_, shape) in shapes.items()}
-        for name, values in raw.items():
-            if shapes[name][0] != "free" and (values > LARGEST_LOG).any():
-                raise ValueError(f"scalar {name!r}: exp({values.max()}) is too large for a float32")
-        return {name: v if shapes[name][0] == "free" else np.exp(v) for name, v in raw.items()}
 
-    def _layers_of(self, name: str) -> int:
-        """Layers that use a map."""
-        depth = self._spec["depth"]
-        return depth if self._spec["kind"] == "Unrolled" else depth - 2 if name == "hidden" else 1
+def signals_of(y: Any, m: int) -> tuple[np.ndarray, np.dtype[Any]]:
+    """Measurements as float32 rows of m entries, and the dtype of their estimates. Raises ``ValueError``."""
+    y = np.asarray(y)
+    half = y.dtype.itemsize == 2 and (y.dtype.kind == "f" or y.dtype.name == "bfloat16")
+    if y.dtype.kind == "c":
+        raise ValueError(
+            f"measurements: expected real numbers, got {y.dtype}; stack the real and the imaginary parts: "
+            "numpy.concatenate([y.real, y.imag], -1)"
+        )
+    if not (y.dtype.kind in "fiu" or half):
+        raise ValueError(f"measurements: expected real numbers, got {y.dtype}")
+    if y.ndim == 0 or y.shape[-1] != m:
+        raise ValueError(f"measurements: expected shape (..., {m}), the last axis m, got {y.shape}")
+    with np.errstate(over="ignore"):
+        rows = y.reshape(-1, m).astype(np.float32)
+    return rows, y.dtype.newbyteorder("=") if half else np.dtype(np.float32)
 
-    def _unrolled(self, A: Operator) -> tuple[dict[str, Map], Function]:
-        algorithm, depth, _ = fields(self._spec, "algorithm", "depth", activations=None)
-        kind: Algorithm = kind_of(algorithm, ALGORITHMS, "algorithm")
-        o, depth = options_of(algorithm, kind.options), integer("depth", depth)
-        if not 0 <= number("regularisation", o.get("regularisation", 0)) < math.inf:
-            raise ValueError(f"regularisation: expected a finite weight >= 0, got {o['regularisation']}")
-        shrink, own = shrinkage_of(o["shrinkage"], A.shape[1])
-        declared = {**{name: (constraint, ()) for name, constraint in kind.scalars(o).items()}, **own}
-        values = self._layers({name: (constraint, (depth, *s)) for name, (constraint, s) in declared.items()})
-        column = np.float32(A.column_rms() if kind.step is amp else 1)
-        if o.get("onsager") == "computed" and o["shrinkage"].get("kind") == "GroupSoft":
-            raise ValueError("AMP: a computed Onsager term needs a separable shrinkage")
 
-        def run(y: np.ndarray) -> np.ndarray:
-            y = y if A.accept is None else A.accept(y)
-            zero = np.zeros((len(y), A.shape[1]), np.float32)
-            state: State = {"x": zero, **dict.fromkeys(kind.state, zero)}
-            if kind.step is amp:
-                state |= {"v": np.zeros_like(y), "onsager": np.zeros_like(y), "column": column}
-            for k in range(depth):
-                maps = {name: products[k % len(products)] for name, products in self._maps.items()}
-                state = kind.step(o, state, y, A, maps, {name: v[k] for name, v in values.items()}, shrink)
-            return state["x"]
+def layers_of(scalars: Arrays, shapes: Mapping[str, tuple[str, tuple[int, ...]]]) -> dict[str, np.ndarray]:
+    """Scalars as the algorithm sees them: the file's, or their exponentials where they must be positive."""
+    if set(shapes) != set(scalars):
+        raise ValueError(f"expected the scalars {sorted(shapes)}, got {sorted(scalars)}")
+    raw = {name: taken(scalars, name, "F32", shape) for name, (_, shape) in shapes.items()}
+    for name, values in raw.items():
+        if shapes[name][0] != "free" and (values > LARGEST_LOG).any():
+            raise ValueError(f"scalar {name!r}: exp({values.max()}) is too large for a float32")
+    return {name: v if shapes[name][0] == "free" else np.exp(v) for name, v in raw.items()}
 
-        return kind.maps(o, A), run
 
-    def _fully_connected(self, A: Operator) -> tuple[dict[str, Map], Function]:
-        depth, width, skip, _ = fields(self._spec, "depth", "width", "skip", activations=None)
-        (m, n), depth, width = A.shape, integer("depth", depth, 2), integer("width", width)
-        skip, hidden = one_of("skip", skip, (False, True)), depth - 2
-        shapes = {"first": (width, m), "hidden": (width, width), "last": (n, width)}
-        if not hidden:
-            del shapes["hidden"]
-        bias = self._layers({"bias_first": ("free", (1, width)), "bias_hidden": ("free", (hidden, width))})
+def unrolled(spec: Spec, A: Operator, scalars: Arrays) -> Plan:
+    """Steps of an algorithm from its initial state."""
+    algorithm, depth, _ = fields(spec, "algorithm", "depth", activations=None)
+    kind: Algorithm = kind_of(algorithm, ALGORITHMS, "algorithm")
+    o, depth = options_of(algorithm, kind.options), integer("depth", depth)
+    if not 0 <= number("regularisation", o.get("regularisation", 0)) < math.inf:
+        raise ValueError(f"regularisation: expected a finite weight >= 0, got {o['regularisation']}")
+    shrink, own = shrinkage_of(o["shrinkage"], A.shape[1])
+    declared = {**{name: (constraint, ()) for name, constraint in kind.scalars(o).items()}, **own}
+    values = layers_of(scalars, {name: (constraint, (depth, *s)) for name, (constraint, s) in declared.items()})
+    column = np.float32(A.column_rms() if kind.step is amp else 1)
+    if o.get("onsager") == "computed" and o["shrinkage"].get("kind") == "GroupSoft":
+        raise ValueError("AMP: a computed Onsager term needs a separable shrinkage")
 
-        def run(y: np.ndarray) -> np.ndarray:
-            h = self._maps["first"][0](y) + bias["bias_first"]
-            h = h if skip else np.maximum(h, 0)
-            for matrix, b in zip(self._maps.get("hidden", []), bias["bias_hidden"], strict=True):
-                h = h + matrix(np.maximum(h + b, 0)) if skip else np.maximum(matrix(h) + b, 0)
-            return self._maps["last"][0](h)
+    def run(products: Mapping[str, list[Function]], y: np.ndarray) -> np.ndarray:
+        y = y if A.accept is None else A.accept(y)
+        zero = np.zeros((len(y), A.shape[1]), np.float32)
+        state: State = {"x": zero, **dict.fromkeys(kind.state, zero)}
+        if kind.step is amp:
+            state |= {"v": np.zeros_like(y), "onsager": np.zeros_like(y), "column": column}
+        for k in range(depth):
+            maps = {name: own[k % len(own)] for name, own in products.items()}
+            state = kind.step(o, state, y, A, maps, {name: v[k] for name, v in values.items()}, shrink)
+        return state["x"]
 
-        return {name: Map(s, lambda s=s: zero_matrix(s)) for name, s in shapes.items()}, run
+    maps = kind.maps(o, A)
+    return Plan(maps, dict.fromkeys(maps, depth), run, knows_physics=True, all_distinct=False)
+
+
+def fully_connected(spec: Spec, A: Operator, scalars: Arrays) -> Plan:
+    """A ReLU network that knows of the physics the sizes only."""
+    depth, width, skip, _ = fields(spec, "depth", "width", "skip", activations=None)
+    (m, n), depth, width = A.shape, integer("depth", depth, 2), integer("width", width)
+    skip, hidden = one_of("skip", skip, (False, True)), depth - 2
+    shapes = {"first": (width, m), "hidden": (width, width), "last": (n, width)}
+    if not hidden:
+        del shapes["hidden"]
+    bias = layers_of(scalars, {"bias_first": ("free", (1, width)), "bias_hidden": ("free", (hidden, width))})
+
+    def run(products: Mapping[str, list[Function]], y: np.ndarray) -> np.ndarray:
+        h = products["first"][0](y) + bias["bias_first"]
+        h = h if skip else np.maximum(h, 0)
+        for matrix, b in zip(products.get("hidden", []), bias["bias_hidden"], strict=True):
+            h = h + matrix(np.maximum(h + b, 0)) if skip else np.maximum(matrix(h) + b, 0)
+        return products["last"][0](h)
+
+    maps = {name: Map(shape, lambda shape=shape: zero_matrix(shape)) for name, shape in shapes.items()}
+    uses = {"first": 1, "hidden": hidden, "last": 1}
+    return Plan(maps, uses, run, knows_physics=False, all_distinct=True)
+
+
+NETWORKS: dict[str, Callable[[Spec, Operator, Arrays], Plan]] = {
+    "FullyConnected": fully_connected,
+    "Unrolled": unrolled,
+}
 
 
 def zero_matrix(shape: tuple[int, int]) -> Operator:
@@ -1961,25 +2197,73 @@ def zero_matrix(shape: tuple[int, int]) -> Operator:
 def main(arguments: list[str] | None = None) -> int:
     """``python runtime.py FILE Y.npy X.npy``. Returns the exit status: 0, or 1 after one line on what is wrong."""
     parser = argparse.ArgumentParser(prog="runtime.py", description="apply a packed network to measurements")
-    parser.add_argument("network", metavar="FILE", help="packed network (.safetensors)")
-    parser.add_argument("measurements", metavar="Y.npy", help="measurements, shape (..., m), real floats")
+    parser.add_argument("network", metavar="FILE", help="packed network (.safetensors), or the folder of a run")
+    parser.add_argument("measurements", metavar="Y.npy", help="measurements, shape (..., m), real numbers")
     parser.add_argument("estimates", metavar="X.npy", help="where to write the estimates, shape (..., n)")
     options = parser.parse_args(arguments)
+    target = Path(options.estimates)
     try:
+        check_target(target, options.network, options.measurements)
         network = load(options.network)
-        try:
-            y = np.load(options.measurements, allow_pickle=False)
-        except (ValueError, EOFError) as error:
-            raise ValueError(f"{options.measurements}: not a readable .npy file ({error})") from error
+        y = measurements_of(options.measurements, network.shape[0])
         x = network(y)
         if not np.isfinite(x).all():
             raise ValueError(f"{options.measurements}: the estimate is not finite; are the measurements out of range?")
-        with open(options.estimates, "wb") as file:
-            np.save(file, x)
+        write_array(target, x)
     except (ValueError, OSError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     return 0
+
+
+def check_target(target: Path, *inputs: str | os.PathLike[str]) -> None:
+    """Refuses to write estimates over an input, or over anything but estimates of before.
+
+    Raises ``ValueError``, and ``FileNotFoundError`` where the folder is missing.
+    """
+    if target.suffix != ".npy" or target.is_dir():
+        raise ValueError(f"{target}: expected the name of a .npy file for the estimates (order: FILE Y.npy X.npy)")
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"{target.parent}: no such folder; make it before, or choose another for {target.name}")
+    if not target.exists():
+        return
+    if any(Path(path).exists() and target.samefile(path) for path in inputs):
+        raise ValueError(f"{target}: is an input, which would be written over; name another file for the estimates")
+    with target.open("rb") as file:
+        if file.read(len(NPY)) not in (NPY, b""):
+            raise ValueError(f"{target}: exists and is no .npy file, so it is not written over")
+
+
+def measurements_of(path: str | os.PathLike[str], m: int) -> np.ndarray:
+    """The measurements in a ``.npy`` file, checked. Raises ``ValueError`` or ``FileNotFoundError`` in one line."""
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such file; expected measurements saved with numpy.save")
+    try:
+        y = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise ValueError(f"{path}: not a .npy file of numbers ({error}); save measurements with numpy.save") from error
+    if not isinstance(y, np.ndarray):
+        raise ValueError(f"{path}: an archive of several arrays; expected a single .npy array")
+    try:
+        rows, _ = signals_of(y, m)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    if not rows.size:
+        raise ValueError(f"{path}: expected at least one measurement vector of length {m}, got shape {y.shape}")
+    if not np.isfinite(rows).all():
+        raise ValueError(f"{path}: {int((~np.isfinite(rows)).sum())} entries are NaN, infinite or beyond float32")
+    return y
+
+
+def write_array(target: Path, x: np.ndarray) -> None:
+    """Writes a whole ``.npy`` file or none."""
+    scratch = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        with scratch.open("wb") as file:
+            np.save(file, x)
+        scratch.replace(target)
+    finally:
+        scratch.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

@@ -46,8 +46,9 @@ class Formatted(Weights):
 class Frozen(Formatted):
     """Weights that run from the arrays of a file, as packed as they are there; made by ``load``."""
 
-    def __init__(self, format: Format, arrays: Arrays) -> None:
+    def __init__(self, format: Format, arrays: Arrays, surrogate: Surrogate | None = None) -> None:
         self._adopt(format)
+        self.surrogate = identity() if surrogate is None else surrogate  # with which they train again
         held = {name: stored.hold(arrays[name]) for name, stored in format.stored().items()}
         self.arrays = nnx.Dict({name: Physics(jnp.asarray(array)) for name, array in held.items()})
         self.exists = Physics(packed_mask(format.structure) if format.needs_mask else None)
@@ -61,7 +62,7 @@ class Frozen(Formatted):
     def pack(self) -> PackedWeights:
         stored = self.format.stored()
         arrays = {name: stored[name].release(np.asarray(variable[...])) for name, variable in self.arrays.items()}
-        return PackedWeights(self.format.spec(), arrays)
+        return PackedWeights({**self.format.spec(), "surrogate": self.surrogate.to_spec()}, arrays)
 
     @classmethod
     def for_map(cls, linear_map: LinearMap, physics: LinearOperator, copies: int = 1, **options: Any) -> Weights:
@@ -129,7 +130,7 @@ class Quantised(Formatted):
         checked = format.checked(arrays)
         surrogate = Surrogate.from_spec(spec["surrogate"]) if "surrogate" in spec else identity()
         if frozen:
-            return Frozen(format, checked)
+            return Frozen(format, checked, surrogate)
         return cls._from_values(
             format, {name: s.decode(checked[name]) for name, s in format.stored().items()}, surrogate
         )

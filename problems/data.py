@@ -1,0 +1,79 @@
+"""A user's data in the recipe of a problem: its name and what is in it, not where it lies."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+Place = str | os.PathLike[str]
+_ENDINGS = (".npy", ".png", ".jpg", ".jpeg", ".tif", ".tiff")  # of data in a folder
+
+
+def described(path: Place, folder: Place | None = None) -> dict[str, Any]:
+    """``{"name", "sha256"}`` of a file, or of the data in a folder; relative paths are relative to ``folder``.
+
+    The name is the path as given if that is relative, else its last part. The hash is None where nothing can be read.
+    """
+    given = Path(path)
+    name = Path(*given.parts[1:]).name if given.is_absolute() else given.as_posix()
+    try:
+        return {"name": name, "sha256": content_hash(Path(folder or ".") / given)}
+    except OSError:
+        return {"name": name, "sha256": None}
+
+
+def is_description(value: Any) -> bool:
+    """Whether it is one of ``described``."""
+    return isinstance(value, Mapping) and set(value) == {"name", "sha256"} and isinstance(value["name"], str)
+
+
+def content_hash(path: Path) -> str:
+    """SHA-256 of a file, or of all arrays and images in a folder, with their names relative to the innermost folder
+    that has all of them. Raises ``OSError``.
+    """
+    return _content(path)[1]
+
+
+def _content(path: Path) -> tuple[Path, str]:
+    """The file, or the innermost folder that has all data of a folder, and the hash."""
+    if not path.is_dir():
+        return path, hashlib.sha256(path.read_bytes()).hexdigest()
+    files = [file for file in path.rglob("*") if file.suffix.lower() in _ENDINGS and file.is_file()]
+    if not files:
+        raise FileNotFoundError(f"{path}: no arrays or images inside")
+    root = Path(os.path.commonpath([file.parent for file in files]))
+    digest = hashlib.sha256()
+    for name, file in sorted((file.relative_to(root).as_posix(), file) for file in files):
+        digest.update(f"{name}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
+    return root, digest.hexdigest()
+
+
+def located(what: str, description: Mapping[str, Any], places: Iterable[Place]) -> str:
+    """The path of described data in one of these folders (or at one of these paths).
+
+    Raises ``ValueError`` where it is in none of them, or has another content in all that have it.
+    """
+    name, expected = description["name"], description["sha256"]
+    looked = [Path(place) for place in places]
+    other = None
+    for place in looked:
+        for path in (place / name, place / Path(name).name, place):
+            if not path.exists() or (path == place and not path.is_dir()):
+                continue
+            try:
+                root, found = _content(path)
+            except OSError:
+                continue
+            if expected in (None, found):
+                return str(root)
+            other = path if other is None and path != place else other
+    if other is not None:
+        raise ValueError(f"{what}: {other} is not the data of training (its content differs); pass the right folder")
+    where = ", ".join(str(place) for place in looked) or "no folder"
+    raise ValueError(
+        f"{what}: the data of this problem, {name}, is not in {where}; pass the folder that has it (--data FOLDER, "
+        "or data=FOLDER in Python)"
+    )

@@ -1,0 +1,54 @@
+"""What a file says about how its network came about; the network is the same without it."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import Any, Self
+
+# a word that is an absolute path, of this or another machine: the part before its last name
+_FOLDER = re.compile(r"""(?<![^\s'"=:(])(?:~?/|[A-Za-z]:[\\/]|\\\\)(?:[^\s'"\\/]+[\\/])*(?=[^\s'"\\/])""")
+
+
+@dataclass(frozen=True)
+class Run:
+    """The recipe of the problem, the fingerprint of the physics that measures, and facts about the training."""
+
+    problem: dict[str, Any] | None = None
+    fingerprint: list[float] | None = None
+    training: dict[str, Any] | None = None
+
+    @classmethod
+    def of(cls, problem: Any, training: dict[str, Any] | None) -> Self:
+        """From a problem and JSON-able facts, in which absolute paths become names: a file says nothing of the machine
+        that wrote it. Raises ``TypeError`` for facts that are not JSON-able.
+        """
+        facts = None if training is None else without_folders(json.loads(json.dumps(training)))
+        if problem is None:
+            return cls(training=facts)
+        return cls(without_folders(problem.recipe()), problem.operator.fingerprint(), facts)
+
+    def to_json(self) -> dict[str, Any]:
+        """The second part of a file."""
+        return asdict(self)
+
+
+def without_folders(value: Any) -> Any:
+    """A JSON value whose absolute paths, whole strings or words of them, are cut down to their last names.
+
+    Example:
+        >>> without_folders({"command": "train /home/me/a.toml --seed 0", "rate": "1 / s"})
+        {'command': 'train a.toml --seed 0', 'rate': '1 / s'}
+    """
+    if isinstance(value, dict):
+        return {name: without_folders(entry) for name, entry in value.items()}
+    if isinstance(value, list):
+        return [without_folders(entry) for entry in value]
+    if not isinstance(value, str):
+        return value
+    for whole in (PurePosixPath(value), PureWindowsPath(value)):
+        if whole.is_absolute() and " -" not in value:  # with spaces in its folders, perhaps
+            return whole.name
+    return _FOLDER.sub("", value)
