@@ -434,6 +434,7 @@ class Operator:
     blocks: int = 1  # diagonal blocks, of which each has its own noise level
     frame: float | None = None  # c where A A^T = c I exactly
     accept: Function | None = None  # what is done to measurements first (preconditioned physics)
+    complex: bool = False  # whether measurements are the real, then the imaginary parts of m / 2 complex numbers
     parts: tuple[Operator, Operator] | None = None  # (outer, inner) of a composition
     reference: Callable[[Structure], np.ndarray | None] | None = None  # packed sign(A), where rounding can turn none
 
@@ -480,7 +481,9 @@ def scaled(A: Operator, factor: float) -> Operator:
     frame = None if A.frame is None else factor**2 * A.frame
     maps = (lambda x: factor * A.apply(x)), (lambda r: factor * A.adjoint(r)), (lambda i, j: factor * A.panel(i, j))
     reference = A.reference if factor > 0 else None
-    return Operator(A.shape, *maps, blocks=A.blocks, frame=frame, accept=A.accept, reference=reference)
+    return Operator(
+        A.shape, *maps, blocks=A.blocks, frame=frame, accept=A.accept, complex=A.complex, reference=reference
+    )
 
 
 def composed(outer: Operator, inner: Operator) -> Operator:
@@ -495,6 +498,7 @@ def composed(outer: Operator, inner: Operator) -> Operator:
         lambda i, j: inner.adjoint(outer.panel(i, j)),
         frame=frame,
         accept=outer.accept,
+        complex=outer.complex,
         parts=(outer, inner),
     )
 
@@ -1165,7 +1169,7 @@ def fourier(spec: Spec) -> Operator:
         return np.fft.ifftn(spectrum, axes=axes, norm="ortho").real.reshape(-1, n).astype(np.float32)
 
     alone = not np.isin(conjugates(sides)[kept], kept).any()
-    return Operator((2 * pairs, n), apply, adjoint, frame=0.5 if alone else None)
+    return Operator((2 * pairs, n), apply, adjoint, frame=0.5 if alone else None, complex=True)
 
 
 def dct(spec: Spec) -> Operator:
@@ -2094,29 +2098,32 @@ class Network:
         return [W.adjoint if linear.adjoint else W.apply for W in matrices]
 
     def __call__(self, y: Any) -> np.ndarray:
-        """Estimates (..., n) of measurements (..., m): real floats or integers of any width and byte order.
+        """Estimates (..., n) of measurements (..., m): real numbers of any width and byte order.
 
-        float32; for measurements of 16 bits rounded to their dtype. Raises ``ValueError`` for anything else.
+        float32; for measurements of 16 bits rounded to their dtype. Physics of complex measurements take those, m / 2
+        of them. Raises ``TypeError`` for what are no such numbers, ``ValueError`` for a wrong shape.
         """
-        rows, dtype = signals_of(y, self.shape[0])
+        rows, dtype = signals_of(y, self.operator)
         with np.errstate(all="ignore"):  # measurements far outside the trained range may overflow, as in the library
             x = self._plan.run(self._maps, rows) if len(rows) else np.empty((0, self.shape[1]))
             return np.asarray(x, np.float32).astype(dtype).reshape(*np.shape(y)[:-1], self.shape[1])
 
 
-def signals_of(y: Any, m: int) -> tuple[np.ndarray, np.dtype[Any]]:
-    """Measurements as float32 rows of m entries, and the dtype of their estimates. Raises ``ValueError``."""
-    y = np.asarray(y)
+def signals_of(y: Any, A: Operator) -> tuple[np.ndarray, np.dtype[Any]]:
+    """Measurements by A as float32 rows, and the dtype of their estimates; raises as ``Network.__call__``."""
+    y, m = np.asarray(y), A.shape[0]
     half = y.dtype.itemsize == 2 and (y.dtype.kind == "f" or y.dtype.name == "bfloat16")
+    if y.dtype.kind == "c" and A.complex:
+        y = np.concatenate([y.real, y.imag], -1)
     if y.dtype.kind == "c":
-        raise ValueError(
-            f"measurements: expected real numbers, got {y.dtype}; stack the real and the imaginary parts: "
-            "numpy.concatenate([y.real, y.imag], -1)"
+        raise TypeError(
+            f"measurements: expected real numbers, got dtype {y.dtype}; stack real and imaginary parts on the last "
+            "axis, concatenate([y.real, y.imag], -1)"
         )
-    if not (y.dtype.kind in "fiu" or half):
-        raise ValueError(f"measurements: expected real numbers, got {y.dtype}")
+    if not (y.dtype.kind in "fiub" or half):
+        raise TypeError(f"measurements: expected an array of real numbers, got dtype {y.dtype}")
     if y.ndim == 0 or y.shape[-1] != m:
-        raise ValueError(f"measurements: expected shape (..., {m}), the last axis m, got {y.shape}")
+        raise ValueError(f"measurements: expected the last axis to have m = {m} entries, got shape {y.shape}")
     with np.errstate(over="ignore"):
         rows = y.reshape(-1, m).astype(np.float32)
     return rows, y.dtype.newbyteorder("=") if half else np.dtype(np.float32)
@@ -2205,12 +2212,12 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         check_target(target, options.network, options.measurements)
         network = load(options.network)
-        y = measurements_of(options.measurements, network.shape[0])
+        y = measurements_of(options.measurements, network.operator)
         x = network(y)
         if not np.isfinite(x).all():
             raise ValueError(f"{options.measurements}: the estimate is not finite; are the measurements out of range?")
         write_array(target, x)
-    except (ValueError, OSError) as error:
+    except (ValueError, TypeError, OSError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     return 0
@@ -2234,8 +2241,8 @@ def check_target(target: Path, *inputs: str | os.PathLike[str]) -> None:
             raise ValueError(f"{target}: exists and is no .npy file, so it is not written over")
 
 
-def measurements_of(path: str | os.PathLike[str], m: int) -> np.ndarray:
-    """The measurements in a ``.npy`` file, checked. Raises ``ValueError`` or ``FileNotFoundError`` in one line."""
+def measurements_of(path: str | os.PathLike[str], A: Operator) -> np.ndarray:
+    """The measurements by A in a ``.npy`` file, checked. Raises ``ValueError`` or ``FileNotFoundError`` in one line."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file; expected measurements saved with numpy.save")
     try:
@@ -2245,11 +2252,11 @@ def measurements_of(path: str | os.PathLike[str], m: int) -> np.ndarray:
     if not isinstance(y, np.ndarray):
         raise ValueError(f"{path}: an archive of several arrays; expected a single .npy array")
     try:
-        rows, _ = signals_of(y, m)
-    except ValueError as error:
+        rows, _ = signals_of(y, A)
+    except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from error
     if not rows.size:
-        raise ValueError(f"{path}: expected at least one measurement vector of length {m}, got shape {y.shape}")
+        raise ValueError(f"{path}: expected at least one measurement vector of length {A.shape[0]}, got {y.shape}")
     if not np.isfinite(rows).all():
         raise ValueError(f"{path}: {int((~np.isfinite(rows)).sum())} entries are NaN, infinite or beyond float32")
     return y

@@ -9,10 +9,11 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from unrollbit import OneBit, Unrolled, pack
+from unrollbit import OneBit, Unrolled, load, pack
 from unrollbit.algorithms import GradientDescent
-from unrollbit.operators import Rademacher
+from unrollbit.operators import Rademacher, Scaled, SubsampledFourier
 from unrollbit.packed import runtime
+from unrollbit.weights import Fixed
 
 
 def normal(*shape: int, seed: int = 0) -> np.ndarray:
@@ -63,8 +64,8 @@ def test_a_users_mistake_is_one_line(small: Path, tmp_path: Path, capsys) -> Non
         (small, tmp_path / "none.npy", out): "no such file",
         (small, small, out): "not a .npy file",
         (small, text, out): "not a .npy file",
-        (small, short, out): "expected shape (..., 8), the last axis m, got (3, 7)",
-        (small, wave, out): "stack the real and the imaginary parts",
+        (small, short, out): "expected the last axis to have m = 8 entries, got shape (3, 7)",
+        (small, wave, out): "stack real and imaginary parts",
         (small, unknown, out): "8 entries are NaN, infinite or beyond float32",
         (small, huge, out): "8 entries are NaN, infinite or beyond float32",
         (small, empty, out): "at least one measurement vector",
@@ -116,8 +117,8 @@ def test_dtypes_of_measurements(small: Path) -> None:
     """Those of the library: integers and other widths are computed in float32, 16 bits come back as such."""
     network, y = runtime.load(small), np.round(8 * normal(3, 8))
     expected = network(y.astype(np.float32))
-    for dtype in (">f4", "<f8", ">f8", np.int16, ">i4", np.uint8):
-        given = np.abs(y) if dtype == np.uint8 else y
+    for dtype in (">f4", "<f8", ">f8", np.int16, ">i4", np.uint8, bool):
+        given = np.abs(y) if dtype == np.uint8 else y > 0 if dtype is bool else y
         found = network(given.astype(dtype))
         assert found.dtype == np.float32
         np.testing.assert_array_equal(found, network(given.astype(np.float32)))
@@ -125,9 +126,19 @@ def test_dtypes_of_measurements(small: Path) -> None:
         found = network(y.astype(dtype))
         assert found.dtype == np.dtype(dtype).newbyteorder("=")
         np.testing.assert_array_equal(found, expected.astype(found.dtype))
-    for wrong in (y.astype(complex), y > 0, y.astype("datetime64[s]"), np.array(["a"] * 8)):
-        with pytest.raises(ValueError, match="expected real numbers"):
+    for wrong in (y.astype(complex), y.astype("datetime64[s]"), np.array(["a"] * 8)):
+        with pytest.raises(TypeError, match="real numbers"):
             network(wrong)
+
+
+def test_complex_measurements_of_complex_physics(tmp_path: Path) -> None:
+    net = Unrolled(GradientDescent(), Scaled.of(SubsampledFourier.of(8, [0, 3]), 0.5), 2, Fixed)
+    path = pack(net).save(tmp_path / "net.safetensors")
+    y = normal(3, 2) + 1j * normal(3, 2, seed=1)
+    expected = load(path)(y)
+    np.testing.assert_allclose(runtime.load(path)(y), expected, rtol=1e-5, atol=1e-6)
+    stacked = np.concatenate([y.real, y.imag], -1)
+    np.testing.assert_array_equal(runtime.load(path)(y), runtime.load(path)(stacked))
 
 
 def test_packed_matrices_stay_packed(tmp_path: Path) -> None:
