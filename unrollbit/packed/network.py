@@ -71,12 +71,12 @@ class PackedNetwork:
 
     def __repr__(self) -> str:
         net, report = self.network, self.bits()
-        spec, (m, n) = net.to_spec(), net.operator.shape
-        kind, physics = spec.get("algorithm", spec)["kind"], type(net.operator).__name__
+        m, n = net.operator.shape
+        physics = type(net.operator).__name__
         maps = ", ".join(f"{name}: {_kinds(weights.pack().spec)}" for name, weights in net.maps.items())
         rate = "" if report.bits_per_link is None else f", {report.bits_per_link:.3g} bits per link"
         size = "" if report.file_bits is None else f", file of {report.file_bits // 8:,} bytes"
-        return f"PackedNetwork({kind}, {net.depth} layers, {physics} {m} x {n}, {maps}{rate}{size})"
+        return f"PackedNetwork({net.method}, {net.depth} layers, {physics} {m} x {n}, {maps}{rate}{size})"
 
     def trainable(self) -> Network:
         """The same network with weights that train (latents are the stored signs)."""
