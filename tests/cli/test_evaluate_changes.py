@@ -82,7 +82,7 @@ REFUSED = {
     "size": ("m=8", "m = 8: the physics rebuilt"),
     "removed size": ("m=none", "m = none: the physics rebuilt"),
     "unknown field": ("sparseness=0.2", "problem SparseRecovery: "),
-    "unknown field removed": ("sparseness=none", "unexpected keyword argument 'sparseness'"),
+    "unknown field removed": ("sparseness=none", "unknown 'sparseness'"),
     "kind": ("kind='Sparse'", "unknown problem kind 'Sparse'"),
     "no kind": ("kind=none", "unknown problem kind None"),
     "range": ("sparsity=1.5", "sparsity: expected a fraction in (0, 1], got 1.5"),
