@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import get_args
+from typing import cast, get_args
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,6 @@ from numpy.typing import ArrayLike
 
 from unrollbit.algorithms import Form, OutsideNormalForm
 from unrollbit.networks import Network, Unrolled
-from unrollbit.shrinkage import Identity, Soft
 from unrollbit.theory.numerics import at_most, soft, spectral_norm
 
 _LARGEST = 1024  # unknowns and measurements: K singular value decompositions of larger matrices take minutes
@@ -194,15 +193,14 @@ def normal_form(net: Network) -> NormalForm:
         ('ista', (4, 16, 16), False)
     """
     check_network("normal_form", net)
-    if not isinstance(net, Unrolled):
-        raise OutsideNormalForm(f"{type(net).__name__}: not an unrolled iterative algorithm")
-    form, shrinkage = net.form, net.algorithm.shrinkage
+    form = net.form
+    net = cast(Unrolled, net)  # what has a form runs an algorithm
+    shrinkage = net.algorithm.shrinkage
     m, n = net.operator.shape
     if max(m, n) > _LARGEST:
         raise OutsideNormalForm(f"A is {m} x {n}: exact norms are taken of matrices up to {_LARGEST} x {_LARGEST}")
     raw = {name: np.asarray(values, np.float64) for name, values in net.values().items()}
-    plain = isinstance(shrinkage, Soft | Identity)
-    constant = shrinkage.lipschitz(raw)
+    thresholds, constant = shrinkage.thresholds(raw), shrinkage.lipschitz(raw)
     if constant is None:
         raise OutsideNormalForm(f"the shrinkage {type(shrinkage).__name__} has no known Lipschitz constant")
     if form == "admm" and not shrinkage.convex:
@@ -210,9 +208,7 @@ def normal_form(net: Network) -> NormalForm:
     with jax.enable_x64(True):
         H, G = (np.asarray(part, np.float64) for part in net.linear_parts(jnp.float64))
         A = np.asarray(net.operator.dense(), np.float64)
-    theta = raw.get("threshold", np.zeros(net.depth))
-    if not plain or theta.ndim != 1:
-        theta = np.zeros(net.depth)
+    theta = np.broadcast_to(0.0 if thresholds is None else thresholds, (net.depth,))
     if form == "admm":
         theta = np.concatenate([theta[:1], theta])
     weights = net.maps["W1" if form == "lista" else "W"]
@@ -220,7 +216,7 @@ def normal_form(net: Network) -> NormalForm:
     mask = (mask.T if form == "lista" else mask) | (G != 0).any(axis=0).T  # weights need not keep to the physics' mask
     tied = all(weights.copies == 1 for weights in net.maps.values()) and net.depth > 1
     copies = min(weights.copies, net.depth)
-    shrink = None if plain else _shrink_of(net, form == "admm")
+    shrink = None if thresholds is not None else _shrink_of(net, form == "admm")
     return NormalForm(form, A, H, G, theta, mask, tied, shrink, float(constant), shrinkage.convex, copies)
 
 

@@ -1,10 +1,14 @@
 """A theorem of the user's own: one file outside the library, listed and examined like those of the library."""
 
 import importlib.util
+import json
 import sys
 
 import pytest
 
+from unrollbit import GradientDescent, Unrolled, pack
+from unrollbit.cli import main
+from unrollbit.problems import SparseRecovery
 from unrollbit.theory import Settings, audit, summarise, theorems
 from unrollbit.theory.random_forms import random_form, sparse_signals
 from unrollbit.theory.registry import unregister
@@ -68,3 +72,16 @@ def test_a_second_theorem_of_a_name_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"theorem S1: unrollbit\.theory\.stability\.lipschitz already has one"):
         spec.loader.exec_module(importlib.util.module_from_spec(spec))
     assert theorems()["S1"].summary == "global Lipschitz recursion"
+
+
+def test_the_command_lists_it_after_an_import(tmp_path):
+    problem = SparseRecovery(12, 8, sparsity=1.0)
+    file = pack(Unrolled(GradientDescent(), problem, 2), problem=problem).save(tmp_path / "net.safetensors")
+    (tmp_path / "of_mine.py").write_text(SOURCE)
+    small = ["--signals", "3", "--attacked", "1", "--sample", "100", "--json", str(tmp_path / "found.json")]
+    try:
+        assert main(["theory", str(file), "--import", str(tmp_path / "of_mine.py"), *small]) == 0
+    finally:
+        unregister("X1")
+    rows = {row["theorem"]: row for row in json.loads((tmp_path / "found.json").read_text())["rows"]}
+    assert (rows["X1"]["status"], rows["X1"]["applicable"]) == ("holds", 3)

@@ -8,7 +8,7 @@ import pytest
 from unrollbit import ISTA, OneBit, Stage, Unrolled, fit
 from unrollbit.problems import SparseRecovery
 from unrollbit.theory.generalization import G1, G3a, G3b, clipped_losses, clopper_pearson, measured_gap, network_code
-from unrollbit.training.fit import training_set
+from unrollbit.training import training_set
 from unrollbit.training.losses import LogNMSE
 
 

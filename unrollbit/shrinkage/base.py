@@ -47,3 +47,8 @@ class Shrinkage(Specified, abc.ABC):
         """A Lipschitz constant in ``u`` at every fixed ``tau`` for all these scalars; None where none is known."""
         del scalars
         return 1.0 if self.convex else None
+
+    def thresholds(self, scalars: Mapping[str, np.ndarray]) -> np.ndarray | None:
+        """The thresholds of the soft threshold that this is at ``tau = 1`` (0: none); None for another function."""
+        del scalars
+        return None

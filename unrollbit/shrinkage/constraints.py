@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from unrollbit.scalars import ScalarSpec
@@ -93,6 +95,9 @@ class Identity(Shrinkage):
 
     def __call__(self, u: Float[Array, "*batch n"], scalars: Scalars, tau: Array | float) -> Float[Array, "*batch n"]:
         return u
+
+    def thresholds(self, scalars: Mapping[str, np.ndarray]) -> np.ndarray:
+        return np.zeros(1)
 
     def penalty(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch"]:
         return jnp.zeros(x.shape[:-1], x.dtype)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from unrollbit.scalars import ScalarSpec
@@ -35,6 +37,9 @@ class Soft(Shrinkage):
 
     def scalars(self, weight: float) -> dict[str, ScalarSpec]:
         return {"threshold": ScalarSpec(weight, "nonnegative")}
+
+    def thresholds(self, scalars: Mapping[str, np.ndarray]) -> np.ndarray:
+        return scalars["threshold"]
 
     def __call__(self, u: Float[Array, "*batch n"], scalars: Scalars, tau: Array | float) -> Float[Array, "*batch n"]:
         return soft(u, tau * scalars["threshold"]).astype(u.dtype)
