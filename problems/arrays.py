@@ -125,7 +125,7 @@ class ArrayProblem(DrawsFromSamples, Problem):
     def prior(self) -> BernoulliGaussian:
         """Starts at one non-zero in ten; the variance starts at that of the training signals and is learned."""
         energy = float(np.mean(np.asarray(self.samples[0], np.float64) ** 2))
-        return BernoulliGaussian(variance=max(10.0 * energy, 1e-8), learn_variance=True)
+        return BernoulliGaussian(variance=10.0 * energy or 1.0, learn_variance=True)
 
     def to_spec(self) -> dict[str, Any]:
         """Paths where all arrays came from files; else ``inline``: only ``operator.to_spec()`` can then be rebuilt."""

@@ -137,6 +137,10 @@ class Problem(abc.ABC):
         """A shrinkage that fits the signals, with its scalars at sensible starts: the default of the recipes."""
         return BernoulliGaussian()
 
+    def pictures(self) -> tuple[str, ...]:
+        """Names of what ``image`` measures whole and ``assemble`` puts together; none where signals are no images."""
+        return ()
+
     def signal(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch p"]:
         """The physical signal of unknowns ``x`` (their synthesis where unknowns are transform coefficients)."""
         return x

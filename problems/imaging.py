@@ -102,6 +102,10 @@ class ImageRecovery(DrawsFromSamples, Problem):
             return figures
         return figures | {"ssim": float(ssim(estimate, truth, (self.size, self.size)))}
 
+    def pictures(self) -> tuple[str, ...]:
+        """The photographs of this subset that are cut into tiles; training has crops that overlap."""
+        return () if self.subset == "train" else Photographs.of(self.folder).names(self.subset)
+
     def image(self, name: str = "camera") -> tuple[Float[Array, "count n"], Float[Array, "count m"]]:
         """The pairs ``(x, y)`` of all tiles of one photograph of this subset, row by row.
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Array, Float
 
-from unrollbit.operators import Wavelet
 from unrollbit.operators.base import LinearOperator
 from unrollbit.shrinkage import BernoulliGaussian, Grouped
 
 _SPARSITY = 0.5  # start: half of the coefficients of a band carry its energy
 _BANDS = 12
+_SMALLEST = 1e-8  # variance of a band relative to that of the largest
 
 
 def banded_prior(signals: Float[Array, "count n"], groups: tuple[int, ...]) -> Grouped:
@@ -22,13 +22,15 @@ def banded_prior(signals: Float[Array, "count n"], groups: tuple[int, ...]) -> G
     index = np.asarray(groups)
     variances = [float(energy[index == band].mean()) / _SPARSITY for band in range(index.max() + 1)]
     inner = BernoulliGaussian(sparsity=_SPARSITY, noise=1.0, learn_variance=True)
-    return Grouped(inner, groups, (("variance", tuple(max(v, 1e-8) for v in variances)),))
+    smallest = _SMALLEST * max(variances) or 1.0  # bands that are empty in training may not be empty for ever
+    return Grouped(inner, groups, (("variance", tuple(max(v, smallest) for v in variances)),))
 
 
 def bands(synthesis: LinearOperator, signal_shape: tuple[int, ...]) -> tuple[int, ...]:
     """The band of each coefficient: wavelet subbands, or geometric bands of the radial frequency of a DCT."""
-    if isinstance(synthesis, Wavelet):
-        return tuple(int(band) for band in synthesis.subbands())
+    subbands = getattr(synthesis, "subbands", None)
+    if subbands is not None:
+        return tuple(int(band) for band in subbands())
     axes = np.meshgrid(*(np.arange(side) for side in signal_shape), indexing="ij")
     frequency = np.sqrt(sum(axis.astype(np.float64) ** 2 for axis in axes)).ravel()
     edges = np.unique(np.round(np.geomspace(1, frequency.max() + 1, _BANDS)))

@@ -155,7 +155,18 @@ def test_kinds_are_told_by_their_first_bytes(tmp_path: Path) -> None:
 
 
 def test_help_needs_no_jax() -> None:
-    commands = [[], ["evaluate"], ["bits"], ["card"], ["recover"], ["train"], ["demo"], ["bench"], ["reproduce"]]
+    commands = [
+        [],
+        ["evaluate"],
+        ["bits"],
+        ["card"],
+        ["recover"],
+        ["train"],
+        ["demo"],
+        ["bench"],
+        ["theory"],
+        ["reproduce"],
+    ]
     script = (
         "import contextlib, sys\n"
         "from unrollbit.cli import main\n"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from unrollbit import AMP, ISTA, FullPrecision, FullyConnected, GradientDescent, Stage, Unrolled, fit, pack
-from unrollbit.cli import main, theory
+from unrollbit.cli import main, theorem_table
 from unrollbit.plots import bounds_per_layer
 from unrollbit.problems import BlockSparseRecovery, EEGCompressiveRecovery, SparseRecovery
 from unrollbit.theory import audit
@@ -26,7 +26,7 @@ SMALL = ("--signals", 6, "--attacked", 2, "--sample", 500)
 def no_figures(request, monkeypatch):
     """Drawing takes half the time of the command: only tests that ask for the figures draw them."""
     if "draws" not in request.keywords:
-        monkeypatch.setattr("unrollbit.cli.theory.save", lambda _, path: (path, path.with_suffix(".png")))
+        monkeypatch.setattr("unrollbit.cli.theorem_table.save", lambda _, path: (path, path.with_suffix(".png")))
 
 
 def invoke(*arguments):
@@ -166,7 +166,7 @@ def test_a_spoilt_training_record_is_one_line(training, message, tmp_path, capsy
 def test_outputs_that_cannot_be_written_are_refused_before_the_work(option, tmp_path, capsys, monkeypatch):
     problem = SparseRecovery(8, 12)
     file = pack(Unrolled(ISTA(), problem, 2), problem=problem).save(tmp_path / "net.safetensors")
-    monkeypatch.setattr("unrollbit.cli.theory.load", lambda path: pytest.fail("work had begun"))
+    monkeypatch.setattr("unrollbit.packed.load", lambda path: pytest.fail("work had begun"))
     assert invoke("theory", file, option, file / "inside") == 2
     assert f"{option}: {file} is a file" in capsys.readouterr().err
     assert invoke("theory", file, "--json", tmp_path) == 2
@@ -184,7 +184,7 @@ def test_the_largest_seed_and_more_flips_than_entries_work(tmp_path):
 
 def test_a_test_set_is_taken_whole_where_more_signals_are_asked_for():
     problem = EEGCompressiveRecovery()
-    x, y = theory._draw_signals(problem, 0, 10**9)
+    x, y = theorem_table.draw_signals(problem, 0, 10**9)
     held = problem.split("test").all()
     assert held is not None
     np.testing.assert_array_equal(x, np.asarray(held[0], np.float64))
@@ -273,13 +273,13 @@ def test_a_narrow_terminal_keeps_words_whole(monkeypatch, capsys):
     rows = summarise([not_applicable("C3", unmet), upper_bound("S1", 2.0, 1.0, 1.0, {})])
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    theory._print(Path("net.safetensors"), "ista", rows)
+    theorem_table.print_theorems(Path("net.safetensors"), "ista", rows)
     shown = capsys.readouterr().out
     for word in ("gradient", "descent", "applicable", "(vacuous)", "tightness"):
         assert word in shown
     assert "recursion" not in shown
     monkeypatch.setenv("COLUMNS", "140")
-    theory._print(Path("net.safetensors"), "ista", rows)
+    theorem_table.print_theorems(Path("net.safetensors"), "ista", rows)
     assert "recursion" in capsys.readouterr().out
 
 

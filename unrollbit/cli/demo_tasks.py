@@ -217,8 +217,8 @@ def _linear(task: Task, problem: Problem, x: Any, y: Any) -> dict[str, Any]:
 
 def _examples(task: Task, problem: Problem, recover: Callable[[Any], Any], name: str) -> dict[str, np.ndarray]:
     """What the figures show of a method: one recovered signal, or a whole rebuilt test image."""
-    test = problem.split("test")
-    if isinstance(test, SinglePixelCamera):
+    test: Any = problem.split("test")
+    if _IMAGE in test.pictures():
         x, y = test.image(_IMAGE)
         pictures = {"truth": test.assemble(x, _IMAGE), name: test.assemble(recover(y), _IMAGE)}
         return {key: np.clip(picture, 0, 1) for key, picture in pictures.items()}

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
@@ -112,6 +111,6 @@ def physics_of(problem: Any) -> LinearOperator:
     """The operator that an argument ``problem`` is or has; raises ``TypeError`` for one that has none."""
     A = problem if isinstance(problem, LinearOperator) else getattr(problem, "operator", None)
     if not isinstance(A, LinearOperator):
-        advice = "; Dense.of(A) makes one of a matrix" if np.ndim(problem) == 2 else ""
+        advice = "; Dense.of(A) makes one of a matrix" if getattr(problem, "ndim", 0) == 2 else ""
         raise TypeError(f"problem: expected a LinearOperator or a problem that has one, got {shown(problem)}{advice}")
     return A
