@@ -84,7 +84,7 @@ def test_refused_before_any_work_and_nothing_is_touched(
 ) -> None:
     command, message = REFUSED[case]
     before = contents(here)
-    monkeypatch.setattr("unrollbit.cli.networks.load", pytest.fail)
+    monkeypatch.setattr("unrollbit.packed.load", pytest.fail)
     assert main(command.split()) == 2
     error = capsys.readouterr().err
     assert message in error
