@@ -28,6 +28,7 @@ from unrollbit.weights import OneBit, clipped, identity, normalised
 
 PROBLEM = SparseRecovery(12, 24, seed=1)
 quiet = partial(fit, progress=False)
+pytestmark = pytest.mark.filterwarnings("ignore::unrollbit.training.ResultWarning")  # most trainings here are short
 
 
 def network(depth: int = 3, **options) -> Unrolled:
@@ -202,11 +203,11 @@ def test_wrong_calls_are_refused(tmp_path: Path) -> None:
     for stages, options, message in (
         ([], {}, "expected at least one Stage"),
         ([stage], {"resume": True}, "resume=True needs the run folder"),
-        ([stage], {"samples": 0}, "samples: expected at least 1 training signal, got 0"),
-        ([stage], {"chunk": 0}, "chunk: expected 1 to 1000 steps per dispatch, got 0"),
+        ([stage], {"samples": 0}, "samples: expected a positive integer, got 0"),
+        ([stage], {"chunk": 0}, "chunk: expected an integer from 1 to 1000, got 0"),
         ([Stage(2, depth=4)], {}, "a stage has depth 4, but the network has 3 layers"),
         ([Stage(2, batch=4, rates={"matrices": 1e-3})], {}, r"rates \['matrices'\]: the network has no such variables"),
-        ([Stage(2000, batch=4)], {"chunk": 1001}, "chunk: expected 1 to 1000 steps per dispatch, got 1001"),
+        ([Stage(2000, batch=4)], {"chunk": 1001}, "chunk: expected an integer from 1 to 1000, got 1001"),
     ):
         with pytest.raises(ValueError, match=message):
             quiet(net, PROBLEM, stages, **options)

@@ -122,8 +122,8 @@ def test_refused_arguments_leave_the_run_of_a_folder_alone(tmp_path: Path) -> No
     quiet(network(), PROBLEM, STAGE, out=tmp_path)
     before = files(tmp_path)
     for options, message in (
-        ({"chunk": 2000}, "chunk: expected 1 to 1000 steps"),
-        ({"keep": "worst"}, "keep: expected 'best' or 'last', got 'worst'"),
+        ({"chunk": 2000}, "chunk: expected an integer from 1 to 1000, got 2000"),
+        ({"keep": "worst"}, "keep: expected one of 'best', 'last', got 'worst'"),
         ({"resume": True}, "pass one of them"),
     ):
         with pytest.raises(ValueError, match=message):

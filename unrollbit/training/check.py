@@ -8,6 +8,7 @@ from typing import Any, get_args
 import jax
 from flax import nnx
 
+from unrollbit.arguments import choice, integer
 from unrollbit.networks import Network
 from unrollbit.training.program import LONGEST_CHUNK
 from unrollbit.training.recipe import Recipe
@@ -71,12 +72,10 @@ def check_run(
         ValueError: fit: a stage has depth 3, but the network has 2 layers
     """
     _check_problem(net, problem)
-    if samples is not None and (type(samples) is not int or samples < 1):
-        raise ValueError(f"samples: expected at least 1 training signal, got {samples!r}")
-    if type(chunk) is not int or not 1 <= chunk <= LONGEST_CHUNK:
-        raise ValueError(f"chunk: expected 1 to {LONGEST_CHUNK} steps per dispatch, got {chunk!r}")
-    if keep not in get_args(Keep):
-        raise ValueError(f"keep: expected {' or '.join(map(repr, get_args(Keep)))}, got {keep!r}")
+    if samples is not None:
+        integer("samples", samples, 1)
+    integer("chunk", chunk, 1, LONGEST_CHUNK)
+    choice("keep", keep, get_args(Keep))
     _check_teacher(net, [stage for stage in stages if stage.loss.needs_teacher], teacher)
     trained = {stage.quantised: net if stage.quantised else net.unquantised() for stage in stages}
     for stage in stages:

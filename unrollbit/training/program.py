@@ -62,13 +62,16 @@ class Program:
 
     def compile(self, state: TrainingState, source: Any) -> None:
         """Compile, if that is still to be done, by running no step."""
-        jax.block_until_ready(self.run(state, source, 0, 0))
+        jax.block_until_ready(self._dispatch(state, source, 0, 0))
 
     def run(
         self, state: TrainingState, source: Any, step: int, count: int
     ) -> tuple[TrainingState, Array, Array, Array]:
         """``count`` steps from number ``step``: new state, loss and batch NMSE of each step, new loss finite?"""
         assert count <= LONGEST_CHUNK
+        return self._dispatch(state, source, step, count)
+
+    def _dispatch(self, state: TrainingState, source: Any, step: int, count: int) -> Any:
         begin, steps = jnp.asarray(step, jnp.int32), jnp.asarray(count, jnp.int32)
         return self._chunk(state, self._frozen, source, self._teacher, self._key, begin, steps)
 
