@@ -271,14 +271,14 @@ def test_the_best_state_on_validation_signals_is_kept(tmp_path: Path) -> None:
 def test_states_on_the_way_are_scored_whatever_the_chunks() -> None:
     """One score for as many batches as keep it under 3 % of the run, at steps that chunks do not decide."""
     validation = Validation(PROBLEM, jax.random.key(0), 24)
-    assert validation.interval(Stage(9, batch=64), 16) == 256
-    assert validation.interval(Stage(9, batch=64, depth=4), 16) == 1024
+    assert validation.interval(Stage(9, batch=64), 16) == 128
+    assert validation.interval(Stage(9, batch=64, depth=4), 16) == 512
     stage = Stage(40, batch=1024, rates={"scalars": 1e-2})
     scored = []
     for chunk in (5, 50):
         records = fit(network(), PROBLEM, stage, progress=False, chunk=chunk).records
         scored.append({r["step"]: r["validation_nmse_db"] for r in records if "validation_nmse_db" in r})
-    assert list(scored[0]) == [16, 32, 40]
+    assert list(scored[0]) == [8, 16, 24, 32, 40]
     assert scored[0] == scored[1]
 
 
