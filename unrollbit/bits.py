@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
+from unrollbit.arguments import shown
 from unrollbit.networks import Network
 
 DEFINITIONS = {
@@ -114,14 +115,27 @@ class BitReport:
         return {**figures, "maps": by_map, "scalar_bits": self.scalar_bits, "definitions": DEFINITIONS}
 
 
-def count_bits(net: Network, *, file_bits: int | None = None) -> BitReport:
-    """Count the bits of a network by formula; ``file_bits`` comes from its file (``pack(net).save`` fills it in).
+@runtime_checkable
+class HoldsNetwork(Protocol):
+    """A packed network: it knows its own bits, those of its file included."""
+
+    @property
+    def network(self) -> Network: ...
+
+    def bits(self) -> BitReport: ...
+
+
+def count_bits(net: Network | HoldsNetwork, *, file_bits: int | None = None) -> BitReport:
+    """Count the bits of a network by formula; ``file_bits`` is the size of its file.
+
+    Of a packed network, such as ``load`` gives, it is ``net.bits()``, file and all.
 
     A *link* is one scalar multiplication of a learned linear map in the dense network of the same widths and depth:
     structural zeros are links, and each layer of a tied network has its own.
 
     All counts but ``file_bits`` are of the network in memory: a sign is 1 bit of ``weight_bits``, whatever it takes in
     the file, where the flip code (``unrollbit.packed.flips``) stores signs by their differences from ``sign(A)``.
+    Raises ``TypeError`` for what is no network.
 
     Example:
         >>> from unrollbit import AMP, Unrolled
@@ -130,6 +144,10 @@ def count_bits(net: Network, *, file_bits: int | None = None) -> BitReport:
         >>> report.links, report.weight_bits, round(report.bits_per_link, 3)
         (8192, 8192, 1.109)
     """
+    if isinstance(net, HoldsNetwork):
+        return net.bits()
+    if not isinstance(net, Network):
+        raise TypeError(f"count_bits: expected a network, such as Unrolled(...) or load(path), got {shown(net)}")
     maps = {}
     for name, weights in net.maps.items():
         m, n = weights.shape

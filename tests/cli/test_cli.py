@@ -87,17 +87,22 @@ def test_recover_applies_the_network(run, tmp_path):
     np.save(tmp_path / "y64.npy", y[0, 0].astype(np.float64))
     assert invoke("recover", run, tmp_path / "y64.npy", tmp_path / "one.npy") == 0
     assert np.load(tmp_path / "one.npy").shape == (32,)
+    counts = np.round(8 * y[0]).astype(">i2")  # of a converter
+    np.save(tmp_path / "counts.npy", counts)
+    assert invoke("recover", run, tmp_path / "counts.npy", tmp_path / "x.npy") == 0
+    x = np.load(tmp_path / "x.npy")
+    assert x.dtype == np.float32
+    np.testing.assert_allclose(x, load(run / "network.safetensors")(counts.astype(np.float32)), rtol=1e-5, atol=1e-6)
 
 
 BAD_MEASUREMENTS = {
-    "length": (np.zeros((2, 15), np.float32), "last axis of length m = 16, got shape (2, 15)"),
-    "integers": (np.zeros((2, 16), np.int32), "got dtype int32"),
+    "length": (np.zeros((2, 15), np.float32), "the last axis to have m = 16 entries, got shape (2, 15)"),
     "complex": (np.zeros((2, 16), np.complex64), "got dtype complex64"),
     "text": (np.array([["a"] * 16]), "dtype <U1"),
-    "nan": (np.full((2, 16), np.nan, np.float32), "32 NaN or infinite"),
-    "infinite": (np.full((1, 16), np.inf), "16 NaN or infinite"),
+    "nan": (np.full((2, 16), np.nan, np.float32), "32 entries are NaN, infinite"),
+    "infinite": (np.full((1, 16), np.inf), "16 entries are NaN, infinite"),
     "empty": (np.zeros((0, 16), np.float32), "at least one measurement vector"),
-    "scalar": (np.float32(1.0), "at least one measurement vector"),
+    "scalar": (np.float32(1.0), "the last axis to have m = 16 entries"),
     "overflow": (np.full((1, 16), 1e300), "beyond the range of float32"),
 }
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
@@ -26,33 +25,8 @@ def recovered(
         check_refinable(network.network)
     run = partial(_refined, network) if refined else network
     parts = [np.asarray(run(jnp.asarray(rows[i : i + _BATCH]))) for i in range(0, len(rows), _BATCH)]
-    return np.concatenate(parts).reshape(*y.shape[:-1], n)
+    return np.concatenate(parts).reshape(*y.shape[:-1], n).astype(y.dtype)
 
 
 def _refined(network: PackedNetwork, y: Array) -> Array:
     return refine(network.network, y).x
-
-
-def read_measurements(path: Path, m: int) -> np.ndarray:
-    """A ``.npy`` of measurements, checked; raises ``ValueError`` or ``FileNotFoundError`` in one clear line."""
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file; expected measurements saved with numpy.save")
-    try:
-        y = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise ValueError(f"{path}: not a .npy file of numbers ({error}); save measurements with numpy.save") from error
-    if not isinstance(y, np.ndarray):
-        raise ValueError(f"{path}: an archive of several arrays; expected a single .npy array")
-    if y.dtype.kind != "f":
-        raise ValueError(
-            f"{path}: expected real floating-point numbers, got dtype {y.dtype}; cast with y.astype('float32')"
-        )
-    if y.ndim == 0 or y.size == 0:
-        raise ValueError(f"{path}: expected at least one measurement vector of length {m}, got shape {y.shape}")
-    if y.shape[-1] != m:
-        raise ValueError(f"{path}: expected a last axis of length m = {m}, got shape {y.shape}")
-    if not np.isfinite(y).all():
-        raise ValueError(f"{path}: contains {int((~np.isfinite(y)).sum())} NaN or infinite entries")
-    if np.abs(y).max() > np.finfo(np.float32).max:
-        raise ValueError(f"{path}: contains entries beyond the range of float32")
-    return y

@@ -13,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
     add_network(parser)
     parser.add_argument(
-        "measurements", type=Path, metavar="Y.npy", help="measurements, shape (m,) or (..., m), real floats"
+        "measurements", type=Path, metavar="Y.npy", help="measurements, shape (m,) or (..., m), real numbers"
     )
     parser.add_argument(
         "estimates",
@@ -34,12 +34,14 @@ def run(options: argparse.Namespace) -> None:
     reports = outputs.reports(options.json, options.out, "recover.json")
     import numpy as np
 
-    from unrollbit.cli.measurements import read_measurements, recovered
+    from unrollbit.cli.measurements import recovered
     from unrollbit.packed import load
+    from unrollbit.packed.runtime import measurements_of
 
     network = load(options.network)
-    m, n = network.network.operator.shape
-    y = read_measurements(options.measurements, m)
+    A = network.network.operator
+    m, n = A.shape
+    y = measurements_of(options.measurements, m, A.complex_physics)
     x = recovered(network, y, refined=options.refine)
     if not np.isfinite(x).all():
         raise ValueError(

@@ -2103,17 +2103,17 @@ class Network:
         float32; for measurements of 16 bits rounded to their dtype. Physics of complex measurements take those, m / 2
         of them. Raises ``TypeError`` for what are no such numbers, ``ValueError`` for a wrong shape.
         """
-        rows, dtype = signals_of(y, self.operator)
+        rows, dtype = signals_of(y, self.shape[0], self.operator.complex)
         with np.errstate(all="ignore"):  # measurements far outside the trained range may overflow, as in the library
             x = self._plan.run(self._maps, rows) if len(rows) else np.empty((0, self.shape[1]))
             return np.asarray(x, np.float32).astype(dtype).reshape(*np.shape(y)[:-1], self.shape[1])
 
 
-def signals_of(y: Any, A: Operator) -> tuple[np.ndarray, np.dtype[Any]]:
-    """Measurements by A as float32 rows, and the dtype of their estimates; raises as ``Network.__call__``."""
-    y, m = np.asarray(y), A.shape[0]
+def signals_of(y: Any, m: int, complex_physics: bool = False) -> tuple[np.ndarray, np.dtype[Any]]:
+    """Measurements as float32 rows of m entries, and the dtype of their estimates; raises as ``Network.__call__``."""
+    y = np.asarray(y)
     half = y.dtype.itemsize == 2 and (y.dtype.kind == "f" or y.dtype.name == "bfloat16")
-    if y.dtype.kind == "c" and A.complex:
+    if y.dtype.kind == "c" and complex_physics:
         y = np.concatenate([y.real, y.imag], -1)
     if y.dtype.kind == "c":
         raise TypeError(
@@ -2212,7 +2212,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         check_target(target, options.network, options.measurements)
         network = load(options.network)
-        y = measurements_of(options.measurements, network.operator)
+        y = measurements_of(options.measurements, network.shape[0], network.operator.complex)
         x = network(y)
         if not np.isfinite(x).all():
             raise ValueError(f"{options.measurements}: the estimate is not finite; are the measurements out of range?")
@@ -2241,8 +2241,11 @@ def check_target(target: Path, *inputs: str | os.PathLike[str]) -> None:
             raise ValueError(f"{target}: exists and is no .npy file, so it is not written over")
 
 
-def measurements_of(path: str | os.PathLike[str], A: Operator) -> np.ndarray:
-    """The measurements by A in a ``.npy`` file, checked. Raises ``ValueError`` or ``FileNotFoundError`` in one line."""
+def measurements_of(path: str | os.PathLike[str], m: int, complex_physics: bool = False) -> np.ndarray:
+    """The measurements (..., m) in a ``.npy`` file, in the dtype of their estimates.
+
+    Raises ``ValueError`` or ``FileNotFoundError`` in one line.
+    """
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file; expected measurements saved with numpy.save")
     try:
@@ -2252,14 +2255,15 @@ def measurements_of(path: str | os.PathLike[str], A: Operator) -> np.ndarray:
     if not isinstance(y, np.ndarray):
         raise ValueError(f"{path}: an archive of several arrays; expected a single .npy array")
     try:
-        rows, _ = signals_of(y, A)
+        rows, dtype = signals_of(y, m, complex_physics)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from error
     if not rows.size:
-        raise ValueError(f"{path}: expected at least one measurement vector of length {A.shape[0]}, got {y.shape}")
+        raise ValueError(f"{path}: expected at least one measurement vector of length {m}, got shape {y.shape}")
     if not np.isfinite(rows).all():
-        raise ValueError(f"{path}: {int((~np.isfinite(rows)).sum())} entries are NaN, infinite or beyond float32")
-    return y
+        wrong = int((~np.isfinite(rows)).sum())
+        raise ValueError(f"{path}: {wrong} entries are NaN, infinite or beyond the range of float32")
+    return rows.astype(dtype).reshape(*y.shape[:-1], m)
 
 
 def write_array(target: Path, x: np.ndarray) -> None:
