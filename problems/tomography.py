@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from unrollbit.operators import Radon
-from unrollbit.operators.compose import Scaled
+from unrollbit.operators import Radon, Scaled
 from unrollbit.problems.base import positive_int
 from unrollbit.problems.imaging import ImageRecovery, checked_size
 from unrollbit.problems.registration import register_problem

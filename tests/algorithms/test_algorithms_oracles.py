@@ -201,7 +201,7 @@ def test_amp_on_blocks_is_amp_on_each_block() -> None:
     algorithm = AMP(shrinkage=Soft(), onsager="computed")
     whole = np.asarray(solve(algorithm, A, y, 6).x).reshape(2, 3, 24)
     for block in range(3):
-        alone = solve(algorithm, Dense.of(np.asarray(A.core[block])), y.reshape(2, 3, 12)[:, block], 6).x
+        alone = solve(algorithm, Dense.of(np.asarray(A.blocks[block])), y.reshape(2, 3, 12)[:, block], 6).x
         np.testing.assert_allclose(whole[:, block], alone, atol=1e-4)
 
 
@@ -337,7 +337,7 @@ def test_coherence_matrix_follows_structure() -> None:
     blocks = np.random.RandomState(0).standard_normal((3, 4, 7))
     W = coherence_matrix(BlockDiagonal.of(blocks))
     assert isinstance(W, BlockDiagonal)
-    for block, own in zip(blocks, W.core, strict=True):
+    for block, own in zip(blocks, W.entries, strict=True):
         np.testing.assert_allclose(own, coherence_matrix(Dense.of(block)).dense(), rtol=1e-4, atol=1e-5)
 
 

@@ -114,7 +114,7 @@ def test_amp_treats_blocks_as_problems_of_their_own(algorithm: AMP) -> None:
     y = measurements(A, 2) * jnp.repeat(jnp.asarray([1.0, 10.0, 0.1]), 4)
     together = solve(algorithm, A, y, 6).x.reshape(2, 3, 8)
     for b in range(3):
-        alone = solve(algorithm, Dense(A.core[b]), y.reshape(2, 3, 4)[:, b], 6).x
+        alone = solve(algorithm, Dense(A.blocks[b]), y.reshape(2, 3, 4)[:, b], 6).x
         assert relative(together[:, b], alone) < 1e-4
 
 

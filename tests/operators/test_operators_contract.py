@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from unrollbit.operators import Dense, Hadamard, LinearOperator, Rademacher, SubsampledDCT, SubsampledFourier, gaussian
-from unrollbit.operators.base import power_iteration
+from unrollbit.operators.norms import power_iteration
 
 
 def assert_equal_operators(a: Any, b: Any) -> None:

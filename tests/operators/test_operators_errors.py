@@ -63,7 +63,7 @@ CASES = {
     "radon: none": (lambda: Radon.of(4, []), "angles: expected a number of angles or a list of finite degrees"),
     "radon: nan": (lambda: Radon.of(4, [float("nan")]), "angles: expected a number of angles"),
     "radon: text": (lambda: Radon.of(4, "many"), "angles: expected a number of angles"),
-    "subsampling: twice": (lambda: Subsampling.of(4, [1, 1]), "expected distinct integers"),
+    "subsampling: twice": (lambda: Subsampling.of(4, [1, 1]), "expected 2 distinct integers"),
     "subsampling: too many": (lambda: Subsampling.random(4, 5), "count: expected at most 4"),
     "convolution: boundary": (
         lambda: Convolution.of([1.0], 3, "mirror"),
@@ -127,42 +127,45 @@ CASES = {
     ),
     "spec: sum": (
         lambda: from_spec({"kind": "Sum", "first": gaussian(2, 4).to_spec()}),
-        "operator spec of kind 'Sum' lacks the field 'second'",
+        "a Sum spec needs the field 'second'",
     ),
     "spec: delta": (
         lambda: from_spec({"kind": "Preconditioned", "operator": gaussian(2, 4).to_spec()}),
-        "operator spec of kind 'Preconditioned' lacks the field 'delta'",
+        "a Preconditioned spec needs the field 'delta'",
     ),
-    "spec: kind": (lambda: from_spec({"kind": "Laser"}), "unknown operator kind 'Laser'; expected one of: Adjoint"),
-    "spec: no kind": (lambda: from_spec({}), "unknown operator kind None"),
-    "spec: odd kind": (lambda: from_spec({"kind": []}), r"unknown operator kind \[\]"),
-    "spec: private kind": (lambda: from_spec({"kind": "_Subsampled"}), "unknown operator kind"),
+    "spec: kind": (
+        lambda: from_spec({"kind": "Laser"}),
+        "unknown kind of LinearOperator 'Laser'; expected one of: Adjoint",
+    ),
+    "spec: no kind": (lambda: from_spec({}), "a LinearOperator spec is a table with the key 'kind'"),
+    "spec: odd kind": (lambda: from_spec({"kind": []}), r"unknown kind of LinearOperator \[\]"),
+    "spec: private kind": (lambda: from_spec({"kind": "_Subsampled"}), "unknown kind of LinearOperator"),
     "spec: colour": (
         lambda: from_spec({"kind": "Hadamard", "m": 2, "n": 4, "seed": 0, "colour": 1}),
-        "'Hadamard' has fields of no use: 'colour'",
+        "Hadamard has no field 'colour'; its fields: m, n, seed",
     ),
     "spec: both": (
         lambda: from_spec({"kind": "Dense", "recipe": ["gaussian", 2, 4, 0], "matrix": np.ones((2, 4))}),
-        "'Dense' has fields of no use: 'matrix'",
+        "Dense has no field 'matrix'; its fields: recipe",
     ),
-    "spec: field": (lambda: from_spec({"kind": "Hadamard", "m": 2, "n": 4}), "lacks the field 'seed'"),
+    "spec: field": (lambda: from_spec({"kind": "Hadamard", "m": 2}), "a Hadamard spec needs the field 'n'"),
     "spec: type": (
         lambda: from_spec(
             {"kind": "Scaled", "operator": {"kind": "Hadamard", "m": 1, "n": 2, "seed": 0}, "factor": None}
         ),
-        "factor: expected a finite number",
+        "Scaled.factor: expected float, got None",
     ),
     "spec: recipe": (lambda: from_spec({"kind": "Dense", "recipe": ["cauchy", 1]}), "unknown matrix recipe 'cauchy'"),
     "spec: arguments": (lambda: from_spec({"kind": "Dense", "recipe": ["gaussian", 1]}), r"take the arguments \[1\]"),
     "spec: class": (
         lambda: from_spec({"kind": "Dense", "recipe": ["gaussian_blocks", 2, 2, 2]}),
-        "makes a BlockDiagonal, not a Dense",
+        "makes blocks \\(BlockDiagonal\\), not a matrix \\(Dense\\)",
     ),
     "spec: mask": (
         lambda: from_spec({"kind": "Dense", "matrix": np.ones((1, 1)), "mask": {"kind": "Holes"}}),
-        "unknown mask structure 'Holes'",
+        "unknown kind of Structure 'Holes'",
     ),
-    "structure": (lambda: Structure.from_spec({}), "unknown mask structure None"),
+    "structure": (lambda: Structure.from_spec({}), "a Structure spec is a table with the key 'kind'"),
 }
 
 

@@ -215,4 +215,4 @@ def test_gaussian_is_the_seeded_formula():
     np.testing.assert_allclose(gaussian(4, 6, 7).matrix, normal / np.linalg.norm(normal, axis=0), rtol=1e-6)
     blocks = np.random.RandomState(7).standard_normal((3, 4, 2))
     expected = blocks / np.linalg.norm(blocks, axis=1, keepdims=True)
-    np.testing.assert_allclose(gaussian_blocks(3, 4, 2, 7).core, expected, rtol=1e-6)
+    np.testing.assert_allclose(gaussian_blocks(3, 4, 2, 7).blocks, expected, rtol=1e-6)

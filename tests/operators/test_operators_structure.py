@@ -190,9 +190,9 @@ def test_indexed_charges_the_cheaper_list():
         (lambda: Indexed(2, 2, (4,)), r"in \[0, 4\)"),
         (lambda: Indexed.from_mask(np.ones(3, bool)), "2-D boolean"),
         (lambda: Indexed.from_mask(np.ones((3, 3))), "2-D boolean"),
-        (lambda: Structure.from_spec({"kind": "Sparse"}), "unknown mask structure 'Sparse'"),
-        (lambda: Structure.from_spec({"kind": ["Full"]}), "unknown mask structure"),
-        (lambda: Structure.from_spec({"kind": "Full", "rows": 3}), "does not take"),
+        (lambda: Structure.from_spec({"kind": "Sparse"}), "unknown kind of Structure 'Sparse'"),
+        (lambda: Structure.from_spec({"kind": ["Full"]}), "unknown kind of Structure"),
+        (lambda: Structure.from_spec({"kind": "Full", "rows": 3}), "Full has no field 'rows'; its fields: m, n"),
     ],
 )
 def test_errors(make, message):
@@ -246,10 +246,12 @@ def test_wider_kernels_hold_the_convolution_they_start_from():
     convolution = Convolution.of([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], (6, 7))
     wide = convolution.shared_taps(wider=1)
     assert wide.kernel_shape == (4, 5)
-    np.testing.assert_array_equal(wide.scatter(wide.padded(convolution.kernel, convolution.grid)), convolution.dense())
+    np.testing.assert_array_equal(
+        wide.scatter(wide.of_kernel(convolution.kernel, convolution.grid)), convolution.dense()
+    )
     with pytest.raises(ValueError, match="are not those of"):
-        convolution.shared_taps().padded(jnp.ones((3, 3)), Grid((6, 7)))
+        convolution.shared_taps().of_kernel(jnp.ones((3, 3)), Grid((6, 7)))
     with pytest.raises(ValueError, match="are not those of"):
-        convolution.shared_taps().padded(jnp.ones((2, 3)), Grid((7, 6)))
+        convolution.shared_taps().of_kernel(jnp.ones((2, 3)), Grid((7, 6)))
     with pytest.raises(ValueError, match="take a global or layer scale"):
         wide.rows(jnp.ones(42))

@@ -23,7 +23,7 @@ from unrollbit.operators import (
     rademacher_blocks,
 )
 from unrollbit.packed import PackedNetwork, runtime
-from unrollbit.packed.flips import decode_signs, reference_signs
+from unrollbit.packed.flips import decode_signs
 from unrollbit.packed_operators import sign_planes
 from unrollbit.signbits import pack_signs
 from unrollbit.structures import Indexed
@@ -51,7 +51,7 @@ def test_reference_is_the_sign_of_the_matrix(kind):
     A, structure = EXACT[kind], EXACT[kind].mask()
     core = np.asarray(structure.gather(A.dense()))
     expected = pack_signs(core if structure.core_mask is None else core[structure.core_mask])
-    np.testing.assert_array_equal(reference_signs(A, structure), expected)
+    np.testing.assert_array_equal(A.sign_reference(structure), expected)
 
 
 def test_no_reference_where_a_sign_could_turn():
@@ -65,7 +65,7 @@ def test_no_reference_where_a_sign_could_turn():
         Scaled(full, -1.0),
         Scaled(full, 0.0),
     ):
-        assert reference_signs(A, full.mask()) is None
+        assert A.sign_reference(full.mask()) is None
 
 
 def flipped(net, rate, seed=0):
@@ -211,16 +211,14 @@ def test_too_many_signs_are_refused_before_the_reference_is_formed():
 
 def test_physics_that_give_other_signs_are_noticed(rewrite, tmp_path, monkeypatch):
     """A machine whose generator draws another sign somewhere must not decode a network quietly."""
-    from unrollbit.packed import flips
-
     path = pack(Unrolled(ISTA(), gaussian(40, 83), 8)).save(tmp_path / "net.safetensors")
-    exact = flips.reference_signs
+    exact = Dense.sign_reference
 
-    def other(A, structure):
+    def other(A, structure=None):
         signs = exact(A, structure).copy()
         signs[7, 3] ^= 4
         return signs
 
-    monkeypatch.setattr(flips, "reference_signs", other)
+    monkeypatch.setattr(Dense, "sign_reference", other)
     with pytest.raises(ValueError, match="computes other signs of A"):
         load(path)

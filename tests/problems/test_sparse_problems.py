@@ -45,7 +45,7 @@ def test_block_physics(matrix):
     operator = BlockSparseRecovery(4, 8, 16, matrix=matrix).operator
     assert operator.mask() == Blocks(4, 8, 16)
     assert operator.physics_bits() == 0
-    core = np.asarray(operator.core)
+    core = np.asarray(operator.blocks)
     assert core.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(core, axis=1), 1, rtol=1e-5)
     assert len({block.tobytes() for block in core}) == 4
@@ -54,11 +54,11 @@ def test_block_physics(matrix):
     if matrix != "gaussian":
         np.testing.assert_allclose(np.abs(core), 8**-0.5, rtol=1e-6)
     rebuilt = LinearOperator.from_spec(operator.to_spec())
-    np.testing.assert_array_equal(rebuilt.core, core)
+    np.testing.assert_array_equal(rebuilt.blocks, core)
 
 
 def test_block_hadamard_rows_are_orthogonal():
-    core = np.asarray(BlockSparseRecovery(3, 8, 16, matrix="hadamard").operator.core)
+    core = np.asarray(BlockSparseRecovery(3, 8, 16, matrix="hadamard").operator.blocks)
     np.testing.assert_allclose(core @ core.swapaxes(1, 2), np.tile(2 * np.eye(8), (3, 1, 1)), atol=1e-6)
 
 

@@ -149,7 +149,7 @@ def test_designed_weights_of_blocks() -> None:
     assert (dense[:, ~np.asarray(A.mask().dense_mask())] == 0).all()
     assert weights.bits() == 2 * 2 * 800
     for b in range(2):
-        block = np.asarray(A.core[b])
+        block = np.asarray(A.blocks[b])
         own = dense[0, 20 * b : 20 * b + 20, 40 * b : 40 * b + 40]
         assert energy(own, block).mean() < energy(np.sign(block), block).mean()
     assert not np.array_equal(dense[0], dense[1])  # every copy from its own seed

@@ -136,7 +136,7 @@ def test_designed_around_blocks_is_the_design_of_each_block(copies: int) -> None
     weights = designed(AMP().maps(A)["W"], A, copies, scale="layer", around_physics=True, noise=0.1, steps=30, seed=5)
     assert isinstance(weights, OneBit)
     designs = [
-        [design_signs(A.core[b], around=A.core[b], noise=0.1, steps=30, seed=5 + 7919 * k + b) for b in range(2)]
+        [design_signs(A.blocks[b], around=A.blocks[b], noise=0.1, steps=30, seed=5 + 7919 * k + b) for b in range(2)]
         for k in range(copies)
     ]
     unit = np.mean([[scales.item() for _, scales in row] for row in designs])

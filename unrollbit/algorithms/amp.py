@@ -70,8 +70,12 @@ class AMP(Algorithm):
 
     def init(self, y: Array, A: LinearOperator) -> State:
         x = zeros(y, A.shape[1])
-        state = {"x": x, "previous": x, "v": jnp.zeros_like(y), "column": jnp.asarray(A.column_rms(), y.dtype)}
+        state = {"x": x, "previous": x, "v": jnp.zeros_like(y)}
         return {**state, "onsager": jnp.zeros_like(y)} if self.onsager == "computed" else state
+
+    def constants(self, A: LinearOperator) -> State:
+        """a, the RMS norm of the columns."""
+        return {"column": jnp.asarray(A.column_rms())}
 
     def step(self, state: State, y: Array, A: LinearOperator, maps: Maps, s: Scalars) -> State:
         x = state["x"]

@@ -10,8 +10,7 @@ from typing import Any, ClassVar, Literal
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from unrollbit.operators import LinearOperator
-from unrollbit.operators.base import Norm
+from unrollbit.operators import LinearOperator, Norm
 from unrollbit.scalars import ScalarSpec
 from unrollbit.shrinkage.base import Shrinkage
 from unrollbit.specs import Specified
@@ -95,6 +94,13 @@ class Algorithm(Specified, abc.ABC):
     @abc.abstractmethod
     def init(self, y: Float[Array, "*batch m"], A: LinearOperator) -> State:
         """State before the first step."""
+
+    def constants(self, A: LinearOperator) -> State:
+        """Parts of the state that depend on the physics alone and never change: computed once, when a solver or a
+        network is built, and not in every run.
+        """
+        del A
+        return {}
 
     @abc.abstractmethod
     def step(self, state: State, y: Float[Array, "*batch m"], A: LinearOperator, maps: Maps, s: Scalars) -> State:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from unrollbit.algorithms.analytic import coherence_matrix
+from unrollbit.algorithms.analytic import coherence_matrix, coherent_step
 from unrollbit.algorithms.base import (
     Algorithm,
     Form,
@@ -95,9 +95,8 @@ class ISTA(Proximal):
         own = self.shrinkage.scalars(step * self.regularisation)
         if self.parametrisation == "classic":
             return {"beta": ScalarSpec(1.0), **own}
-        if self.parametrisation == "step":  # W^T A = D P with P a projection and W^T A's diagonal 1
-            matrix = np.asarray(coherence_matrix(A).dense(), np.float64)
-            step = 1.0 / float(np.linalg.norm(matrix.T @ np.asarray(A.dense(), np.float64), 2))
+        if self.parametrisation == "step":
+            step = coherent_step(A)
         return {"step": ScalarSpec(step, "positive"), **own}
 
     def init(self, y: Array, A: LinearOperator) -> State:

@@ -71,7 +71,10 @@ def solve(
     linear_maps = algorithm.maps(A)
     matrices = {name: linear_map.initial for name, linear_map in linear_maps.items()}
     transposed = tuple(name for name, linear_map in linear_maps.items() if linear_map.transposed)
-    x, done, converged, trail = _run(algorithm.stepper(), transposed, iterates, A, matrices, y, scalars, tolerance)
+    start = algorithm.constants(A)
+    x, done, converged, trail = _run(
+        algorithm.stepper(), transposed, iterates, A, matrices, y, scalars, start, tolerance
+    )
     objective = algorithm.objective(trail, A.accept(y), A) if iterates else None
     trail = None if trail is None else trail.astype(measured.dtype)
     return Solution(x.astype(measured.dtype), int(done), bool(converged), trail, objective)
@@ -86,6 +89,7 @@ def _run(
     matrices: dict[str, LinearOperator],
     y: Array,
     scalars: dict[str, Array],
+    constants: State,
     tolerance: float,
 ) -> tuple[Array, Array, Array, Any]:
     A = in_dtype(A.prepare(), y.dtype)
@@ -109,7 +113,7 @@ def _run(
         state = jax.tree.map(lambda new, old: jnp.where(done, old, new), following, state)
         return (state, done | finished, count + ~done), algorithm.read(state)
 
-    start = algorithm.init(y, A)
+    start = {**algorithm.init(y, A), **in_dtype(constants, y.dtype)}
     if iterates:
         carry = (start, jnp.asarray(False), jnp.asarray(0, jnp.int32))
         (state, done, count), trail = jax.lax.scan(scan_body, carry, jnp.arange(iterations))

@@ -115,7 +115,7 @@ def _start(net: Unrolled, y: Array) -> State:
         return net.algorithm.step(state, y, A, fetch(slices, k), own), None
 
     scanned = in_dtype(net.values(), y.dtype), stacked, jnp.arange(net.depth)
-    return jax.lax.scan(layer, net.algorithm.init(y, A), scanned)[0]
+    return jax.lax.scan(layer, net.start(y, A), scanned)[0]
 
 
 @partial(jax.jit, static_argnums=(4, 5))

@@ -80,6 +80,7 @@ class Unrolled(Network):
         self.depth = depth
         self.packed = packed  # runs on packed bits (read from a file): nothing is expanded to floats
         self.physics = Physics(A)
+        self.constants = nnx.Dict({name: Physics(value) for name, value in algorithm.constants(A).items()})
         self.maps = nnx.Dict({name: _build(name, lm, weights, A, copies) for name, lm in linear_maps.items()})
         self.scalars = nnx.Dict({name: ScalarParam(jnp.array(scalars[name], jnp.float32)) for name in specs})
         self.constraints: tuple[tuple[str, Constraint], ...] = tuple(
@@ -148,7 +149,7 @@ class Unrolled(Network):
 
         # Keeping only matrix products for the backward pass halves time and memory of a training step.
         body = jax.checkpoint(body, policy=jax.checkpoint_policies.dots_saveable)
-        state, estimates = jax.lax.scan(body, self.algorithm.init(y, A), (scalars, stacked, jnp.arange(K)))
+        state, estimates = jax.lax.scan(body, self.start(y, A), (scalars, stacked, jnp.arange(K)))
         estimates = estimates if iterates else self.algorithm.read(state)
         return estimates.astype(measured.dtype)  # pyright: ignore[reportOptionalMemberAccess]
 
@@ -156,6 +157,11 @@ class Unrolled(Network):
         """The measurement after its checks, in its own dtype."""
         A = self.operator
         return as_signal(y, A.shape[0], "network(y)", "m", complex_physics=A.complex_physics)
+
+    def start(self, y: Array, A: LinearOperator) -> State:
+        """The state before the first layer, of the measurement and the physics as the steps see them."""
+        constants = {name: variable[...].astype(y.dtype) for name, variable in self.constants.items()}
+        return {**self.algorithm.init(y, A), **constants}
 
     def physical(self, y: Array) -> tuple[Array, LinearOperator]:
         """The measurement and the physics as the steps see them, in the dtype that everything is computed in."""

@@ -1,18 +1,22 @@
 """Linear operators: the physics of an inverse problem."""
 
+from unrollbit.operators.adjoint import Adjoint
 from unrollbit.operators.banded import Banded, Toeplitz
-from unrollbit.operators.base import LinearOperator, Norm
+from unrollbit.operators.base import LinearOperator
 from unrollbit.operators.block import BlockDiagonal
-from unrollbit.operators.compose import Adjoint, Composition, Scaled, Sum
+from unrollbit.operators.composition import Composition
 from unrollbit.operators.convolution import Convolution
 from unrollbit.operators.dense import Dense
 from unrollbit.operators.fourier import SubsampledDCT, SubsampledFourier
 from unrollbit.operators.hadamard import Hadamard
+from unrollbit.operators.norms import Norm
 from unrollbit.operators.preconditioned import Preconditioned
 from unrollbit.operators.rademacher import Rademacher
 from unrollbit.operators.radon import Radon
 from unrollbit.operators.random import gaussian, gaussian_blocks, hadamard_blocks, ill_conditioned, rademacher_blocks
+from unrollbit.operators.scaled import Scaled
 from unrollbit.operators.subsampling import Subsampling
+from unrollbit.operators.sum import Sum
 from unrollbit.operators.wavelet import Wavelet
 
 __all__ = [

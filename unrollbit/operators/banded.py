@@ -5,25 +5,30 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from unrollbit.operators.base import LinearOperator, Norm, Spec, finite_array, transpose_of
+from unrollbit.arrays import binary_unit
+from unrollbit.operators.base import LinearOperator, transpose_of
+from unrollbit.operators.checks import finite_array, set_field
+from unrollbit.operators.norms import Norm
 from unrollbit.sizes import LARGEST_SIDE, positive_integer
 from unrollbit.structures.band import Band
+from unrollbit.values import pytree
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class Banded(LinearOperator):
     """A Toeplitz band: ``y_i = sum_k taps[k] x[stride * i + lower + k]``, matrix-free.
 
     Tap ``k`` fills diagonal ``lower + k``. Outside ``0..n-1`` the signal is zero, or periodic if ``circular``. A stride
     above 1 keeps every ``stride``-th measurement. ``Toeplitz`` is the same class; ``Banded.toeplitz`` takes the first
-    column and row of a full Toeplitz matrix. Use ``Banded.of`` to check arguments.
+    column and row of a full Toeplitz matrix.
+
+    Raises ``ValueError`` for taps, sizes or offsets that make no band.
 
     Example:
         >>> import jax.numpy as jnp
@@ -39,23 +44,27 @@ class Banded(LinearOperator):
     stride: int = field(default=1, metadata={"static": True})
     circular: bool = field(default=False, metadata={"static": True})
 
+    def __post_init__(self) -> None:
+        set_field(self, "taps", finite_array("taps", self.taps, 1))
+        for name in ("m", "n", "stride"):
+            set_field(self, name, positive_integer(name, getattr(self, name)))
+        if isinstance(self.lower, bool) or not isinstance(self.lower, int | np.integer):
+            raise ValueError(f"lower: expected an integer (the diagonal of the first tap), got {self.lower!r}")
+        set_field(self, "lower", int(self.lower))
+        if not isinstance(self.circular, bool):
+            raise ValueError(f"circular: expected True or False, got {self.circular!r}")
+        span = (self.m - 1) * self.stride + self.taps.size
+        positive_integer("Banded: places that the rows span", span, 2 * LARGEST_SIDE)
+        farthest = (-2 * LARGEST_SIDE, 2 * LARGEST_SIDE) if self.circular else (-span - self.n, span + self.n)
+        if not farthest[0] < self.lower < farthest[1]:
+            raise ValueError(f"lower: expected a diagonal in {farthest}, exclusive; got {self.lower}")
+
     @classmethod
     def of(cls, taps: Any, shape: tuple[int, int], lower: int = 0, stride: int = 1, circular: bool = False) -> Banded:
-        """Check the arguments. Raises ``ValueError`` for taps, sizes or offsets that make no band."""
+        """With the shape as a pair. Raises ``ValueError`` for taps, sizes or offsets that make no band."""
         if not isinstance(shape, tuple | list) or len(shape) != 2:
             raise ValueError(f"shape: expected (m, n), got {shape!r}")
-        m, n = positive_integer("m", shape[0]), positive_integer("n", shape[1])
-        if isinstance(lower, bool) or not isinstance(lower, int | np.integer):
-            raise ValueError(f"lower: expected an integer (the diagonal of the first tap), got {lower!r}")
-        if not isinstance(circular, bool):
-            raise ValueError(f"circular: expected True or False, got {circular!r}")
-        taps, stride = finite_array("taps", taps, 1), positive_integer("stride", stride)
-        span = (m - 1) * stride + taps.size
-        positive_integer("Banded: places that the rows span", span, 2 * LARGEST_SIDE)
-        farthest = (-2 * LARGEST_SIDE, 2 * LARGEST_SIDE) if circular else (-span - n, span + n)
-        if not farthest[0] < lower < farthest[1]:
-            raise ValueError(f"lower: expected a diagonal in {farthest}, exclusive; got {lower}")
-        return cls(taps, m, n, int(lower), stride, circular)
+        return cls(taps, *shape, lower, stride, circular)
 
     @classmethod
     def toeplitz(cls, column: Any, row: Any) -> Banded:
@@ -89,16 +98,21 @@ class Banded(LinearOperator):
         np.add.at(period, np.arange(self.taps.size) % self.n, np.asarray(self.taps, np.float64))
         return Norm(np.abs(np.fft.fft(period)).max(), exact=True)
 
+    def column_norms(self) -> Array:
+        """The transposed band of squared taps, of ones; taps that a period wraps onto one entry are added up first."""
+        taps, lower = self.taps, self.lower
+        if self.circular and taps.size > self.n:
+            taps, lower = jnp.zeros(self.n, taps.dtype).at[(lower + np.arange(taps.size)) % self.n].add(taps), 0
+        unit = binary_unit(taps)
+
+        def squared(x: Array) -> Array:
+            square = jnp.square(taps / unit)[None]
+            return strided_correlate(x, square, self.m, lower, self.stride, self.circular)[..., 0, :]
+
+        return unit * jnp.sqrt(transpose_of(squared, self.n, jnp.ones(self.m, taps.dtype)))
+
     def mask(self) -> Band:
         return Band(self.m, self.n, self.lower, self.lower + self.taps.size - 1, self.stride, self.circular)
-
-    def to_spec(self) -> Spec:
-        fields = {"m": self.m, "n": self.n, "lower": self.lower, "stride": self.stride, "circular": self.circular}
-        return {"kind": "Banded", "taps": np.asarray(self.taps), **fields}
-
-    @classmethod
-    def _from_spec(cls, spec: Spec) -> LinearOperator:
-        return cls.of(spec["taps"], (spec["m"], spec["n"]), spec["lower"], spec["stride"], spec["circular"])
 
 
 Toeplitz = Banded

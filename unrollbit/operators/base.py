@@ -5,53 +5,43 @@ from __future__ import annotations
 import abc
 import math
 from collections.abc import Callable
-from typing import Any, ClassVar, Self
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, UInt8
 
-from unrollbit.arrays import as_signal, widened
+from unrollbit.arrays import as_signal, norm, widened
+from unrollbit.operators.derived import derived_of
+from unrollbit.operators.norms import Norm, column_norms, power_iteration
+from unrollbit.sizes import check_entries
+from unrollbit.specs import Specified
 from unrollbit.structures.base import Structure
 from unrollbit.structures.full import Full
+from unrollbit.values import Value, is_known
 
-Spec = dict[str, Any]
-
-
-class Norm(float):
-    """A spectral norm that knows whether it is exact.
-
-    ``Norm(2.0, exact=True)`` behaves as the float 2.0. ``exact`` is False for power-iteration
-    estimates, which under-estimate: upper bounds must not be built on them.
-    """
-
-    exact: bool
-
-    def __new__(cls, value: float, *, exact: bool) -> Self:
-        norm = super().__new__(cls, value)
-        norm.exact = exact
-        return norm
+T = TypeVar("T")
 
 
-class LinearOperator(abc.ABC):
+class LinearOperator(Value, Specified, abc.ABC):
     """A real linear map ``A: R^n -> R^m`` that acts on the last axis; all leading axes are batch axes.
 
     Complex physics is real here: its measurement is (Re, Im) stacked on the last axis, so ``m`` counts
     real numbers and the adjoint is the transpose of that real map. Images are flattened row by row.
 
-    A subclass is a frozen dataclass registered with ``jax.tree_util.register_dataclass`` (arrays are leaves,
-    everything else is static), so operators pass through ``jit`` as arguments. It provides ``shape``, ``_apply``,
-    ``_apply_adjoint``, ``to_spec`` and ``_from_spec``, and overrides what it knows better than the defaults below.
+    A subclass is a frozen dataclass under the decorator ``unrollbit.values.pytree`` (arrays and operators are children,
+    everything else is static), so operators pass through ``jit`` as arguments. It provides ``shape``, ``_apply`` and
+    ``_apply_adjoint``, checks its fields in ``__post_init__``, and overrides what it knows better than the defaults
+    below. Its spec follows from its fields (``unrollbit.specs``).
+
+    Operators are values: ``A == B`` compares their content, they copy and pickle. ``A @ B``, ``A + B``, ``A - B``,
+    ``a * A`` and ``-A`` are operators (``Composition``, ``Sum``, ``Scaled``), ``A(x)`` is the product with a signal.
 
     Raises ``ValueError`` for a wrong last axis and ``TypeError`` for what is no array of real numbers.
     """
 
-    kinds: ClassVar[dict[str, type[LinearOperator]]] = {}
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        LinearOperator.kinds[cls.__name__] = cls
+    __array_ufunc__ = None  # NumPy's numbers leave ``a * A`` to the operator
 
     @property
     @abc.abstractmethod
@@ -64,28 +54,63 @@ class LinearOperator(abc.ABC):
     @abc.abstractmethod
     def _apply_adjoint(self, y: Float[Array, "*batch m"]) -> Float[Array, "*batch n"]: ...
 
-    @abc.abstractmethod
-    def to_spec(self) -> Spec:
-        """A recipe ``{"kind": class name, ...}``: JSON values, or NumPy arrays where no formula or seed exists."""
-
     @classmethod
-    @abc.abstractmethod
-    def _from_spec(cls, spec: Spec) -> LinearOperator: ...
+    def of(cls, *arguments: Any, **options: Any) -> LinearOperator:
+        """The operator of what people have; some classes take other arguments here than in their constructor."""
+        return cls(*arguments, **options)
 
     def __call__(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch m"]:
         """``A x``, computed in float32 at least, in the dtype of ``x`` (float32 for integers)."""
         x = as_signal(x, self.shape[1], f"{type(self).__name__}(x)", "n")
         return self._apply(widened(x)).astype(x.dtype)
 
+    # Operators made of operators build on this class: they are found by their kinds, not imported.
     @property
     def T(self) -> LinearOperator:
         """The adjoint ``A^T``, with ``<A x, y> = <x, A^T y>``."""
-        from unrollbit.operators.compose import Adjoint
+        return self.registered["Adjoint"](self)
 
-        return Adjoint(self)
+    def __matmul__(self, other: Any) -> Any:
+        return self.registered["Composition"](self, other) if isinstance(other, LinearOperator) else NotImplemented
+
+    def __add__(self, other: Any) -> Any:
+        return self.registered["Sum"](self, other) if isinstance(other, LinearOperator) else NotImplemented
+
+    def __sub__(self, other: Any) -> Any:
+        return self + -other if isinstance(other, LinearOperator) else NotImplemented
+
+    def __mul__(self, factor: Any) -> Any:
+        return self.registered["Scaled"](self, factor) if np.ndim(factor) == 0 else NotImplemented
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, divisor: Any) -> Any:
+        return self * (1.0 / divisor)
+
+    def __neg__(self) -> LinearOperator:
+        return -1.0 * self
+
+    def derived(self, key: Any, compute: Callable[[], T]) -> T:
+        """``compute()``, once for this operator and all that equal it: what depends on the physics alone.
+
+        ``key`` names it, parameters included. Traced operators have no content yet: for them it is computed each time.
+        """
+        if not all(map(is_known, jax.tree.leaves(self))):
+            return compute()
+        held, key = derived_of(self), (key, jnp.result_type(float).name)
+        if key not in held:
+            with jax.ensure_compile_time_eval():
+                held[key] = compute()
+        return held[key]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_derived"}
 
     def norm(self) -> Norm:
         """Spectral norm ``||A||``; exact by SVD unless the operator is too large, then a flagged estimate."""
+        return self.derived("norm", self._computed_norm)
+
+    def _computed_norm(self) -> Norm:
         m, n = self.shape
         if min(m, n) <= 4096 and m * n <= 2**25:
             return Norm(float(np.linalg.norm(np.asarray(self.dense(), np.float64), 2)), exact=True)
@@ -95,15 +120,60 @@ class LinearOperator(abc.ABC):
         """The matrix ``A`` (for small operators, oracles and initial values; matrix-free code never calls it)."""
         return _run(self, jnp.eye(self.shape[1])).T
 
-    def column_rms(self) -> Array | float:
-        """Root mean square of the column norms, ``||A||_F / sqrt(n)``; runs inside compiled programs."""
+    def core(self, structure: Structure) -> Array:
+        """The core of the matrix under ``structure`` (its entries there), formed only where the operator's own parts
+        do not give it.
+
+        Raises ``ValueError`` for a structure of another shape, and for a matrix too large to be formed.
+        """
+        if structure.shape != self.shape:
+            raise ValueError(f"core: expected a structure of shape {self.shape}, got {structure}")
+        check_entries("the matrix of the physics", *self.shape)
+        return structure.gather(self.dense())
+
+    def column_norms(self) -> Float[Array, " n"]:
+        """``||a_j||`` of every column, without the matrix."""
+        return self.derived("column norms", lambda: column_norms(self))
+
+    def column_rms(self) -> Float[Array, ""]:
+        """Root mean square of the column norms, ``||A||_F / sqrt(n)``."""
         m, n = self.shape
-        constant = self.frame_constant
-        return math.sqrt(m * constant / n) if constant is not None else jnp.sqrt(jnp.sum(self.dense() ** 2) / n)
+        if (constant := self.frame_constant) is not None:
+            return jnp.asarray(math.sqrt(m * constant / n))
+        return norm(self.column_norms()) / math.sqrt(n)
+
+    def column_products(self, reference: Array) -> Float[Array, " n"]:
+        """``<w_j, a_j>`` of every column of this matrix W and another A, given as its core under W's mask
+        (``A.core(W.mask())``): ``diag(W^T A)``.
+        """
+        structure = self.mask()
+        return structure.column_sum(self.core(structure) * reference)
 
     def mask(self) -> Structure:
         """The structural non-zeros of ``A``, as an object that stores only the structure."""
         return Full(*self.shape)
+
+    @property
+    def split(self) -> tuple[LinearOperator, LinearOperator] | None:
+        """``(Phi, Psi)``, measurement and orthonormal synthesis, if ``A = Phi Psi`` is made of them; else None."""
+        return None
+
+    def shared_taps(self, wider: int = 0) -> Structure:
+        """The structure that shares one weight among all entries with one tap of a convolution, with ``wider`` more
+        taps on each side of each axis. Raises ``ValueError`` for physics that is no convolution.
+        """
+        raise ValueError(
+            f"shared taps: expected physics that is a Convolution, got {type(self).__name__}; without shared weights "
+            "every entry of its structure is a weight of its own"
+        )
+
+    def sign_reference(self, structure: Structure | None = None) -> UInt8[np.ndarray, "*rows bytes"] | None:
+        """Packed ``sign(A)`` as one matrix of a file holds it (``unrollbit.signbits``; entries that ``structure``, by
+        default ``mask()``, lacks are left out), or None where rounding could turn a sign on another machine: what is
+        computed by decompositions, transforms or sums.
+        """
+        del structure
+        return None
 
     def accept(self, y: Float[Array, "*batch m"]) -> Float[Array, "*batch m"]:
         """What an algorithm for this operator works on when it is given measurements ``y``: y itself, unless the
@@ -121,6 +191,11 @@ class LinearOperator(abc.ABC):
         """Whether ``accept`` changes measurements: they are of another operator than this one."""
         return False
 
+    @property
+    def bare(self) -> LinearOperator:
+        """The same matrix for measurements as they are: a preconditioned operator without what it does to them."""
+        return self
+
     def prepare(self) -> LinearOperator:
         """The form to run many times: packed or symbolic operators may expand once, outside the loop."""
         return self
@@ -131,7 +206,7 @@ class LinearOperator(abc.ABC):
 
     def physics_bits(self) -> int:
         """Bits that a file must carry to rebuild ``A``: the arrays of ``to_spec`` (0 for a seed or a formula)."""
-        return _array_bits(self.to_spec())
+        return sum(8 * leaf.nbytes for leaf in jax.tree.leaves(self.to_spec()) if isinstance(leaf, np.ndarray))
 
     @property
     def frame_constant(self) -> float | None:
@@ -144,26 +219,6 @@ class LinearOperator(abc.ABC):
         m, n = self.shape
         return m == n and self.frame_constant == 1.0
 
-    @staticmethod
-    def from_spec(spec: Spec) -> LinearOperator:
-        """Rebuild an operator from ``to_spec()``. Raises ``ValueError`` for an unknown kind, a bad field
-        or one of no use.
-        """
-        kind = spec.get("kind") if isinstance(spec, dict) else spec
-        if not isinstance(kind, str) or kind not in LinearOperator.kinds:
-            known = ", ".join(sorted(LinearOperator.kinds))
-            raise ValueError(f"unknown operator kind {kind!r}; expected one of: {known}")
-        fields = _Fields(spec)
-        try:
-            operator = LinearOperator.kinds[kind]._from_spec(fields)
-        except KeyError as error:
-            raise ValueError(f"operator spec of kind {kind!r} lacks the field {error}") from error
-        except TypeError as error:
-            raise ValueError(f"operator spec of kind {kind!r} has a field of the wrong type: {error}") from error
-        if unread := sorted(set(fields) - fields.read - {"kind"}):
-            raise ValueError(f"operator spec of kind {kind!r} has fields of no use: {', '.join(map(repr, unread))}")
-        return operator
-
     def fingerprint(self) -> list[float]:
         """``A p`` summed in 8 groups for a fixed +-1 vector ``p``: distinguishes operators, survives rounding."""
         m, n = self.shape
@@ -173,45 +228,9 @@ class LinearOperator(abc.ABC):
         return [float(v) for v in np.add.reduceat(image * weights, np.unique(np.linspace(0, m, 9).astype(int)[:-1]))]
 
 
-class _Fields(dict[str, Any]):
-    """A spec that knows which of its fields were read: one that nothing reads is a mistake."""
-
-    def __init__(self, spec: Spec) -> None:
-        super().__init__(spec)
-        self.read: set[str] = set()
-
-    def __getitem__(self, name: str) -> Any:
-        self.read.add(name)
-        return super().__getitem__(name)
-
-    def get(self, name: str, default: Any = None) -> Any:
-        self.read.add(name)
-        return super().get(name, default)
-
-
 @jax.jit
 def _run(operator: LinearOperator, x: Array) -> Array:
     return operator._apply(x)
-
-
-def finite_array(name: str, values: Any, ndim: int) -> Array:
-    """Return ``values`` as a floating array; raise ``ValueError`` unless real, finite, not empty, of ``ndim`` axes."""
-    try:
-        host = np.asarray(values)
-    except ValueError as error:
-        raise ValueError(f"{name}: expected a regular array, got rows of different lengths") from error
-    if host.ndim != ndim or host.size == 0:
-        raise ValueError(f"{name}: expected a non-empty {ndim}-D array, got shape {host.shape}")
-    if np.iscomplexobj(host):
-        raise ValueError(f"{name}: expected real entries; stack real and imaginary parts of a complex array")
-    if not jnp.issubdtype(host.dtype, jnp.number) and host.dtype != bool:
-        raise ValueError(f"{name}: expected numbers, got dtype {host.dtype}")
-    dtype = jax.dtypes.canonicalize_dtype(np.float64 if host.dtype == np.float64 else np.float32)
-    with np.errstate(over="ignore"):
-        host = host.astype(dtype)
-    if not np.isfinite(host).all():
-        raise ValueError(f"{name}: contains entries that are NaN, infinite or too large for {dtype.name}")
-    return jnp.asarray(host)
 
 
 def transpose_of(apply: Callable[[Array], Array], n: int, y: Array, dtype: Any = None) -> Array:
@@ -219,28 +238,3 @@ def transpose_of(apply: Callable[[Array], Array], n: int, y: Array, dtype: Any =
     dtype = jnp.result_type(y.dtype, *(() if dtype is None else (dtype,)))
     primal = jax.ShapeDtypeStruct((*y.shape[:-1], n), dtype)
     return jax.linear_transpose(apply, primal)(y.astype(dtype))[0]
-
-
-def power_iteration(operator: LinearOperator, iterations: int = 200) -> Norm:
-    """Lower estimate of ``||A||`` by power iteration on ``A^T A``; flagged ``exact=False``."""
-    start = np.random.RandomState(0).standard_normal(operator.shape[1])
-    v = jnp.asarray(start / math.sqrt(float(start @ start)))  # default precision: float64 under jax.enable_x64
-
-    def body(_: int | Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
-        v, _ = carry
-        w = operator._apply_adjoint(operator._apply(v))
-        size = jnp.sqrt(jnp.maximum(jnp.sum(w * w), 1e-30))
-        return w / size, size
-
-    _, square = jax.lax.fori_loop(0, iterations, body, (v, jnp.zeros((), v.dtype)))
-    return Norm(math.sqrt(float(square)), exact=False)
-
-
-def _array_bits(value: Any) -> int:
-    if isinstance(value, dict):
-        return sum(_array_bits(v) for v in value.values())
-    if isinstance(value, list | tuple):
-        return sum(_array_bits(v) for v in value)
-    if isinstance(value, np.ndarray | jax.Array):
-        return value.size * value.dtype.itemsize * 8
-    return 0

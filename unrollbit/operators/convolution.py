@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from unrollbit.operators.base import LinearOperator, Norm, Spec, finite_array
+from unrollbit.operators.base import LinearOperator
+from unrollbit.operators.checks import finite_array, set_field
+from unrollbit.operators.norms import Norm
 from unrollbit.structures.base import Structure
 from unrollbit.structures.grid import Boundary, Grid
 from unrollbit.structures.shared import Shared
+from unrollbit.values import pytree
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class Convolution(LinearOperator):
     """``y = kernel * x`` of the signal's own size: a blur of a signal ``(n,)`` or an image ``(height, width)``.
@@ -26,11 +26,13 @@ class Convolution(LinearOperator):
     ``mode="same"``). ``boundary`` says what the signal is outside: its periodic continuation (``circular``) or 0
     (``zero``). With a ``stride`` above 1 the blur is measured at every ``stride``-th place of each axis, the first at
     ``stride // 2``: ``n / stride`` samples (an image: of each axis), super-resolution's physics. Direct and
-    matrix-free: the cost grows with the kernel's size. ``Convolution.of`` checks arguments.
+    matrix-free: the cost grows with the kernel's size.
+
+    Raises ``ValueError`` unless the kernel has as many axes as the signal, whose sides ``stride`` must divide.
 
     Example:
         >>> import jax.numpy as jnp
-        >>> blur = Convolution.of([0.25, 0.5, 0.25], 4)
+        >>> blur = Convolution([0.25, 0.5, 0.25], 4)
         >>> blur(jnp.array([4.0, 0.0, 0.0, 0.0])), float(blur.norm())
         (Array([2., 1., 0., 1.], dtype=float32), 1.0)
     """
@@ -40,16 +42,11 @@ class Convolution(LinearOperator):
     boundary: Boundary = field(default="circular", metadata={"static": True})
     stride: int = field(default=1, metadata={"static": True})
 
-    @classmethod
-    def of(
-        cls, kernel: Any, signal_shape: int | tuple[int, ...], boundary: Boundary = "circular", stride: int = 1
-    ) -> Convolution:
-        """Check the arguments. Raises ``ValueError`` unless the kernel has as many axes as the signal, whose sides
-        ``stride`` must divide.
-        """
-        grid = Grid(signal_shape, boundary, stride)  # pyright: ignore[reportArgumentType]  (it checks)
-        kernel = finite_array("kernel", kernel, len(grid.signal_shape))
-        return cls(kernel, grid.signal_shape, grid.boundary, grid.stride)
+    def __post_init__(self) -> None:
+        grid = Grid(self.signal_shape, self.boundary, self.stride)
+        set_field(self, "kernel", finite_array("kernel", self.kernel, len(grid.signal_shape)))
+        set_field(self, "signal_shape", grid.signal_shape)
+        set_field(self, "stride", grid.stride)
 
     @property
     def grid(self) -> Grid:
@@ -65,6 +62,10 @@ class Convolution(LinearOperator):
 
     def _apply_adjoint(self, y: Float[Array, "*batch m"]) -> Float[Array, "*batch n"]:
         return self.grid.apply_transpose(self.kernel, y)
+
+    def core(self, structure: Structure) -> Array:
+        taps = structure.of_kernel(self.kernel, self.grid)
+        return super().core(structure) if taps is None else taps
 
     def shared_taps(self, wider: int = 0) -> Shared:
         """The taps as weights, and ``wider`` more on each side of each axis: inverse filters are longer."""
@@ -84,23 +85,9 @@ class Convolution(LinearOperator):
             power = power.reshape(*power.shape[:axis], self.stride, kept, *power.shape[axis + 1 :]).mean(axis)
         return Norm(math.sqrt(power.max()), exact=True)
 
-    def column_rms(self) -> Array | float:
-        """``||kernel|| sqrt(m / n)`` if circular: every row of A is the kernel."""
-        if self.boundary != "circular" or any(
-            k > side for k, side in zip(self.kernel.shape, self.signal_shape, strict=True)
-        ):
-            return super().column_rms()
-        m, n = self.shape
-        return jnp.sqrt(jnp.sum(self.kernel**2) * m / n)
+    def column_norms(self) -> Array:
+        return self.grid.column_norms(self.kernel)
 
     def mask(self) -> Structure:
         """A ``Band`` for signals, a ``Stencil`` for images."""
         return self.grid.mask(self.kernel.shape)
-
-    def to_spec(self) -> Spec:
-        fields = {"signal_shape": list(self.signal_shape), "boundary": self.boundary, "stride": self.stride}
-        return {"kind": "Convolution", "kernel": np.asarray(self.kernel), **fields}
-
-    @classmethod
-    def _from_spec(cls, spec: Spec) -> LinearOperator:
-        return cls.of(spec["kernel"], spec["signal_shape"], spec["boundary"], spec.get("stride", 1))

@@ -11,11 +11,12 @@ import jax.scipy.fft
 import numpy as np
 from jaxtyping import Array, Float
 
-from unrollbit.operators.base import Norm
 from unrollbit.operators.kept import Kept
+from unrollbit.operators.norms import Norm
+from unrollbit.values import pytree
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class SubsampledFourier(Kept):
     """Kept frequencies of the unitary DFT of a real signal: ``y = (Re F_S x, Im F_S x)``, ``m = 2 count``.
@@ -68,9 +69,10 @@ class SubsampledFourier(Kept):
         """
         return Norm(1.0 if self._real_or_paired() else math.sqrt(0.5), exact=True)
 
-    def column_rms(self) -> float:
-        """``sqrt(count / n)``: every column of a DFT has equal energy."""
-        return math.sqrt(self.count / math.prod(self.signal_shape))
+    def column_norms(self) -> Float[Array, " n"]:
+        """``sqrt(count / n)``: all entries of a DFT have equal modulus."""
+        n = self.shape[1]
+        return jnp.full(n, math.sqrt(self.count / n))
 
     @property
     def frame_constant(self) -> float | None:
@@ -78,7 +80,7 @@ class SubsampledFourier(Kept):
         return None if self._real_or_paired() else 0.5
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class SubsampledDCT(Kept):
     """Kept coefficients of the orthonormal DCT-II: ``y = C_S x``, ``m = count``; ``A A^T = I``, ``||A|| = 1``.

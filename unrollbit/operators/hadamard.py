@@ -6,17 +6,22 @@ import functools
 import math
 from dataclasses import dataclass, field
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, UInt8
 
 from unrollbit.kernels import hadamard_transform
-from unrollbit.operators.base import LinearOperator, Norm, Spec
+from unrollbit.operators.base import LinearOperator
+from unrollbit.operators.checks import set_field
+from unrollbit.operators.norms import Norm
 from unrollbit.sizes import check_seed, positive_integer
+from unrollbit.structures.base import Structure
+from unrollbit.values import pytree
+
+_AT_A_TIME = 2**20  # entries of the matrix whose signs are formed
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class Hadamard(LinearOperator):
     """``A = R H diag(s) / sqrt(m)``: ``H`` Sylvester's ``n x n`` matrix, ``R`` keeps ``m`` rows, ``s`` random signs.
@@ -41,8 +46,8 @@ class Hadamard(LinearOperator):
 
     def __post_init__(self) -> None:
         for name in ("m", "n"):
-            object.__setattr__(self, name, positive_integer(name, getattr(self, name)))
-        object.__setattr__(self, "seed", check_seed(self.seed))
+            set_field(self, name, positive_integer(name, getattr(self, name)))
+        set_field(self, "seed", check_seed(self.seed))
         if self.n & (self.n - 1):
             raise ValueError(f"n: expected a power of two, got {self.n}; pad the signal to {1 << self.n.bit_length()}")
         if self.m > self.n:
@@ -86,16 +91,23 @@ class Hadamard(LinearOperator):
         """``n/m``."""
         return self.n / self.m
 
+    def column_norms(self) -> Float[Array, " n"]:
+        """1: every entry is ``+-1/sqrt(m)``."""
+        return jnp.ones(self.n)
+
+    def sign_reference(self, structure: Structure | None = None) -> UInt8[np.ndarray, "m bytes"] | None:
+        if structure not in (None, self.mask()):
+            return None
+        columns, negative = np.arange(self.n), self.column_signs < 0
+        parts, height = [], max(1, _AT_A_TIME // self.n)
+        for start in range(0, self.m, height):
+            odd = (np.bitwise_count(self.rows[start : start + height, None] & columns) & 1).astype(bool)
+            parts.append(np.packbits(odd ^ negative, axis=-1, bitorder="little"))
+        return np.concatenate(parts)
+
     def resident_bits(self) -> int:
         """What is held: ``n`` signs of 8 bits and ``m`` row indices of 32 (the fast transform needs no matrix)."""
         return 8 * self.n + 32 * self.m
-
-    def to_spec(self) -> Spec:
-        return {"kind": "Hadamard", "m": self.m, "n": self.n, "seed": self.seed}
-
-    @classmethod
-    def _from_spec(cls, spec: Spec) -> LinearOperator:
-        return cls(spec["m"], spec["n"], spec["seed"])
 
 
 @functools.lru_cache(maxsize=32)

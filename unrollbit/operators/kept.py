@@ -12,8 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from unrollbit.operators.base import LinearOperator, Spec
+from unrollbit.operators.base import LinearOperator
+from unrollbit.operators.checks import set_field
 from unrollbit.sizes import check_seed, check_signal_shape, positive_integer
+from unrollbit.specs import Spec, check_fields
 
 
 @dataclass(frozen=True)
@@ -28,28 +30,42 @@ class Kept(LinearOperator):
     seed: int | None = field(default=None, metadata={"static": True})
     kept: tuple[int, ...] | None = field(default=None, metadata={"static": True})
 
+    def __post_init__(self) -> None:
+        sides, count = check_signal_shape(self.signal_shape), positive_integer("count", self.count)
+        n = math.prod(sides)
+        if self.kept is not None:
+            flat = np.asarray(self.kept)
+            if flat.ndim != 1 or flat.size == 0 or not np.issubdtype(flat.dtype, np.integer):
+                raise ValueError(
+                    f"indices: expected a non-empty list of integers, got {self.kept!r:.200}; flatten 2-D ones first"
+                )
+            if flat.min() < 0 or flat.max() >= n or np.unique(flat).size != flat.size or flat.size != count:
+                raise ValueError(
+                    f"indices: expected {count} distinct integers in [0, {n}), got {flat.min()}..{flat.max()}"
+                )
+            set_field(self, "kept", tuple(int(i) for i in flat))
+        elif self.seed is not None:
+            set_field(self, "seed", check_seed(self.seed))
+            available = self._candidates(sides).size
+            if count > available:
+                raise ValueError(f"count: expected at most {available} coefficients of a {sides} signal, got {count}")
+        elif count != n:
+            raise ValueError(f"count: expected all {n} entries without a seed, got {self.count!r}")
+        set_field(self, "signal_shape", sides)
+        set_field(self, "count", count)
+
     @classmethod
     def of(cls, signal_shape: int | tuple[int, ...], indices: Sequence[int] | np.ndarray) -> Self:
         """Keep the coefficients with these flat (row-major) indices, in this order.
 
         Raises ``ValueError`` unless they are distinct integers in ``[0, n)``.
         """
-        sides = check_signal_shape(signal_shape)
-        n, flat = math.prod(sides), np.asarray(indices)
-        if flat.ndim != 1 or flat.size == 0 or not np.issubdtype(flat.dtype, np.integer):
-            raise ValueError(f"indices: expected a non-empty list of integers, got {indices!r}; flatten 2-D ones first")
-        if flat.min() < 0 or flat.max() >= n or np.unique(flat).size != flat.size:
-            raise ValueError(f"indices: expected distinct integers in [0, {n}), got {flat.min()}..{flat.max()}")
-        return cls(sides, int(flat.size), None, tuple(int(i) for i in flat))
+        return cls(signal_shape, max(1, np.size(indices)), None, indices)  # pyright: ignore[reportArgumentType]
 
     @classmethod
     def random(cls, signal_shape: int | tuple[int, ...], count: int, seed: int = 0) -> Self:
         """Draw ``count`` coefficients from ``RandomState(seed)``; raises ``ValueError`` if there are not as many."""
-        sides, count = check_signal_shape(signal_shape), positive_integer("count", count)
-        available = cls._candidates(sides).size
-        if count > available:
-            raise ValueError(f"count: expected at most {available} coefficients of a {sides} signal, got {count}")
-        return cls(sides, count, check_seed(seed))
+        return cls(signal_shape, count, seed)  # pyright: ignore[reportArgumentType]
 
     @classmethod
     def full(cls, signal_shape: int | tuple[int, ...]) -> Self:
@@ -93,18 +109,12 @@ class Kept(LinearOperator):
         return {**spec, "indices": self.indices}
 
     @classmethod
-    def _from_spec(cls, spec: Spec) -> LinearOperator:
-        if "indices" in spec:
-            return cls.of(spec["signal_shape"], spec["indices"])
-        if spec["seed"] is None:
-            whole = cls.full(spec["signal_shape"])
-            if spec["count"] != whole.count or isinstance(spec["count"], bool):
-                raise ValueError(f"count: expected all {whole.count} entries without a seed, got {spec['count']!r}")
-            return whole
-        return cls.random(spec["signal_shape"], spec["count"], spec["seed"])
-
-
-del LinearOperator.kinds["Kept"]  # no operator by itself
+    def _from_fields(cls, given: dict[str, Any]) -> LinearOperator:
+        check_fields(cls, given, ("signal_shape",), ("indices",) if "indices" in given else ("count", "seed"))
+        if "indices" in given:
+            return cls.of(given["signal_shape"], given["indices"])
+        check_fields(cls, given, ("signal_shape", "count", "seed"))
+        return cls(given["signal_shape"], given["count"], given["seed"])
 
 
 @functools.lru_cache(maxsize=32)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from unrollbit.operators.base import LinearOperator, Spec
+from unrollbit.operators.base import LinearOperator
+from unrollbit.operators.structured import Structured
 from unrollbit.sizes import check_entries
+from unrollbit.specs import Spec, check_fields
 from unrollbit.structures.base import Structure
-from unrollbit.structures.blocks import Blocks
+from unrollbit.structures.blocks import Blocks, dense_blocks
 from unrollbit.structures.full import Full
+from unrollbit.values import pytree
 
 _RESOLUTION = 1e-6  # directions weaker than this share of ||A|| are rounding in float32: left out
 _LARGEST = 8192  # a dense eigendecomposition beyond this takes minutes and gigabytes
@@ -34,7 +37,7 @@ class Origin:
         return hash(self.key)
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class Preconditioned(LinearOperator):
     """``P A`` with ``P = c (A A^T + delta ||A||^2 I)^{-1/2}``: singular values of ``A`` made (nearly) equal.
@@ -50,15 +53,14 @@ class Preconditioned(LinearOperator):
     (the Puffer transformation, delta = 0); Ma, Ping, "Orthogonal AMP", 2017 (its de-correlated linear step).
 
     Example:
-        >>> from unrollbit.operators import ill_conditioned
-        >>> A = ill_conditioned(16, 32, condition=100.0)
+        >>>         >>> A = ill_conditioned(16, 32, condition=100.0)
         >>> PA = Preconditioned.of(A)
         >>> bool(abs(PA.norm() - (32 / 16) ** 0.5) < 1e-4)
         True
     """
 
     preconditioner: Float[Array, "*blocks p p"]
-    core: Array
+    entries: Array
     delta: float = field(metadata={"static": True})
     structure: Full | Blocks = field(metadata={"static": True})
     origin: Origin = field(metadata={"static": True})
@@ -76,12 +78,11 @@ class Preconditioned(LinearOperator):
             raise ValueError("Preconditioned: the operator is preconditioned already; give the physics itself")
         m, n = operator.shape
         check_entries("Preconditioned", m, n)
-        structure = operator.mask()
-        structure = structure if isinstance(structure, Blocks) else Full(m, n)
+        structure = dense_blocks(operator.mask())
         if m // structure.blocks > _LARGEST:
             raise ValueError(f"Preconditioned: expected at most {_LARGEST} measurements, got {m // structure.blocks}")
-        dense = operator.dense()
-        A = np.asarray(structure.gather(dense), np.float64)
+        core = operator.core(structure)
+        A = np.asarray(core, np.float64)
         values, vectors = np.linalg.eigh(A @ A.swapaxes(-1, -2))
         largest = values.max()
         if not largest > 0:
@@ -92,40 +93,55 @@ class Preconditioned(LinearOperator):
         PA = P @ A
         scale = 1.0 / np.sqrt((PA**2).sum() / n)
         origin = Origin(operator.to_spec(), operator.fingerprint())
-        return cls(jnp.asarray(scale * P, dense.dtype), jnp.asarray(scale * PA, dense.dtype), delta, structure, origin)
+        made = cls(jnp.asarray(scale * P, core.dtype), jnp.asarray(scale * PA, core.dtype), delta, structure, origin)
+        made.derived("made from its origin", lambda: True)
+        return made
 
     @property
     def shape(self) -> tuple[int, int]:
         return self.structure.shape
 
     def _apply(self, x: Array) -> Array:
-        return self.structure.matvec(self.core, x)
+        return self.structure.matvec(self.entries, x)
 
     def _apply_adjoint(self, y: Array) -> Array:
-        return self.structure.rmatvec(self.core, y)
+        return self.structure.rmatvec(self.entries, y)
 
     def accept(self, y: Float[Array, "*batch m"]) -> Float[Array, "*batch m"]:
         """``P y``."""
-        blocks, m = self.structure.blocks, self.shape[0]
-        square = Full(m, m) if isinstance(self.structure, Full) else Blocks(blocks, m // blocks, m // blocks)
-        return square.matvec(self.preconditioner, y)
+        return self.structure.T.gram().matvec(self.preconditioner, y)
 
     @property
     def preconditioned(self) -> bool:
         return True
 
+    @property
+    def bare(self) -> Structured:
+        return Structured(self.entries, self.structure)
+
     def dense(self) -> Array:
-        return self.structure.scatter(self.core)
+        return self.structure.scatter(self.entries)
 
     def mask(self) -> Structure:
         return self.structure
 
-    def column_rms(self) -> float:
-        return 1.0
+    def core(self, structure: Structure) -> Array:
+        return self.entries if structure == self.structure else super().core(structure)
+
+    def column_norms(self) -> Array:
+        return self.structure.column_norms(self.entries)
 
     def to_spec(self) -> Spec:
-        return {"kind": "Preconditioned", "operator": self.origin.spec, "delta": self.delta}
+        """That of the operator and delta. Raises ``ValueError`` for arrays that are not made from them."""
+        spec = {"kind": "Preconditioned", "operator": self.origin.spec, "delta": self.delta}
+        if not self.derived("made from its origin", lambda: LinearOperator.from_spec(spec) == self):
+            raise ValueError(
+                "Preconditioned: the arrays are not those that the operator and delta give, so no file can describe "
+                "them; precondition the operator that is meant"
+            )
+        return spec
 
     @classmethod
-    def _from_spec(cls, spec: Spec) -> LinearOperator:
-        return cls.of(LinearOperator.from_spec(spec["operator"]), spec["delta"])
+    def _from_fields(cls, given: dict[str, Any]) -> Preconditioned:
+        check_fields(cls, given, ("operator", "delta"))
+        return cls.of(LinearOperator.from_spec(given["operator"]), given["delta"])

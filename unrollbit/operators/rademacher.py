@@ -6,21 +6,24 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
 from unrollbit.kernels import packed_matmul
-from unrollbit.operators.base import LinearOperator, Spec
+from unrollbit.operators.base import LinearOperator
+from unrollbit.operators.checks import set_field
 from unrollbit.operators.dense import Dense
 from unrollbit.signbits import pack_signs, unpack_signs
 from unrollbit.sizes import check_entries, check_seed, positive_integer
+from unrollbit.specs import Spec, check_fields
+from unrollbit.structures.base import Structure
+from unrollbit.values import pytree
 
 _DRAW: Any = object()  # the default of ``packed``: draw it from the seed
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class Rademacher(LinearOperator):
     """``A`` with i.i.d. entries ``+-1/sqrt(m)``, drawn from ``RandomState(seed)`` and held as one bit each.
@@ -44,14 +47,16 @@ class Rademacher(LinearOperator):
     packed: UInt8[Array, "m bytes"] = _DRAW
 
     def __post_init__(self) -> None:
-        if self.packed is not _DRAW:
-            return
         for name in ("m", "n"):
-            object.__setattr__(self, name, positive_integer(name, getattr(self, name)))
+            set_field(self, name, positive_integer(name, getattr(self, name)))
         check_entries("Rademacher", self.m, self.n)
-        object.__setattr__(self, "seed", check_seed(self.seed))
-        bits = np.random.RandomState(self.seed).randint(0, 2, (self.m, self.n), dtype=np.int8)
-        object.__setattr__(self, "packed", jnp.asarray(pack_signs(1 - 2 * bits)))
+        set_field(self, "seed", check_seed(self.seed))
+        if self.packed is _DRAW:
+            set_field(self, "packed", jnp.asarray(_drawn(self.m, self.n, self.seed)))
+            self.derived("drawn from its seed", lambda: True)
+        rows = self.m, -(-self.n // 8)
+        if self.packed.shape != rows or self.packed.dtype != jnp.uint8:
+            raise ValueError(f"packed: expected bytes of shape {rows}, got {self.packed.dtype} {self.packed.shape}")
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -79,16 +84,31 @@ class Rademacher(LinearOperator):
         """The float matrix, as ``Dense``."""
         return Dense(self.dense())
 
-    def column_rms(self) -> float:
-        return 1.0
+    def column_norms(self) -> Float[Array, " n"]:
+        """1: every entry is ``+-1/sqrt(m)``."""
+        return jnp.ones(self.n)
+
+    def sign_reference(self, structure: Structure | None = None) -> UInt8[np.ndarray, "m bytes"] | None:
+        return np.asarray(self.packed) if structure in (None, self.mask()) else None
 
     def resident_bits(self) -> int:
         """``m n``: one bit an entry."""
         return self.m * self.n
 
     def to_spec(self) -> Spec:
-        return {"kind": "Rademacher", "m": self.m, "n": self.n, "seed": self.seed}
+        """The seed; the signs themselves (as a matrix on packed bits) where it does not draw them."""
+        if self.derived("drawn from its seed", lambda: self == Rademacher(self.m, self.n, self.seed)):
+            return {"kind": "Rademacher", "m": self.m, "n": self.n, "seed": self.seed}
+        spec = {"kind": "PackedSigns", "bits": np.asarray(self.packed)[None], "scale": "layer"}
+        scales = np.full(1, 1.0 / math.sqrt(self.m), np.float32)
+        return {**spec, "scales": scales, "structure": self.mask().to_spec()}
 
     @classmethod
-    def _from_spec(cls, spec: Spec) -> LinearOperator:
-        return cls(spec["m"], spec["n"], spec["seed"])
+    def _from_fields(cls, given: dict[str, Any]) -> Rademacher:
+        check_fields(cls, given, ("m", "n"), ("seed",))
+        return cls(**given)
+
+
+def _drawn(m: int, n: int, seed: int) -> UInt8[np.ndarray, "m bytes"]:
+    bits = np.random.RandomState(seed).randint(0, 2, (m, n), dtype=np.int8)
+    return pack_signs(1 - 2 * bits)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,15 +11,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from unrollbit.operators.base import LinearOperator, Norm, Spec, transpose_of
+from unrollbit.operators.base import LinearOperator, transpose_of
+from unrollbit.operators.checks import set_field
 from unrollbit.operators.structured import Structured
 from unrollbit.sizes import LARGEST_SIDE, check_entries, positive_integer
 from unrollbit.structures.rays import Rays, bilinear
+from unrollbit.values import pytree
 
 _SMALL = 2**22  # entries of a matrix that is formed to run many times
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class Radon(LinearOperator):
     """Line integrals of a ``size x size`` image: ``size`` parallel rays in each of the directions ``angles`` (degrees).
@@ -28,7 +29,8 @@ class Radon(LinearOperator):
     The image is turned by minus the angle about pixel ``size // 2`` of both axes, by bilinear interpolation with zeros
     outside, and its columns are summed: scikit-image's ``radon`` on the square. ``y`` is angle by angle, detector by
     detector. Matrix-free; the adjoint is the exact transpose (back-projection with the same weights).
-    ``Radon.of`` checks arguments.
+
+    Raises ``ValueError`` for no angles, or NaN.
 
     Example:
         >>> import jax.numpy as jnp
@@ -40,21 +42,26 @@ class Radon(LinearOperator):
     size: int = field(metadata={"static": True})
     angles: tuple[float, ...] = field(metadata={"static": True})
 
-    @classmethod
-    def of(cls, size: int, angles: int | Sequence[float]) -> Radon:
-        """``angles``: degrees, or how many to spread evenly over [0, 180). Raises ``ValueError`` for none or NaN."""
-        size = positive_integer("size", size, math.isqrt(LARGEST_SIDE))
-        if isinstance(angles, int | np.integer) and not isinstance(angles, bool):
-            count = positive_integer("angles", angles, LARGEST_SIDE // size)
-            return cls(size, tuple(180.0 * k / count for k in range(count)))
+    def __post_init__(self) -> None:
+        size = positive_integer("size", self.size, math.isqrt(LARGEST_SIDE))
         try:
-            degrees = np.asarray(angles, np.float64)
+            degrees = np.asarray(self.angles, np.float64)
         except (TypeError, ValueError):
             degrees = np.empty(0)
         if degrees.ndim != 1 or degrees.size == 0 or not np.isfinite(degrees).all():
-            raise ValueError(f"angles: expected a number of angles or a list of finite degrees, got {angles!r}")
+            raise ValueError(f"angles: expected a number of angles or a list of finite degrees, got {self.angles!r}")
         positive_integer("angles", degrees.size, LARGEST_SIDE // size)
-        return cls(size, tuple(float(angle) for angle in degrees))
+        set_field(self, "size", size)
+        set_field(self, "angles", tuple(float(angle) for angle in degrees))
+
+    @classmethod
+    def of(cls, size: int, angles: int | Sequence[float]) -> Radon:
+        """``angles``: degrees, or how many to spread evenly over [0, 180)."""
+        if isinstance(angles, int | np.integer) and not isinstance(angles, bool):
+            size = positive_integer("size", size, math.isqrt(LARGEST_SIDE))
+            count = positive_integer("angles", angles, LARGEST_SIDE // size)
+            angles = [180.0 * k / count for k in range(count)]
+        return cls(size, angles)  # pyright: ignore[reportArgumentType]
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -76,16 +83,15 @@ class Radon(LinearOperator):
     def _apply_adjoint(self, y: Float[Array, "*batch m"]) -> Float[Array, "*batch n"]:
         return transpose_of(self._apply, self.shape[1], y)
 
-    def norm(self) -> Norm:
-        return _norm(self)
-
     def dense(self) -> Float[Array, "m n"]:
         """From the interpolation's tables, in float64: a compiler would fold a transform of the identity for long."""
         check_entries("Radon", *self.shape)
-        return jnp.asarray(_matrix(self), jnp.result_type(float))
+        rows = [_angle(self, angle) for angle in np.deg2rad(self.angles)]
+        return jnp.asarray(np.concatenate(rows), jnp.result_type(float))
 
-    def column_rms(self) -> float:
-        return _column_rms(self)
+    def column_norms(self) -> Float[Array, " n"]:
+        """Angle by angle: the matrix is not formed."""
+        return self.derived("column norms", lambda: jnp.sqrt(jnp.asarray(_column_energies(self))))
 
     def prepare(self) -> LinearOperator:
         """The matrix, where it is small (16 MiB): products are then ten times as fast."""
@@ -94,13 +100,6 @@ class Radon(LinearOperator):
 
     def mask(self) -> Rays:
         return Rays(self.size, self.angles)
-
-    def to_spec(self) -> Spec:
-        return {"kind": "Radon", "size": self.size, "angles": list(self.angles)}
-
-    @classmethod
-    def _from_spec(cls, spec: Spec) -> LinearOperator:
-        return cls.of(spec["size"], spec["angles"])
 
 
 def _angle(operator: Radon, angle: float) -> Float[np.ndarray, "size n"]:
@@ -112,21 +111,8 @@ def _angle(operator: Radon, angle: float) -> Float[np.ndarray, "size n"]:
     return entries
 
 
-@functools.lru_cache(maxsize=4)
-def _matrix(operator: Radon) -> Float[np.ndarray, "m n"]:
-    return np.concatenate([_angle(operator, angle) for angle in np.deg2rad(operator.angles)])
-
-
-@functools.lru_cache(maxsize=8)
-def _norm(operator: Radon) -> Norm:
-    return super(Radon, operator).norm()
-
-
-@functools.lru_cache(maxsize=8)
-def _column_rms(operator: Radon) -> float:
-    """Angle by angle: the matrix is not formed."""
-    energy = sum(float((_angle(operator, angle) ** 2).sum()) for angle in np.deg2rad(operator.angles))
-    return math.sqrt(energy) / operator.size
+def _column_energies(operator: Radon) -> Float[np.ndarray, " n"]:
+    return np.sum([(_angle(operator, angle) ** 2).sum(0) for angle in np.deg2rad(operator.angles)], axis=0)
 
 
 def filtered_back_projection(operator: Radon, y: Float[Array, "*batch m"]) -> Float[Array, "*batch n"]:

@@ -3,58 +3,78 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
-from unrollbit.operators.base import LinearOperator, Spec, finite_array
+from unrollbit.operators.base import LinearOperator
+from unrollbit.operators.checks import finite_array, set_field
+from unrollbit.specs import check_fields
 from unrollbit.structures.base import Structure
+from unrollbit.structures.full import Full
+from unrollbit.values import pytree
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class Structured(LinearOperator):
-    """A matrix as the core of a ``Structure`` (entries outside the structure are zero in the core)."""
+    """A matrix as the core of a ``Structure`` (entries outside the structure are zero in the core).
 
-    core: Array
+    Raises ``ValueError`` unless ``entries`` has the shape of the structure's cores, and (read from a file) is finite.
+    """
+
+    entries: Array = field(metadata={"spec": "core"})
     structure: Structure = field(metadata={"static": True})
+
+    def __post_init__(self) -> None:
+        expected = self.structure.core_shape
+        if self.entries.shape != expected:
+            raise ValueError(f"Structured: expected a core of shape {expected}, got {self.entries.shape}")
 
     @property
     def shape(self) -> tuple[int, int]:
         return self.structure.shape
 
     def _apply(self, x: Array) -> Array:
-        return self.structure.matvec(self.core, x)
+        return self.structure.matvec(self.entries, x)
 
     def _apply_adjoint(self, y: Array) -> Array:
-        return self.structure.rmatvec(self.core, y)
+        return self.structure.rmatvec(self.entries, y)
+
+    def __add__(self, other: Any) -> Any:
+        """Cores of one structure add up to a core."""
+        if isinstance(other, Structured) and other.structure == self.structure:
+            return Structured(self.entries + other.entries, self.structure)
+        return super().__add__(other)
 
     def dense(self) -> Array:
-        return self.structure.scatter(self.core)
+        return self.structure.scatter(self.entries)
+
+    def core(self, structure: Structure) -> Array:
+        return self.entries if structure == self.structure else super().core(structure)
+
+    def column_norms(self) -> Array:
+        return self.structure.column_norms(self.entries)
 
     def mask(self) -> Structure:
         return self.structure
 
-    def to_spec(self) -> Spec:
-        return {"kind": "Structured", "core": np.asarray(self.core), "structure": self.structure.to_spec()}
-
     @classmethod
-    def _from_spec(cls, spec: Spec) -> LinearOperator:
-        structure = Structure.from_spec(spec["structure"])
-        core = finite_array("core", spec["core"], len(structure.core_shape))
-        if core.shape != structure.core_shape:
-            raise ValueError(f"operator Structured: expected a core of shape {structure.core_shape}, got {core.shape}")
-        return cls(core, structure)
+    def _from_fields(cls, given: dict[str, Any]) -> Structured:
+        check_fields(cls, given, ("core", "structure"))
+        structure = Structure.from_spec(given["structure"])
+        return cls(finite_array("core", given["core"], len(structure.core_shape)), structure)
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class Diagonal(LinearOperator):
-    """``diag(d)``."""
+    """``diag(d)``. Raises ``ValueError`` unless d is a finite vector."""
 
     diagonal: Float[Array, " n"]
+
+    def __post_init__(self) -> None:
+        set_field(self, "diagonal", finite_array("diagonal", self.diagonal, 1))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -66,16 +86,8 @@ class Diagonal(LinearOperator):
     def _apply_adjoint(self, y: Array) -> Array:
         return self.diagonal * y
 
-    def to_spec(self) -> Spec:
-        return {"kind": "Diagonal", "diagonal": np.asarray(self.diagonal)}
+    def column_norms(self) -> Array:
+        return abs(self.diagonal)
 
-    @classmethod
-    def _from_spec(cls, spec: Spec) -> LinearOperator:
-        return cls(finite_array("diagonal", spec["diagonal"], 1))
-
-
-def column_products(W: LinearOperator, A: Float[Array, "m n"]) -> Float[Array, " n"]:
-    """``diag(W^T A)``: ``w_j^T a_j`` per column; ``A`` as the core of W's structure (dense if W has none)."""
-    if isinstance(W, Structured):
-        return W.structure.column_sum(W.core * A)
-    return jnp.sum(W.dense() * A, axis=0)
+    def mask(self) -> Structure:
+        return Full(*self.shape)

@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from unrollbit.operators.base import Norm
 from unrollbit.operators.kept import Kept
+from unrollbit.operators.norms import Norm
 from unrollbit.structures.band import Indexed
 from unrollbit.structures.drawn import Drawn
+from unrollbit.values import pytree
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class Subsampling(Kept):
     """``y = x[S]``: kept samples of a signal ``(n,)`` or pixels of an image ``(height, width)``; rows of the identity.
@@ -43,6 +44,10 @@ class Subsampling(Kept):
     def norm(self) -> Norm:
         """1, exact."""
         return Norm(1.0, exact=True)
+
+    def column_norms(self) -> Float[Array, " n"]:
+        """1 for a kept sample, else 0."""
+        return jnp.zeros(self.shape[1]).at[self.indices].set(1)
 
     @property
     def frame_constant(self) -> float:

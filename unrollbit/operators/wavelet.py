@@ -7,19 +7,21 @@ import math
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
 from unrollbit.operators.banded import strided_correlate
-from unrollbit.operators.base import LinearOperator, Norm, Spec, transpose_of
+from unrollbit.operators.base import LinearOperator, transpose_of
+from unrollbit.operators.checks import set_field
+from unrollbit.operators.norms import Norm
 from unrollbit.sizes import check_signal_shape, positive_integer
+from unrollbit.values import pytree
 
 _NAMES = tuple(f"db{order}" for order in range(1, 9))
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class Wavelet(LinearOperator):
     """Synthesis ``x = Psi c`` from Daubechies coefficients; ``Psi`` is orthogonal (periodic boundary), ``.T`` analyses.
@@ -27,7 +29,7 @@ class Wavelet(LinearOperator):
     Signals ``(n,)`` or images ``(height, width)``, every side divisible by ``2**levels``. Coefficients run from coarse
     to fine: approximation, then the details of each level; for images each level has three subbands (details down the
     columns, along the rows, and both: PyWavelets' cH, cV, cD), each row by row. ``subbands()`` labels them.
-    ``Wavelet.of`` checks arguments. Equal to PyWavelets with ``mode="periodization"``.
+    Equal to PyWavelets with ``mode="periodization"``.
     Reference: I. Daubechies, "Orthonormal bases of compactly supported wavelets", 1988.
 
     Example:
@@ -43,25 +45,30 @@ class Wavelet(LinearOperator):
     name: str = field(metadata={"static": True})
     levels: int = field(metadata={"static": True})
 
+    def __post_init__(self) -> None:
+        sides = check_signal_shape(self.signal_shape)
+        set_field(self, "signal_shape", sides)
+        if self.name not in _NAMES:
+            raise ValueError(f"wavelet: expected one of {', '.join(_NAMES)}, got {self.name!r}")
+        most = min(map(_halvings, sides))
+        if positive_integer("levels", self.levels, 64) > most:
+            raise ValueError(
+                f"levels: {self.levels} levels need sides divisible by {2**self.levels}, got {sides}: at most {most} "
+                "levels; crop or pad the signal"
+            )
+        set_field(self, "levels", int(self.levels))
+
     @classmethod
     def of(cls, signal_shape: int | tuple[int, ...], name: str = "db4", levels: int | None = None) -> Wavelet:
-        """Check the arguments; ``levels=None`` takes as many as keep the coarsest filter no longer than the signal.
+        """``levels=None`` takes as many as keep the coarsest filter no longer than the signal.
 
         Raises ``ValueError`` for an unknown wavelet or a side that ``2**levels`` does not divide.
         """
         sides = check_signal_shape(signal_shape)
-        if name not in _NAMES:
-            raise ValueError(f"wavelet: expected one of {', '.join(_NAMES)}, got {name!r}")
-        halvings = min((side & -side).bit_length() - 1 for side in sides)
-        if levels is None:
+        if levels is None and name in _NAMES:
             fitting = min(side // (len(daubechies(name)) - 1) for side in sides).bit_length() - 1
-            levels = max(1, min(halvings, fitting))
-        if positive_integer("levels", levels, 64) > halvings:
-            raise ValueError(
-                f"levels: {levels} levels need sides divisible by {2**levels}, got {sides}: at most {halvings} levels; "
-                "crop or pad the signal"
-            )
-        return cls(sides, name, int(levels))
+            levels = max(1, min(*map(_halvings, sides), fitting))
+        return cls(sides, name, levels)  # pyright: ignore[reportArgumentType]
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -101,22 +108,19 @@ class Wavelet(LinearOperator):
         """1, exact."""
         return Norm(1.0, exact=True)
 
+    def column_norms(self) -> Float[Array, " n"]:
+        """1: orthonormal."""
+        return jnp.ones(self.shape[1])
+
     @property
     def frame_constant(self) -> float:
         """1."""
         return 1.0
 
-    def to_spec(self) -> Spec:
-        return {
-            "kind": "Wavelet",
-            "signal_shape": list(self.signal_shape),
-            "name": self.name,
-            "levels": self.levels,
-        }
 
-    @classmethod
-    def _from_spec(cls, spec: Spec) -> LinearOperator:
-        return cls.of(spec["signal_shape"], spec["name"], spec["levels"])
+def _halvings(side: int) -> int:
+    """How often a side can be halved."""
+    return (side & -side).bit_length() - 1
 
 
 def _filter_last_axis(x: Array, name: str) -> tuple[Array, Array]:

@@ -5,9 +5,9 @@ coded is the first plane of every stored matrix (each copy against the same refe
 row-major order, entries that a mask forbids left out; further planes stay as they are. Signs live in the form of the
 file only: a loaded network holds all of them, at one bit each.
 
-The reference must be the same on every machine. So it is taken where ``sign(A)`` follows from integers and from arrays
-of the file without rounding that could turn a sign, and the file holds the SHA-256 of the decoded signs: another
-reference is a ``ValueError``, never another network.
+The reference must be the same on every machine (``LinearOperator.sign_reference``). So it is taken where ``sign(A)``
+follows from integers and from arrays of the file without rounding that could turn a sign, and the file holds the
+SHA-256 of the decoded signs: another reference is a ``ValueError``, never another network.
 """
 
 from __future__ import annotations
@@ -17,17 +17,15 @@ from typing import Any
 
 import numpy as np
 
-from unrollbit.operators import BlockDiagonal, Composition, Dense, Hadamard, LinearOperator, Rademacher, Scaled
+from unrollbit.operators import LinearOperator
 from unrollbit.packed import runtime
 from unrollbit.packed.file import stored, unstored
 from unrollbit.packed.flip_code import encode_flips
-from unrollbit.structures import Full, Structure
+from unrollbit.structures import Structure
 from unrollbit.weights import PackedWeights
 from unrollbit.weights.stored import Signs
 
 _OVERHEAD = 256  # bytes by which the description grows, at most
-_EXACT = ("gaussian", "gaussian_blocks", "rademacher_blocks", "hadamard_blocks")  # a draw, times something positive
-_AT_A_TIME = 2**20  # entries of a Hadamard matrix
 
 
 def code_signs(packed: PackedWeights, physics: LinearOperator) -> PackedWeights:
@@ -43,7 +41,7 @@ def code_signs(packed: PackedWeights, physics: LinearOperator) -> PackedWeights:
     spec, structure, physics = found
     if (
         spec["copies"] * structure.size > runtime.LARGEST_CODED
-        or (reference := reference_signs(physics, structure)) is None
+        or (reference := physics.sign_reference(structure)) is None
     ):
         return packed
     signs, rows = packed.arrays["signs"], Signs((), structure).rows
@@ -72,7 +70,7 @@ def decode_signs(packed: PackedWeights, physics: LinearOperator) -> PackedWeight
     if found is None:
         raise ValueError(f"flip code: {type(physics).__name__} physics give no exact reference for these weights")
     _, structure, physics = found
-    layout = runtime.Layout(Signs((), structure).rows[-1], structure.size, lambda: reference_signs(physics, structure))
+    layout = runtime.Layout(Signs((), structure).rows[-1], structure.size, lambda: physics.sign_reference(structure))
     arrays = {name: unstored(array) for name, array in runtime.with_signs(held, layout).arrays.items()}
     return PackedWeights(_with_flips(packed.spec, None), arrays)
 
@@ -88,8 +86,8 @@ def _with_flips(spec: dict[str, Any], digest: str | None) -> dict[str, Any]:
 def _coded(spec: Any, physics: LinearOperator) -> tuple[dict[str, Any], Structure, LinearOperator] | None:
     """The spec of a format of signs that may be coded, its structure, and the physics whose signs it starts at."""
     while isinstance(spec, dict) and "inner" in spec:
-        if spec.get("kind") == "Transformed" and isinstance(physics, Composition):
-            physics = physics.outer  # signs in the domain of the signal start at those of Phi
+        if spec.get("kind") == "Transformed" and (parts := physics.split) is not None:
+            physics = parts[0]  # signs in the domain of the signal start at those of Phi
         elif spec.get("kind") != "Normalised":
             return None  # V of W = A + V has no natural reference
         spec = spec["inner"]
@@ -97,51 +95,6 @@ def _coded(spec: Any, physics: LinearOperator) -> tuple[dict[str, Any], Structur
         return None
     structure = Structure.from_spec(spec["structure"])
     return (spec, structure, physics) if structure.shape == physics.shape else None
-
-
-def reference_signs(A: LinearOperator, structure: Structure) -> np.ndarray | None:
-    """Packed signs of A as one matrix of the file holds them (``unrollbit.weights.stored.Signs``), without the leading
-    axes; None where they are not exact by construction.
-
-    Exact: user's matrices and blocks (``Dense``, ``BlockDiagonal``), Gaussian ones from a seed (a draw divided by a
-    norm), ``Rademacher``, ``Hadamard``, and positive multiples of them. Not exact: what is computed by decompositions,
-    transforms or sums.
-
-    Example:
-        >>> from unrollbit.operators import Dense
-        >>> A = Dense.of([[1.0, -2.0], [0.0, 4.0]])
-        >>> reference_signs(A, A.mask()).tolist()
-        [[2], [0]]
-    """
-    while isinstance(A, Scaled) and A.factor > 0:
-        A = A.operator
-    full = isinstance(structure, Full)
-    if isinstance(A, Rademacher) and full:
-        return np.asarray(A.packed)
-    if isinstance(A, Hadamard) and full:
-        return _hadamard_signs(A)
-    if not isinstance(A, Dense | BlockDiagonal) or (A.recipe is not None and A.recipe[0] not in _EXACT):
-        return None
-    if isinstance(A, BlockDiagonal):
-        if structure != A.mask():
-            return None
-        negative = np.asarray(A.core) < 0
-    else:
-        if structure.core_shape != A.shape:  # blocks, taps: another core than the matrix
-            return None
-        negative = np.asarray(A.matrix) < 0
-    exists = structure.core_mask
-    return np.packbits(negative if exists is None else negative[exists], axis=-1, bitorder="little")
-
-
-def _hadamard_signs(A: Hadamard) -> np.ndarray:
-    columns, negative = np.arange(A.n), A.column_signs < 0
-    parts = []
-    height = max(1, _AT_A_TIME // A.n)
-    for start in range(0, A.m, height):
-        odd = (np.bitwise_count(A.rows[start : start + height, None] & columns) & 1).astype(bool)
-        parts.append(np.packbits(odd ^ negative, axis=-1, bitorder="little"))
-    return np.concatenate(parts)
 
 
 def _entries(packed: np.ndarray, n: int) -> np.ndarray:

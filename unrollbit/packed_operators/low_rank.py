@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, UInt8
 
-from unrollbit.operators.base import LinearOperator, Spec, finite_array
-from unrollbit.packed_operators.packed_signs import PackedSigns, unpack_mask
+from unrollbit.operators.base import LinearOperator
+from unrollbit.operators.checks import finite_array, set_field
+from unrollbit.packed_operators.packed_signs import unpack_mask
+from unrollbit.specs import Spec
+from unrollbit.values import pytree
 
 _TILE = 64  # rows of a masked matrix that exist at a time
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class LowRank(LinearOperator):
     """``diag(rows) L diag(middle) R diag(columns)`` with L (m, r) and R (r, n): ``r (m + n)`` multiplications.
@@ -28,6 +31,14 @@ class LowRank(LinearOperator):
     middle: Float[Array, " r"]
     right: LinearOperator
     columns: Float[Array, " n"]
+
+    def __post_init__(self) -> None:
+        for name in ("rows", "middle", "columns"):
+            set_field(self, name, finite_array(name, getattr(self, name), 1))
+        parts = (self.rows, self.left, self.middle, self.right, self.columns)
+        sizes, (m, r), n = tuple(part.shape for part in parts), self.left.shape, self.right.shape[1]
+        if sizes != ((m,), (m, r), (r,), (r, n), (n,)):
+            raise ValueError(f"LowRank: shapes {sizes} do not chain")
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -46,22 +57,8 @@ class LowRank(LinearOperator):
     def prepare(self) -> LinearOperator:
         return LowRank(self.rows, self.left.prepare(), self.middle, self.right.prepare(), self.columns)
 
-    def to_spec(self) -> Spec:
-        scales = {name: np.asarray(getattr(self, name)) for name in ("rows", "middle", "columns")}
-        return {"kind": "LowRank", **scales, "left": self.left.to_spec(), "right": self.right.to_spec()}
 
-    @classmethod
-    def _from_spec(cls, spec: Spec) -> LinearOperator:
-        left, right = LinearOperator.from_spec(spec["left"]), LinearOperator.from_spec(spec["right"])
-        rows, middle, columns = (finite_array(name, spec[name], 1) for name in ("rows", "middle", "columns"))
-        sizes = (rows.shape, left.shape, middle.shape, right.shape, columns.shape)
-        (m, r), n = left.shape, right.shape[1]
-        if sizes != ((m,), (m, r), (r,), (r, n), (n,)):
-            raise ValueError(f"operator LowRank: shapes {sizes} do not chain")
-        return cls(rows, left, middle, right, columns)
-
-
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class MaskedLowRank(LinearOperator):
     """A sum of ``LowRank`` matrices of packed factors under an irregular mask, formed a few rows at a time.
@@ -87,10 +84,7 @@ class MaskedLowRank(LinearOperator):
             padded = jnp.pad(array, ((0, padding), *((0, 0),) * (array.ndim - 1)))
             return padded.reshape(-1, rows, *array.shape[1:])
 
-        left = []
-        for term in self.terms:
-            assert isinstance(term.left, PackedSigns)
-            left.append(tiled(term.rows[:, None] * term.left.dense() * term.middle))
+        left = [tiled(term.rows[:, None] * term.left.dense() * term.middle) for term in self.terms]
         right = tuple(term.right.dense() * term.columns for term in self.terms)
         return (*left, tiled(self.exists)), right, padding
 
@@ -123,5 +117,5 @@ class MaskedLowRank(LinearOperator):
         raise TypeError("MaskedLowRank is what weights run as; it has no spec of its own")
 
     @classmethod
-    def _from_spec(cls, spec: Spec) -> LinearOperator:
+    def _from_fields(cls, given: dict[str, Any]) -> MaskedLowRank:
         raise ValueError("operator MaskedLowRank: files hold weights of the format LittleBit instead")

@@ -11,21 +11,22 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
+from unrollbit.arrays import binary_unit
 from unrollbit.kernels import packed_matmul
 from unrollbit.kernels.portable import Layout, Tiles, cut, rows_of
-from unrollbit.operators.base import LinearOperator, Spec, finite_array
-from unrollbit.operators.convolution import Convolution
+from unrollbit.operators.base import LinearOperator
+from unrollbit.operators.checks import finite_array
 from unrollbit.operators.structured import Structured
 from unrollbit.signbits import pack_signs, unpack_signs
+from unrollbit.specs import Spec, check_fields
 from unrollbit.structures.base import Structure
-from unrollbit.structures.blocks import Blocks
-from unrollbit.structures.shared import Shared
+from unrollbit.values import pytree
 
 _SPARSE = 4  # masks with less than a quarter of the entries
 Scale = Literal["none", "global", "layer", "row", "column"]
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class PackedSigns(LinearOperator):
     """``W = sum_p c_p * (M o S_p)`` from packed bits (``unrollbit.kernels``).
@@ -57,8 +58,8 @@ class PackedSigns(LinearOperator):
         """Layout, bits, scales and mask as products take them: with an axis of blocks."""
         m, n = self.shape
         blocks = self.structure.blocks
-        bits = self.bits if isinstance(self.structure, Blocks) else self.bits[:, None]
-        exists = self.exists if self.exists is None or isinstance(self.structure, Blocks) else self.exists[None]
+        bits = self.bits.reshape(self.planes, blocks, m // blocks, -1)
+        exists = None if self.exists is None else self.exists.reshape(blocks, m // blocks, -1)
         scales = {"row": self.scales[..., None], "column": self.scales[..., None, :]}.get(self.scale, self.scales)
         return Layout(blocks, m // blocks, n // blocks), bits, scales, exists
 
@@ -70,12 +71,12 @@ class PackedSigns(LinearOperator):
         return packed_matmul(bits, x, layout.columns, **options, path="portable" if sparse else None)
 
     def _apply(self, x: Array) -> Array:
-        if isinstance(self.structure, Shared):  # a few taps, which the convolution needs together
+        if self.structure.shared:  # a few taps, which the convolution needs together
             return self.prepare()._apply(x)
         return self._product(x, transpose=False)
 
     def _apply_adjoint(self, y: Array) -> Array:
-        if isinstance(self.structure, Shared):
+        if self.structure.shared:
             return self.prepare()._apply_adjoint(y)
         return self._product(y, transpose=True)
 
@@ -91,24 +92,25 @@ class PackedSigns(LinearOperator):
         core = sum(lines(self.scales[p]) * signs[p] for p in range(1, self.planes)) + lines(self.scales[0]) * signs[0]
         return Structured(core, self.structure)
 
-    def column_rms(self) -> Array:
+    def column_norms(self) -> Array:
         """From the bits, a few rows at a time."""
-        if isinstance(self.structure, Shared):
-            grid = self.structure.grid
-            return jnp.asarray(
-                Convolution(self.prepare().core, grid.signal_shape, grid.boundary, grid.stride).column_rms()
-            )
+        if self.structure.shared:
+            return self.prepare().column_norms()
         (m, n), dtype = self.shape, self.scales.dtype
         layout, bits, scales, exists = self._blocked()
-        tiles, padding = cut(layout, bits, scales, exists)
+        unit = jnp.squeeze(binary_unit(self.scales, tuple(range(self.scales.ndim))))
+        tiles, padding = cut(layout, bits, scales / unit, exists)
         real = (jnp.arange(m + padding) < m).astype(dtype).reshape(len(tiles.bits), -1, 1)
 
-        def add(total: Array, inputs: tuple[Tiles, Array]) -> tuple[Array, None]:
+        def squares(inputs: tuple[Tiles, Array]) -> Array:
             tile, kept = inputs
-            return total + jnp.sum((rows_of(tile, layout.columns, dtype, self._unpacked) * kept) ** 2), None
+            return jnp.sum((rows_of(tile, layout.columns, dtype, self._unpacked) * kept) ** 2, axis=0)
 
-        total, _ = jax.lax.scan(add, jnp.zeros((), dtype), (tiles, real))
-        return jnp.sqrt(total / n)
+        parts = jax.lax.map(squares, (tiles, real))  # of a few rows, or of a block
+        return unit * jnp.sqrt(parts.reshape(layout.blocks, -1, layout.columns).sum(1).reshape(n))
+
+    def core(self, structure: Structure) -> Array:
+        return self.prepare().core(structure)
 
     def mask(self) -> Structure:
         return self.structure
@@ -122,23 +124,26 @@ class PackedSigns(LinearOperator):
         return {**spec, "structure": self.structure.to_spec(), "scale": self.scale}
 
     @classmethod
-    def _from_spec(cls, spec: Spec) -> LinearOperator:
-        structure = Structure.from_spec(spec["structure"])
-        bits, scales = checked_planes(spec, structure, -(-structure.core_shape[-1] // 8))
-        return cls(bits, scales, packed_mask(structure), structure, spec["scale"])
+    def _from_fields(cls, given: dict[str, Any]) -> PackedSigns:
+        check_fields(cls, given, ("bits", "scales", "structure", "scale"))
+        structure = Structure.from_spec(given["structure"])
+        bits, scales = checked_planes(cls, given, structure, -(-structure.core_shape[-1] // 8))
+        return cls(bits, scales, packed_mask(structure), structure, given["scale"])
 
 
-def checked_planes(spec: Spec, structure: Structure, row_bytes: int) -> tuple[Array, Array]:
+def checked_planes(kind: type[Any], spec: Spec, structure: Structure, row_bytes: int) -> tuple[Array, Array]:
     """Packed planes and scales of a spec. Raises ``ValueError`` unless they fit the structure and are finite."""
     bits, scale, (m, n) = np.asarray(spec["bits"]), spec["scale"], structure.shape
     if not isinstance(scale, str) or scale not in get_args(Scale):
-        raise ValueError(f"operator {spec['kind']}: expected a scale among {get_args(Scale)}, got {scale!r}")
+        raise ValueError(f"operator {kind.__name__}: expected a scale among {get_args(Scale)}, got {scale!r}")
     if bits.dtype != np.uint8 or not bits.size or bits.shape[1:] != (*structure.core_shape[:-1], row_bytes):
-        raise ValueError(f"operator {spec['kind']}: expected packed rows of {structure}, got {bits.dtype} {bits.shape}")
+        raise ValueError(
+            f"operator {kind.__name__}: expected packed rows of {structure}, got {bits.dtype} {bits.shape}"
+        )
     shape = (len(bits), *{"row": (m,), "column": (n,)}.get(scale, ()))
     scales = finite_array("scales", spec["scales"], len(shape))
     if scales.shape != shape:
-        raise ValueError(f"operator {spec['kind']}: expected scales of shape {shape}, got {scales.shape}")
+        raise ValueError(f"operator {kind.__name__}: expected scales of shape {shape}, got {scales.shape}")
     return jnp.asarray(bits), scales
 
 

@@ -6,18 +6,18 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-import jax
 import numpy as np
 from jaxtyping import Array
 
 from unrollbit.kernels.portable import product
-from unrollbit.operators.base import LinearOperator, Spec
 from unrollbit.packed_operators.packed_signs import PackedSigns, checked_planes
+from unrollbit.specs import Spec, check_fields
 from unrollbit.structures.base import Structure
 from unrollbit.trits import PerByte, check_trits, trit_bytes, unpack_trits
+from unrollbit.values import pytree
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class PackedTernary(PackedSigns):
     """``W = sum_p c_p T_p`` with entries of T in {-1, 0, 1}, unpacked a few rows at a time inside a scan.
@@ -45,11 +45,12 @@ class PackedTernary(PackedSigns):
         return {**super().to_spec(), "kind": "PackedTernary", "per_byte": self.per_byte}
 
     @classmethod
-    def _from_spec(cls, spec: Spec) -> LinearOperator:
-        structure, per_byte = Structure.from_spec(spec["structure"]), spec["per_byte"]
+    def _from_fields(cls, given: dict[str, Any]) -> PackedTernary:
+        check_fields(cls, given, ("bits", "scales", "structure", "scale", "per_byte"))
+        structure, per_byte = Structure.from_spec(given["structure"]), given["per_byte"]
         if type(per_byte) is not int or per_byte not in (5, 4):
             raise ValueError(f"operator PackedTernary: expected 5 or 4 weights a byte, got {per_byte!r}")
         last = structure.core_shape[-1]
-        bits, scales = checked_planes(spec, structure, trit_bytes(last, per_byte))
+        bits, scales = checked_planes(cls, given, structure, trit_bytes(last, per_byte))
         check_trits(np.asarray(bits), last, per_byte)
-        return cls(bits, scales, None, structure, spec["scale"], per_byte)
+        return cls(bits, scales, None, structure, given["scale"], per_byte)

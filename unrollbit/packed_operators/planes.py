@@ -10,8 +10,6 @@ from unrollbit.operators.base import LinearOperator
 from unrollbit.packed_operators.packed_signs import PackedSigns
 from unrollbit.signbits import pack_signs
 from unrollbit.sizes import positive_integer
-from unrollbit.structures.blocks import Blocks
-from unrollbit.structures.full import Full
 
 _TRIED = (101, 41)  # units of the coarse and of the fine grid
 
@@ -33,14 +31,15 @@ def uniform_signs(
     matrix = np.asarray(matrix, np.float64)
     axes = (-2,) if by_column else (-2, -1)
     levels = 2**planes
-    rms = np.sqrt((matrix**2).mean(axes, keepdims=True)) + 1e-30
+    size = np.abs(matrix)
+    mean = size.mean(axes, keepdims=True)
+    zero = mean == 0  # any unit will do until the end, where it is 0
 
     def quantise(unit: np.ndarray) -> np.ndarray:  # index of the nearest level: 0 ... 2^P - 1
         return np.clip(np.floor(matrix / (2 * unit) + levels / 2), 0, levels - 1)
 
-    best, error = rms, np.full(rms.shape, np.inf)
-    size = np.abs(matrix)
-    low = size.mean(axes, keepdims=True) / levels + 1e-30
+    low = np.where(zero, 1.0, mean / levels)
+    best, error = low, np.full(low.shape, np.inf)
     high = np.maximum(size.max(axes, keepdims=True), low)
     for tried in _TRIED:  # a coarse grid, then a fine one about its best
         spacing = (high / low) ** (1.0 / (tried - 1))
@@ -51,7 +50,7 @@ def uniform_signs(
         low, high = best / spacing, best * spacing
     index = quantise(best).astype(np.int64)
     signs = np.stack([2 * (index >> (planes - 1 - p) & 1) - 1 for p in range(planes)])
-    return signs.astype(np.float32), best
+    return signs.astype(np.float32), np.where(zero, 0.0, best)
 
 
 def sign_planes(operator: LinearOperator, planes: int) -> PackedSigns:
@@ -70,9 +69,9 @@ def sign_planes(operator: LinearOperator, planes: int) -> PackedSigns:
     if operator.preconditioned:
         raise ValueError("sign_planes: a preconditioned operator holds P in floats for the measurements; use A itself")
     structure = operator.mask()
-    if not isinstance(structure, Full | Blocks):
+    if structure.core_mask is not None or structure.shared:
         raise ValueError("sign_planes: expected dense or block-diagonal physics; structured physics is small already")
-    core = np.asarray(structure.gather(operator.dense()))
+    core = np.asarray(operator.core(structure))
     signs, unit = uniform_signs(core, positive_integer("planes", planes), by_column=True)
     scales: Array = jnp.asarray(np.asarray(plane_scales(planes))[:, None] * unit.reshape(1, -1), jnp.float32)
     return PackedSigns(jnp.asarray(pack_signs(signs)), scales, None, structure, "column")

@@ -2,11 +2,23 @@
 
 from unrollbit.structures.band import Band, Indexed
 from unrollbit.structures.base import Structure
-from unrollbit.structures.blocks import Blocks
+from unrollbit.structures.blocks import Blocks, dense_blocks
 from unrollbit.structures.drawn import Drawn
 from unrollbit.structures.full import DenseCore, Full
 from unrollbit.structures.rays import Rays
 from unrollbit.structures.shared import Shared
 from unrollbit.structures.stencil import Stencil
 
-__all__ = ["Band", "Blocks", "DenseCore", "Drawn", "Full", "Indexed", "Rays", "Shared", "Stencil", "Structure"]
+__all__ = [
+    "Band",
+    "Blocks",
+    "DenseCore",
+    "Drawn",
+    "Full",
+    "Indexed",
+    "Rays",
+    "Shared",
+    "Stencil",
+    "Structure",
+    "dense_blocks",
+]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from unrollbit.sizes import check_entries, positive_integers
+from unrollbit.specs import check_fields
 from unrollbit.structures.base import Structure
 from unrollbit.structures.full import DenseCore
 
@@ -86,10 +87,6 @@ class Band(DenseCore):
         reach = width // self.stride if self.transposed else width
         return Band(self.n, self.n, -reach, reach, 1, self.circular)
 
-    def to_spec(self) -> dict[str, Any]:
-        fields = ("m", "n", "lower", "upper", "stride", "circular", "transposed")
-        return {"kind": "Band", **{name: getattr(self, name) for name in fields}}
-
 
 @dataclass(frozen=True)
 class Indexed(DenseCore):
@@ -159,7 +156,9 @@ class Indexed(DenseCore):
         return max(1, (self.m * self.n - 1).bit_length())
 
     @classmethod
-    def _from_fields(cls, m: Any, n: Any, size: Any, indices: Any = None, bitmap: Any = None) -> Indexed:
+    def _from_fields(cls, given: dict[str, Any]) -> Indexed:
+        check_fields(cls, given, ("m", "n", "size"), ("indices", "bitmap"))
+        m, n, size, indices, bitmap = given["m"], given["n"], given["size"], given.get("indices"), given.get("bitmap")
         positive_integers(m=m, n=n)
         check_entries("Indexed", m, n)
         if (indices is None) == (bitmap is None) or type(size) is not int or not 0 <= size <= m * n:

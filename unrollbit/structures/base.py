@@ -14,16 +14,25 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from unrollbit.arrays import binary_unit
+from unrollbit.specs import Specified
+from unrollbit.values import Value
 
-class Structure(abc.ABC):
-    """Where an ``(m, n)`` matrix may be non-zero. Hashable, holds no arrays of the matrix's size."""
 
-    kinds: ClassVar[dict[str, type[Structure]]] = {}
+class Structure(Specified, abc.ABC):
+    """Where an ``(m, n)`` matrix may be non-zero, and which entries share a weight.
+
+    A subclass is a frozen dataclass of integers, flags and other structures: hashable, without arrays of the matrix's
+    size. What it is written as follows from its fields (``unrollbit.specs``).
+    """
+
     shape: tuple[int, int]
+    shared: ClassVar[bool] = False  # whether several entries of the matrix are one weight
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        Structure.kinds[cls.__name__] = cls
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__repr__" not in cls.__dict__:  # the dataclass decorator's own would print every index
+            cls.__repr__ = Value.__repr__  # pyright: ignore[reportAttributeAccessIssue]
 
     @property
     @abc.abstractmethod
@@ -72,6 +81,12 @@ class Structure(abc.ABC):
     def column_sum(self, core: Array) -> Float[Array, "*lead n"]:
         """Sum over each column of a core."""
 
+    def column_norms(self, core: Array) -> Float[Array, "*lead n"]:
+        """The norm of every column of a core, in whatever unit its entries are."""
+        axes = tuple(range(-len(self.core_shape), 0))
+        unit = binary_unit(core, axes)
+        return jnp.squeeze(unit, axes)[..., None] * jnp.sqrt(self.column_sum(jnp.square(core / unit)))
+
     @property
     @abc.abstractmethod
     def T(self) -> Structure:
@@ -91,25 +106,12 @@ class Structure(abc.ABC):
         """Bits a file spends on this structure (0 for a few declared integers)."""
         return 0
 
-    @abc.abstractmethod
-    def to_spec(self) -> dict[str, Any]:
-        """Description ``{"kind": class name, ...}``: JSON values, and NumPy arrays for irregular masks."""
-
-    @staticmethod
-    def from_spec(spec: dict[str, Any]) -> Structure:
-        """Rebuild from ``to_spec()``; raises ``ValueError`` for anything else."""
-        kind = spec.get("kind") if isinstance(spec, dict) else spec
-        if not isinstance(kind, str) or kind not in Structure.kinds:
-            raise ValueError(f"unknown mask structure {kind!r}; expected one of {sorted(Structure.kinds)}")
-        fields = {k: tuple(v) if isinstance(v, list) else v for k, v in spec.items() if k != "kind"}
-        try:
-            return Structure.kinds[kind]._from_fields(**fields)
-        except TypeError as error:
-            raise ValueError(f"mask structure {kind!r} does not take {sorted(fields)}") from error
-
-    @classmethod
-    def _from_fields(cls, **fields: Any) -> Structure:
-        return cls(**fields)
+    def of_kernel(self, kernel: Array, grid: Any) -> Array | None:
+        """The core of the convolution with ``kernel`` on ``grid`` (``structures.grid.Grid``), where a core is a kernel;
+        else None.
+        """
+        del kernel, grid
+        return None
 
     def dense_mask(self) -> Bool[Array, "m n"]:
         """The mask as a dense boolean matrix (on request only)."""

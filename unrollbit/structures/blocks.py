@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +10,7 @@ from jaxtyping import Array
 
 from unrollbit.sizes import positive_integers
 from unrollbit.structures.base import Structure
+from unrollbit.structures.full import Full
 
 
 @dataclass(frozen=True)
@@ -78,5 +78,15 @@ class Blocks(Structure):
     def gram(self) -> Blocks:
         return Blocks(self.count, self.block_n, self.block_n)
 
-    def to_spec(self) -> dict[str, Any]:
-        return {"kind": "Blocks", "count": self.count, "block_m": self.block_m, "block_n": self.block_n}
+
+def dense_blocks(structure: Structure) -> Full | Blocks:
+    """The blocks that hold a structure, without zeros inside: what dense linear algebra on its matrix works on.
+
+    A core of either class is ``(..., m, n)``: decompositions of the last two axes serve both.
+
+    Example:
+        >>> dense_blocks(Blocks(2, 3, 4)), dense_blocks(Blocks(1, 3, 4))
+        (Blocks(count=2, block_m=3, block_n=4), Full(m=3, n=4))
+    """
+    (m, n), count = structure.shape, structure.blocks
+    return Full(m, n) if count == 1 else Blocks(count, m // count, n // count)

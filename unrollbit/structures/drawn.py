@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -57,9 +56,6 @@ class Drawn(DenseCore):
         """The diagonal (that of the columns without a sample is zero)."""
         n = self.shape[1]
         return Band(n, n, 0, 0)
-
-    def to_spec(self) -> dict[str, Any]:
-        return {"kind": "Drawn", "m": self.m, "n": self.n, "seed": self.seed, "transposed": self.transposed}
 
 
 @functools.lru_cache(maxsize=32)

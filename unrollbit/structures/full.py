@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 from jaxtyping import Array, Float
 
@@ -69,9 +68,6 @@ class Full(DenseCore):
 
     def gram(self) -> Full:
         return Full(self.n, self.n)
-
-    def to_spec(self) -> dict[str, Any]:
-        return {"kind": "Full", "m": self.m, "n": self.n}
 
 
 def times(matrix: Float[Array, "m n"], x: Float[Array, "*batch n"]) -> Float[Array, "*batch m"]:

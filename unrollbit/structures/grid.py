@@ -8,9 +8,11 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
+from unrollbit.arrays import binary_unit
 from unrollbit.sizes import check_signal_shape, positive_integer
 from unrollbit.structures.band import Band
 from unrollbit.structures.base import Structure
@@ -73,6 +75,23 @@ class Grid:
     def dense(self, kernel: Float[Array, "..."]) -> Float[Array, "m n"]:
         """The matrix."""
         return self.apply(kernel, jnp.eye(self.shape[1], dtype=kernel.dtype)).T
+
+    def column_norms(self, kernel: Float[Array, "..."]) -> Float[Array, " n"]:
+        """The norm of every column, without the matrix: the transposed convolution of the squared kernel, of ones."""
+        if self.boundary == "circular":
+            kernel = self._wrapped(kernel)
+        unit = binary_unit(kernel, tuple(range(kernel.ndim)))
+        ones = jnp.ones(self.shape[0], kernel.dtype)
+        return unit.reshape(()) * jnp.sqrt(self.apply_transpose(jnp.square(kernel / unit), ones))
+
+    def _wrapped(self, kernel: Array) -> Array:
+        """A kernel no longer than the period, with the taps added up that meet the same entries."""
+        for axis, (side, size) in enumerate(zip(self.signal_shape, kernel.shape, strict=True)):
+            if size > side:
+                place = (np.arange(size) - (size - 1) // 2 + (side - 1) // 2) % side
+                shape = (*kernel.shape[:axis], side, *kernel.shape[axis + 1 :])
+                kernel = jnp.zeros(shape, kernel.dtype).at[(slice(None),) * axis + (place,)].add(kernel)
+        return kernel
 
     def bands(self, kernel_shape: tuple[int, ...]) -> list[Band]:
         """The structural non-zeros of each axis."""

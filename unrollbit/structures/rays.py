@@ -54,10 +54,6 @@ class Rays(DenseCore):
     def gram(self) -> Structure:
         return Full(self.shape[1], self.shape[1])
 
-    def to_spec(self) -> dict[str, Any]:
-        fields = {"size_of_image": self.size_of_image, "angles": list(self.angles), "transposed": self.transposed}
-        return {"kind": "Rays", **fields}
-
 
 @functools.lru_cache(maxsize=8)
 def _met(size: int, angles: tuple[float, ...]) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -32,6 +32,7 @@ class Shared(Structure):
     kernel_shape: tuple[int, ...]
     boundary: Boundary = "circular"
     stride: int = 1
+    shared: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         for what, sides in (("signal_shape", self.signal_shape), ("kernel_shape", self.kernel_shape)):
@@ -50,8 +51,8 @@ class Shared(Structure):
         """Where the convolution takes place."""
         return Grid(self.signal_shape, self.boundary, self.stride)
 
-    def padded(self, kernel: Array, grid: Grid) -> Array:
-        """The core of a convolution's kernel on ``grid``: padded to the taps here, without forming its matrix.
+    def of_kernel(self, kernel: Array, grid: Grid) -> Array:
+        """The kernel of a convolution, padded to the taps here.
 
         Raises ``ValueError`` for another grid or a kernel that does not fit.
         """
@@ -115,6 +116,9 @@ class Shared(Structure):
     def column_sum(self, core: Array) -> Array:
         return self._each(core, lambda own: self.grid.apply_transpose(own, jnp.ones(self.shape[0], own.dtype)))
 
+    def column_norms(self, core: Array) -> Array:
+        return self._each(core, self.grid.column_norms)
+
     @property
     def T(self) -> Structure:
         """The band or stencil of the transpose, whose entries are not shared."""
@@ -125,7 +129,3 @@ class Shared(Structure):
 
     def dense_mask(self) -> Array:
         return self.grid.mask(self.kernel_shape).dense_mask()
-
-    def to_spec(self) -> dict[str, Any]:
-        fields = {"signal_shape": list(self.signal_shape), "kernel_shape": list(self.kernel_shape)}
-        return {"kind": "Shared", **fields, "boundary": self.boundary, "stride": self.stride}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -51,11 +50,3 @@ class Stencil(DenseCore):
         check_entries("Stencil", self.shape[1], self.shape[1])
         masks = (np.asarray(part.core_mask) for part in (vertical, horizontal))
         return Indexed.from_mask(np.kron(*masks))
-
-    def to_spec(self) -> dict[str, Any]:
-        return {"kind": "Stencil", "vertical": self.vertical.to_spec(), "horizontal": self.horizontal.to_spec()}
-
-    @classmethod
-    def _from_fields(cls, vertical: Any, horizontal: Any) -> Stencil:
-        parts = (Structure.from_spec(part) for part in (vertical, horizontal))
-        return cls(*parts)  # pyright: ignore[reportArgumentType]  (checked above)

@@ -9,8 +9,7 @@ from typing import Any
 from jaxtyping import Array
 
 from unrollbit.algorithms.base import LinearMap
-from unrollbit.operators import LinearOperator, Scaled, Sum
-from unrollbit.operators.cores import core_of
+from unrollbit.operators import LinearOperator, Scaled
 from unrollbit.operators.structured import Structured
 from unrollbit.variables import Physics
 from unrollbit.weights.base import Arrays, Weights, WeightsFactory
@@ -40,7 +39,7 @@ class Anchored(Wrapper):
     @classmethod
     def around(cls, inner: Weights, anchor: LinearOperator, *, shared: bool = True, frozen: bool = False) -> Anchored:
         """Add the ``anchor``, by default the physics; ``frozen`` weights never form the sum."""
-        return cls(inner, anchor, None if frozen else core_of(anchor, inner.structure), shared=shared)
+        return cls(inner, anchor, None if frozen else anchor.core(inner.structure), shared=shared)
 
     @classmethod
     def for_map(
@@ -55,9 +54,8 @@ class Anchored(Wrapper):
 
     def matrix(self, parameters: Any) -> LinearOperator:
         matrix = self.inner.matrix(parameters)
-        if self.core is not None and isinstance(matrix, Structured):
-            return Structured(self.core[...] + matrix.core, self.structure)
-        return Sum(self.anchor.get_value(), matrix)
+        anchor = self.anchor.get_value().bare if self.core is None else Structured(self.core[...], self.structure)
+        return anchor + matrix
 
     @classmethod
     def _unpack(

@@ -15,7 +15,6 @@ from jaxtyping import Array, Float
 
 from unrollbit.algorithms.base import LinearMap
 from unrollbit.operators import LinearOperator
-from unrollbit.operators.cores import core_of
 from unrollbit.structures import Structure
 
 Arrays = dict[str, np.ndarray]
@@ -219,7 +218,7 @@ def core_stack(matrices: Any, structure: Structure | None, copies: int) -> tuple
 
     if isinstance(matrices, LinearOperator):
         if structure is not None and structure.shape == matrices.shape:
-            core = jnp.asarray(core_of(matrices, structure), jnp.float32)
+            core = jnp.asarray(matrices.core(structure), jnp.float32)
             return jnp.broadcast_to(core, (copies, *core.shape)), structure
         matrices = matrices.dense()
     array = jnp.asarray(matrices, jnp.float32)

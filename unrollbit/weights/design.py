@@ -12,9 +12,7 @@ from jaxtyping import Array, Float
 
 from unrollbit.algorithms.base import LinearMap
 from unrollbit.operators import LinearOperator, Scaled
-from unrollbit.operators.cores import core_of
 from unrollbit.packed_operators.planes import plane_scales, uniform_signs
-from unrollbit.structures import Shared
 from unrollbit.weights.one_bit import OneBit
 from unrollbit.weights.scales import Scale
 from unrollbit.weights.surrogates import Surrogate
@@ -185,11 +183,11 @@ def designed(
             f"designed: {planes} planes{' around the physics' * around_physics} need scales; use scale='global'"
         )
     structure = linear_map.structure
-    if not linear_map.transposed or structure.core_mask is not None or isinstance(structure, Shared):
+    if not linear_map.transposed or structure.core_mask is not None or structure.shared:
         raise ValueError("designed: signs are designed for maps of the shape of A, dense or in blocks; use OneBit here")
     if around_physics and not _starts_at(linear_map.initial, physics):
         raise ValueError("designed: signs around the physics are for maps that start there; use OneBit here")
-    core = np.asarray(core_of(physics, structure))
+    core = np.asarray(physics.core(structure))
     blocks = core.reshape(-1, *core.shape[-2:])
     temperature = 0.1 if core.shape[-1] < 1024 else 0.05
     starts = [_start(block, planes, block if around_physics else None, noise, steps) for block in blocks]

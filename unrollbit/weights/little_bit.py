@@ -10,8 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from unrollbit.operators import LinearOperator
-from unrollbit.operators.compose import Sum
+from unrollbit.operators import LinearOperator, Sum
 from unrollbit.operators.structured import Structured
 from unrollbit.packed_operators.low_rank import LowRank, MaskedLowRank
 from unrollbit.packed_operators.packed_signs import PackedSigns

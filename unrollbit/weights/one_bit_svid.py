@@ -10,8 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from unrollbit.operators import LinearOperator
-from unrollbit.operators.compose import Composition
+from unrollbit.operators import Composition, LinearOperator
 from unrollbit.operators.structured import Diagonal
 from unrollbit.packed_operators.packed_signs import PackedSigns
 from unrollbit.structures import Shared, Structure

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from unrollbit.algorithms.base import LinearMap
-from unrollbit.operators import Convolution, LinearOperator
+from unrollbit.operators import LinearOperator
 from unrollbit.weights.base import Weights, WeightsFactory
 
 
@@ -31,10 +31,7 @@ def _shared(
     wider: int,
     **options: Any,
 ) -> Weights:
-    if not isinstance(physics, Convolution) or linear_map.shape != physics.shape:
-        raise ValueError(
-            f"shared: expected a map of the shape of a Convolution, got physics {type(physics).__name__}; without "
-            "shared weights every entry of its structure is a weight of its own"
-        )
     structure = physics.shared_taps(wider)
+    if linear_map.shape != physics.shape:
+        raise ValueError(f"shared: expected a map of the shape {physics.shape} of the physics, got {linear_map.shape}")
     return inner(LinearMap(linear_map.initial, structure, linear_map.transposed), physics, copies, **options)

@@ -11,8 +11,7 @@ from jaxtyping import Array
 
 from unrollbit.algorithms.base import LinearMap
 from unrollbit.operators import Composition, LinearOperator, Scaled
-from unrollbit.operators.cores import core_of
-from unrollbit.operators.structured import Diagonal, Structured, column_products
+from unrollbit.operators.structured import Diagonal
 from unrollbit.sizes import check_entries
 from unrollbit.variables import Physics
 from unrollbit.weights.base import Arrays, PackedWeights, Weights, WeightsFactory, check_names
@@ -69,7 +68,7 @@ class Normalised(Wrapper):
     """
 
     def __init__(self, inner: Weights, reference: Array | None, diagonals: Array | None = None) -> None:
-        """``reference``: A as the core of W's structure (dense if W has none), or the ``diagonals`` (copies, n)."""
+        """``reference``: A as the core of W's structure, or the ``diagonals`` (copies, n)."""
         self.inner = inner
         self.structure, self.copies = inner.structure, inner.copies
         self.reference = None if reference is None else Physics(reference)
@@ -80,14 +79,12 @@ class Normalised(Wrapper):
         """Normalise with the physics ``A``; weights that do not train (``frozen``, or ``Fixed``) get their diagonals
         computed once.
         """
-        structured = isinstance(inner.layer(0).prepare(), Structured)
-        if not structured:
-            check_entries("Normalised: the matrix of the physics", *physics.shape)
-        reference = core_of(physics, inner.structure) if structured else physics.dense()
+        check_entries("Normalised: the matrix of the physics", *physics.shape)
+        layers = [inner.layer(k).prepare() for k in range(inner.copies if frozen or isinstance(inner, Fixed) else 1)]
+        reference = physics.core(layers[0].mask())
         if not (frozen or isinstance(inner, Fixed)):
             return cls(inner, reference)
-        products = [column_products(inner.layer(k).prepare(), reference) for k in range(inner.copies)]
-        return cls(inner, None, _reciprocal(jnp.stack(products)))
+        return cls(inner, None, _reciprocal(jnp.stack([layer.column_products(reference) for layer in layers])))
 
     @classmethod
     def for_map(
@@ -104,7 +101,7 @@ class Normalised(Wrapper):
         matrix = self.inner.matrix(parameters[0])
         if self.reference is None:
             return Composition(matrix, Diagonal(parameters[1]))
-        scale = _reciprocal(column_products(matrix, self.reference[...]))
+        scale = _reciprocal(matrix.column_products(self.reference[...]))
         return Composition(matrix, Diagonal(scale))
 
     def resident_bits(self) -> int:

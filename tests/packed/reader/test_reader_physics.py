@@ -37,7 +37,6 @@ from unrollbit.operators import (
 )
 from unrollbit.operators.structured import Diagonal, Structured
 from unrollbit.packed import runtime
-from unrollbit.packed.flips import reference_signs
 from unrollbit.packed_operators import sign_planes
 from unrollbit.packed_operators.low_rank import LowRank
 from unrollbit.packed_operators.packed_signs import PackedSigns, packed_mask
@@ -215,7 +214,7 @@ def test_signs_of_all_physics(name: str, same) -> None:
         A = A if factor == 1 else Scaled(A, factor)
         found = same.physics(A)
         for structure in (operator.mask(), Full(*operator.shape)):
-            expected = reference_signs(A, structure)
+            expected = A.sign_reference(structure)
             own = runtime.structure_of(same.stored(structure.to_spec()))
             given = None if found.reference is None else found.reference(own)
             assert (given is None) == (expected is None)
