@@ -68,7 +68,8 @@ _HOMES = (
 def __getattr__(name: str) -> Any:
     if name in __all__:
         parts = (import_module(f"{__name__}.{home}") for home in _HOMES)
-        value = next(getattr(part, name) for part in parts if hasattr(part, name))
+        # what a part offers, not any submodule of that name
+        value = next(getattr(part, name) for part in parts if name in getattr(part, "__all__", vars(part)))
         return globals().setdefault(name, value)
     if not name.startswith("_") and find_spec(f"{__name__}.{name}") is not None:
         return import_module(f"{__name__}.{name}")

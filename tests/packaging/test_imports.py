@@ -110,3 +110,12 @@ def test_importing_is_quick_and_light() -> None:
         assert [name for name in modules.split() if within(name, *HEAVY)] == []
         runs.append(float(seconds))
     assert min(runs) < LONGEST_IMPORT
+
+
+def test_names_of_the_library_are_not_those_of_modules_deep_inside() -> None:
+    """`recipes` is that of training, though operators have a module of that name."""
+    import unrollbit.operators.recipes
+    from unrollbit import recipes
+
+    assert recipes is not unrollbit.operators.recipes
+    assert recipes.__name__ == "unrollbit.training.recipes"
