@@ -85,10 +85,11 @@ def binary_unit(x: Float[Array, "..."], axis: int | tuple[int, ...] = -1) -> Flo
     this unit is the same for volts and microvolts. No gradient passes.
     """
     largest = jnp.max(jnp.abs(jax.lax.stop_gradient(x)), axis=axis, keepdims=True)
-    bound = jnp.finfo(x.dtype).maxexp - 2  # the reciprocal, too, is a normal float
-    exponent = jnp.clip(jnp.frexp(largest)[1], -bound, bound)
     usable = (largest > 0) & jnp.isfinite(largest)
-    return jnp.where(usable, jnp.ldexp(jnp.ones_like(largest), exponent), 1)
+    info = jnp.finfo(x.dtype)
+    bound = 2.0 ** (info.maxexp - 2)  # the reciprocal, too, is a normal float
+    near = jax.lax.reduce_precision(jnp.clip(largest, 1 / bound, bound), exponent_bits=info.nexp, mantissa_bits=0)
+    return jnp.where(usable, near, 1)
 
 
 def norm(x: Float[Array, "... n"], axis: int = -1, *, keepdims: bool = False) -> Float[Array, "..."]:

@@ -48,7 +48,7 @@ def nmse_db(
     floor = number("floor", floor, lambda value: value > 0, "a relative error > 0")
     added = number("added", added, lambda value: value >= 0, "a squared error >= 0")
     error, energy, unit = _energies(x_hat, x, "nmse_db")
-    error = error + added / unit**2
+    error = error + (math.sqrt(added) / unit) ** 2
     share = (unit / jnp.max(unit)) ** 2
     together = _relative_db(jnp.sum(share * error), jnp.sum(share * energy), floor)
     if reduction == "ratio":

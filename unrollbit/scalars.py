@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from unrollbit.pytrees import known
+
 Constraint = Literal["free", "positive", "nonnegative"]
 
 LARGEST_LOG = 88.0  # exp of a raw value above leaves float32
-_SMALLEST = 1e-12  # a non-negative scalar starts no lower, so that its logarithm exists
+_ZERO = float(np.finfo(np.float32).tiny)  # stands for 0 where a logarithm is stored
 
 
 @dataclass(frozen=True)
@@ -25,15 +28,17 @@ class ScalarSpec:
     learning rates, where absolute values do not.
 
     ``initial`` is a float for all layers, or a function from the depth ``K`` to an array ``(K, *shape)`` (momentum that
-    follows the layer index, say).
+    follows the layer index, say). Where it has the unit of the signals (a threshold), it may be of any size.
     """
 
-    initial: float | Callable[[int], np.ndarray]
+    initial: float | Array | Callable[[int], np.ndarray]
     constraint: Constraint = "free"
     shape: tuple[int, ...] = ()
 
     def initial_values(self, depth: int) -> np.ndarray:
-        """Constrained initial values, float64, shape ``(depth, *shape)``."""
+        """Constrained initial values, float64, shape ``(depth, *shape)``; traced where ``initial`` is."""
+        if not known(self.initial):
+            return jnp.broadcast_to(self.initial, (depth, *self.shape))  # pyright: ignore[reportArgumentType, reportReturnType]
         if callable(self.initial):
             values = np.asarray(self.initial(depth), np.float64)
         else:
@@ -48,7 +53,12 @@ class ScalarSpec:
             return values
         if (values < 0).any() or (self.constraint == "positive" and (values == 0).any()):
             raise ValueError(f"initial value {values.min()} breaks the constraint {self.constraint!r}")
-        return np.log(np.maximum(values, _SMALLEST))
+        return np.log(np.where(values == 0, _ZERO, values))
+
+
+def log(value: Any) -> Any:
+    """The natural logarithm of a number, traced where it is."""
+    return math.log(value) if known(value) else jnp.log(value)
 
 
 def constrained(raw: Array, constraint: Constraint) -> Array:

@@ -145,7 +145,7 @@ def test_layers_share_the_bits_that_the_network_holds():
     net = pack(Unrolled(FISTA(), Rademacher(24, 40), 6, OneBit)).network
     tape = tape_of(net, jnp.ones(24))
     assert sorted(matrix.nbytes for matrix in tape.matrices) == [24 * 5, 6 * 24 * 5]  # the physics, and six layers
-    held = {leaf.unsafe_buffer_pointer() for leaf in jax.tree.leaves(net) if leaf.dtype == jnp.uint8}
+    held = {leaf.unsafe_buffer_pointer() for leaf in jax.tree.leaves(net) if jnp.result_type(leaf) == jnp.uint8}
     assert any(matrix.unsafe_buffer_pointer() in held for matrix in tape.matrices)
 
 

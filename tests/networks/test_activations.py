@@ -43,7 +43,8 @@ def by_hand(activations: Activations, product, x: np.ndarray) -> np.ndarray:
     """The documented formulas, in float64."""
 
     def layer_norm(v: np.ndarray) -> np.ndarray:
-        return (v - v.mean(-1, keepdims=True)) / np.sqrt(v.var(-1, keepdims=True) + 1e-5)
+        square = np.mean(v**2, -1, keepdims=True)
+        return (v - v.mean(-1, keepdims=True)) / np.sqrt(v.var(-1, keepdims=True) + 1e-5 * square)
 
     x = layer_norm(x) if activations.normalisation == "input" else x
     if activations.bits is not None:
@@ -80,14 +81,16 @@ def test_samples_have_scales_of_their_own_and_no_absolute_floor() -> None:
 
 def test_normalise_by_hand() -> None:
     np.testing.assert_allclose(
-        normalise(jnp.array([1.0, 3.0, 5.0])), np.array([-2.0, 0.0, 2.0]) / np.sqrt(8 / 3 + 1e-5)
+        normalise(jnp.array([1.0, 3.0, 5.0])), np.array([-2.0, 0.0, 2.0]) / np.sqrt(8 / 3 + 1e-5 * 35 / 3), rtol=1e-6
     )
     np.testing.assert_array_equal(normalise(jnp.full((2, 3), 7.0)), np.zeros((2, 3)))
     rows = normalise(measured(5))
     np.testing.assert_allclose(rows.mean(-1), 0.0, atol=1e-6)
     np.testing.assert_allclose(rows.var(-1), 1.0, rtol=1e-3)
-    small = normalise(jnp.array([1e-4, -1e-4]))
-    np.testing.assert_allclose(small, [1e-4 / np.sqrt(1e-5 + 1e-8), -1e-4 / np.sqrt(1e-5 + 1e-8)], rtol=1e-5)
+    for unit in (1e-30, 1e-4, 1.0, 1e30):  # the 1e-5 of the published layers belongs to inputs of mean square 1
+        small = normalise(jnp.array([unit, -unit], jnp.float32))
+        np.testing.assert_allclose(small, np.array([1, -1]) / np.sqrt(1 + 1e-5), rtol=1e-6)
+    np.testing.assert_array_equal(normalise(jnp.zeros((2, 3))), np.zeros((2, 3)))
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float64"])

@@ -243,7 +243,7 @@ def test_recover_refines_on_demand(tmp_path: Any, capsys: pytest.CaptureFixture[
     pack(FullyConnected(A, 3, 40)).save(file)
     capsys.readouterr()
     assert recover("--refine") == 2
-    message = "--refine: only unrolled networks have layers to repeat; this one is fully connected"
+    message = "--refine: only unrolled networks have layers to repeat, and this is a Fully connected ReLU network"
     assert capsys.readouterr().err == f"unrollbit: error: {message}\n"
 
 

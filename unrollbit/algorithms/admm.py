@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from jaxtyping import Array
 
@@ -11,6 +11,7 @@ from unrollbit.algorithms.analytic import regularised_inverse
 from unrollbit.algorithms.base import Form, LinearMap, Maps, Scalars, State, zeros
 from unrollbit.algorithms.ista import Proximal
 from unrollbit.operators import LinearOperator
+from unrollbit.pytrees import known
 from unrollbit.scalars import ScalarSpec
 
 
@@ -29,15 +30,12 @@ class ADMM(Proximal):
     """
 
     rho: float = 1.0
-    settles = ("x", "v")  # x stays 0 until v has grown beyond the threshold
+    monitored = ("x", "v")  # x stays 0 until v has grown beyond the threshold
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 < self.rho < math.inf:
+        if known(self.rho) and not 0 < self.rho < math.inf:
             raise ValueError(f"rho: expected a finite penalty parameter > 0, got {self.rho}")
-
-    def stepper(self) -> ADMM:
-        return replace(self, regularisation=0.0, rho=1.0)
 
     def maps(self, A: LinearOperator) -> dict[str, LinearMap]:
         inverse = regularised_inverse(A, self.rho)
@@ -56,5 +54,5 @@ class ADMM(Proximal):
     def step(self, state: State, y: Array, A: LinearOperator, maps: Maps, s: Scalars) -> State:
         x, v = state["x"], state["v"]
         q = 2.0 * x - v
-        v = v - x + q + s["step"] * maps["W"](y - A(q))
+        v = v - x + q + s["step"] * maps["W"].T(y - A(q))
         return {"x": self.shrinkage(v, s, 1.0), "v": v}

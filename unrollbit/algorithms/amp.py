@@ -68,25 +68,25 @@ class AMP(Algorithm):
         memory = "" if self.onsager == "none" else ", its memory on all residuals before"
         raise OutsideNormalForm(f"AMP: the noise level of the shrinkage depends on the residual{memory}")
 
+    def constants(self, A: LinearOperator) -> dict[str, Array]:
+        """a, the RMS norm of the columns of A."""
+        return {"column": jnp.asarray(A.column_rms())}
+
     def init(self, y: Array, A: LinearOperator) -> State:
         x = zeros(y, A.shape[1])
         state = {"x": x, "previous": x, "v": jnp.zeros_like(y)}
         return {**state, "onsager": jnp.zeros_like(y)} if self.onsager == "computed" else state
-
-    def constants(self, A: LinearOperator) -> State:
-        """a, the RMS norm of the columns."""
-        return {"column": jnp.asarray(A.column_rms())}
 
     def step(self, state: State, y: Array, A: LinearOperator, maps: Maps, s: Scalars) -> State:
         x = state["x"]
         v = y - A(x)
         if self.onsager != "none":
             v = v + (s["memory"] if self.onsager == "learned" else state["onsager"]) * state["v"]
-        u = x + s["step"] * maps["W"](v)
+        u = x + s["step"] * maps["W"].T(v)
         if self.momentum:
             u = u + s["momentum"] * (x - state["previous"])
-        tau = noise_level(v, A) / state["column"]
-        following = {"x": self.shrinkage(u, s, tau), "previous": x, "v": v, "column": state["column"]}
+        tau = noise_level(v, A) / s["column"]
+        following = {"x": self.shrinkage(u, s, tau), "previous": x, "v": v}
         if self.onsager == "computed":
             (m, n), blocks = A.shape, A.mask().blocks
             slopes = derivative(self.shrinkage, u, s, tau)

@@ -3,34 +3,36 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
+from unrollbit.arrays import norm
 from unrollbit.operators import LinearOperator, Norm
+from unrollbit.pytrees import register_numbers
 from unrollbit.scalars import ScalarSpec
 from unrollbit.shrinkage.base import Shrinkage
 from unrollbit.specs import Specified
 from unrollbit.structures import Structure
 
 State = dict[str, Array]
-Maps = Mapping[str, Callable[[Array], Array]]
+Maps = Mapping[str, LinearOperator]
 Scalars = Mapping[str, Array]
 Form = Literal["ista", "gd", "lista", "admm"]
-
-_SMALLEST_SQUARE = 1e-20  # sqrt is not differentiable at 0
 
 
 @dataclass(frozen=True)
 class LinearMap:
     """A linear map that the algorithm applies and a network may learn.
 
-    ``initial`` is its physics value, a matrix of ``initial.shape``; ``structure`` its structural non-zeros. The step
-    receives ``r -> W^T r`` if ``transposed``, else ``x -> W x``. A map that is not ``learned`` is computed from the
-    physics; one with ``unit_diagonal`` works best with ``diag(W^T A) = 1``, which recipes then see to.
+    ``initial`` is its physics value, a matrix of ``initial.shape``; ``structure`` its structural non-zeros.
+    ``transposed`` says that it has the shape of A and is applied as ``W^T r``. A map that is not ``learned`` is
+    computed from the physics; one with ``unit_diagonal`` works best with ``diag(W^T A) = 1``, which recipes then see
+    to.
     """
 
     initial: LinearOperator
@@ -42,10 +44,6 @@ class LinearMap:
     @property
     def shape(self) -> tuple[int, int]:
         return self.initial.shape
-
-    def of(self, matrix: LinearOperator) -> Callable[[Array], Array]:
-        """The function that the step receives when the map is held by ``matrix``."""
-        return matrix.T if self.transposed else matrix
 
 
 class _Unmeasured:
@@ -70,12 +68,22 @@ class Algorithm(Specified, abc.ABC):
     """An iterative algorithm for ``y = A x + noise`` as a pure step.
 
     ``solve`` runs the step with the physics' own maps and initial scalars: the classic solver. ``Unrolled`` runs the
-    same step with learned maps and learned scalars per layer: the network. Algorithms are frozen dataclasses:
-    hashable, static in compiled programs, equal when their fields are.
+    same step with learned maps and learned scalars per layer: the network.
+
+    Algorithms are frozen dataclasses, equal when their fields are, and pytrees: fields annotated as ``float`` are
+    leaves, so that a compiled step serves all their values and differentiates; everything else is static. A step may
+    use every field.
+
+    ``monitored`` names the parts of the state that stand still at a solution. All parts belong to a signal: their
+    leading axes are the batch axes of ``y``.
     """
 
     shrinkage: Shrinkage
-    settles: ClassVar[tuple[str, ...]] = ("x",)  # parts of the state that stand still at a solution
+    monitored: ClassVar[tuple[str, ...]] = ("x",)
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        register_numbers(cls)
 
     @abc.abstractmethod
     def maps(self, A: LinearOperator) -> dict[str, LinearMap]:
@@ -91,20 +99,25 @@ class Algorithm(Specified, abc.ABC):
         """
         return self.scalars(_Unmeasured(A))  # pyright: ignore[reportArgumentType] - delegates to an operator
 
-    @abc.abstractmethod
-    def init(self, y: Float[Array, "*batch m"], A: LinearOperator) -> State:
-        """State before the first step."""
+    def constants(self, A: LinearOperator) -> dict[str, Array]:
+        """What the step needs to know of the physics alone, by name: it finds them among its scalars.
 
-    def constants(self, A: LinearOperator) -> State:
-        """Parts of the state that depend on the physics alone and never change: computed once, when a solver or a
-        network is built, and not in every run.
+        Computed once, when a solver starts or a network is built.
         """
         del A
         return {}
 
     @abc.abstractmethod
+    def init(self, y: Float[Array, "*batch m"], A: LinearOperator) -> State:
+        """State before the first step."""
+
+    @abc.abstractmethod
     def step(self, state: State, y: Float[Array, "*batch m"], A: LinearOperator, maps: Maps, s: Scalars) -> State:
-        """One iteration; the state keeps its shapes and dtypes."""
+        """One iteration; the state keeps its shapes and dtypes.
+
+        ``maps`` holds the maps by name, as operators: ``maps["W"](x)``, ``maps["W"].T(r)``. ``s`` holds the scalars of
+        this iteration and the constants.
+        """
 
     @property
     def form(self) -> Form:
@@ -129,10 +142,6 @@ class Algorithm(Specified, abc.ABC):
         """The estimate in a state."""
         return state["x"]
 
-    def stepper(self) -> Algorithm:
-        """An algorithm with the same step and without what only initial values use, to share compiled programs."""
-        return self
-
     def objective(
         self, x: Float[Array, "*batch n"], y: Float[Array, "*batch m"], A: LinearOperator
     ) -> Float[Array, "*batch"] | None:
@@ -145,6 +154,16 @@ def zeros(y: Float[Array, "*batch m"], n: int) -> Float[Array, "*batch n"]:
     return jnp.zeros((*y.shape[:-1], n), y.dtype)
 
 
+def settled(algorithm: Algorithm, state: State, following: State, tolerance: Array | float) -> Bool[Array, "*batch"]:
+    """Which signals stand still: a step changes nothing monitored by more than ``tolerance`` of its norm.
+
+    Never those with NaN.
+    """
+    pairs = [(state[name], following[name]) for name in algorithm.monitored]
+    still = [norm(new - old) <= tolerance * norm(new) for old, new in pairs]
+    return jnp.all(jnp.stack(still), axis=0)
+
+
 def noise_level(residual: Float[Array, "*batch m"], A: LinearOperator) -> Float[Array, "*batch k"]:
     """``||r|| / sqrt(m)`` per signal (k = 1), or per block of block-diagonal physics (k = n, repeated).
 
@@ -153,5 +172,5 @@ def noise_level(residual: Float[Array, "*batch m"], A: LinearOperator) -> Float[
     m, n = A.shape
     count = A.mask().blocks
     parts = residual.reshape(*residual.shape[:-1], count, m // count)
-    level = jnp.sqrt(jnp.mean(parts * parts, axis=-1) + _SMALLEST_SQUARE)
+    level = norm(parts) / math.sqrt(m // count)
     return level if count == 1 else jnp.repeat(level, n // count, axis=-1)

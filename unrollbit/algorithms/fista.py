@@ -29,7 +29,7 @@ class FISTA(Proximal):
     W (m, n) starts at A, step_k at 1 / ||A||^2, the momentum at Nesterov's sequence. Source: Beck, Teboulle 2009.
     """
 
-    settles = ("x", "z")
+    monitored = ("x", "z")
 
     def maps(self, A: LinearOperator) -> dict[str, LinearMap]:
         return {"W": LinearMap(A, A.mask(), transposed=True)}
@@ -47,5 +47,5 @@ class FISTA(Proximal):
 
     def step(self, state: State, y: Array, A: LinearOperator, maps: Maps, s: Scalars) -> State:
         z = state["z"]
-        x = self.shrinkage(z + s["step"] * maps["W"](y - A(z)), s, 1.0)
+        x = self.shrinkage(z + s["step"] * maps["W"].T(y - A(z)), s, 1.0)
         return {"x": x, "z": x + s["momentum"] * (x - state["x"])}

@@ -33,11 +33,11 @@ class GradientDescent(Proximal):
 
     @property
     def form(self) -> Form:
-        return "gd" if isinstance(self.shrinkage, Identity) else "ista"
+        return "gd" if self.shrinkage.linear else "ista"
 
     def init(self, y: Array, A: LinearOperator) -> State:
         return {"x": zeros(y, A.shape[1])}
 
     def step(self, state: State, y: Array, A: LinearOperator, maps: Maps, s: Scalars) -> State:
         x = state["x"]
-        return {"x": self.shrinkage(x + s["step"] * maps["W"](y - A(x)), s, 1.0)}
+        return {"x": self.shrinkage(x + s["step"] * maps["W"].T(y - A(x)), s, 1.0)}

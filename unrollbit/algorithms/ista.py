@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import jax.numpy as jnp
@@ -23,6 +23,7 @@ from unrollbit.algorithms.base import (
     zeros,
 )
 from unrollbit.operators import Composition, LinearOperator, Scaled
+from unrollbit.pytrees import known
 from unrollbit.scalars import ScalarSpec
 from unrollbit.shrinkage import Shrinkage, Soft
 
@@ -35,11 +36,8 @@ class Proximal(Algorithm):
     regularisation: float = 0.1
 
     def __post_init__(self) -> None:
-        if not 0 <= self.regularisation < np.inf:
+        if known(self.regularisation) and not 0 <= self.regularisation < np.inf:
             raise ValueError(f"regularisation: expected a finite weight lambda >= 0, got {self.regularisation}")
-
-    def stepper(self) -> Proximal:
-        return replace(self, regularisation=0.0)
 
     def objective(self, x: Array, y: Array, A: LinearOperator) -> Float[Array, "*batch"] | None:
         penalty = self.shrinkage.penalty(x)
@@ -120,7 +118,7 @@ class ISTA(Proximal):
             tau = noise_level(y - A(x), A) if self.adaptive else 1.0
         else:
             residual = y - A(x)
-            u = x + s["step"] * maps["W"](residual)
+            u = x + s["step"] * maps["W"].T(residual)
             tau = noise_level(residual, A) if self.adaptive else 1.0
         return {"x": self.shrinkage(u, s, tau)}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, Self
@@ -12,12 +12,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from unrollbit.arguments import instance
+from unrollbit.arrays import binary_unit, widened
+from unrollbit.operators import LinearOperator
 from unrollbit.specs import Specified
 from unrollbit.weights import Weights
 
 _NORMALISATIONS = ("none", "input", "output")
-_SMALLEST = 1e-30  # of max |x|: keeps 0 / 0 away and nothing else
-_EPSILON = 1e-5  # of the variance, as in the published layers
+_EPSILON = 1e-5  # of the variance, relative to the mean square
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(1,))
@@ -33,8 +34,9 @@ def quantise(x: Float[Array, "*batch n"], bits: int) -> Float[Array, "*batch n"]
         [3.0, -1.0, 0.0]
     """
     Q = 2 ** (bits - 1) - 1
-    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))  # Q / 1e-30 is beyond 16-bit floats
-    s = Q / jnp.maximum(jnp.max(jnp.abs(wide), axis=-1, keepdims=True), _SMALLEST)
+    wide = widened(x)
+    largest = jnp.max(jnp.abs(wide), axis=-1, keepdims=True)
+    s = Q / jnp.where(largest == 0, 1, largest)
     return (jnp.clip(jnp.round(wide * s), -Q - 1, Q) / s).astype(x.dtype)
 
 
@@ -44,15 +46,21 @@ def _quantise_jvp(bits: int, primals: tuple[Array], tangents: tuple[Array]) -> t
 
 
 def normalise(x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
-    """Layer normalisation ``(x - mean) / sqrt(variance + 1e-5)`` over the last axis, without parameters.
+    """Layer normalisation ``(x - mean) / sqrt(variance + 1e-5 q)`` over the last axis, without parameters.
+
+    q is the mean square of x: where it is 1, as in published networks, this is their layer, and multiples of x give
+    the same. 0 stays 0.
 
     Example:
         >>> import jax.numpy as jnp
         >>> normalise(jnp.array([1.0, 3.0])).round(3).tolist()
         [-1.0, 1.0]
     """
+    x = x / binary_unit(x)
     centred = x - jnp.mean(x, axis=-1, keepdims=True)
-    return centred * jax.lax.rsqrt(jnp.mean(centred * centred, axis=-1, keepdims=True) + _EPSILON)
+    variance, square = (jnp.mean(v * v, axis=-1, keepdims=True) for v in (centred, x))
+    size = variance + _EPSILON * square
+    return centred * jax.lax.rsqrt(jnp.where(size == 0, 1, size))
 
 
 class ActivationRule(Specified):
@@ -77,8 +85,8 @@ class Activations(ActivationRule):
     floats on a grid of 2^bits - 1 levels: the products are still computed in floating point.
 
     **Layer normalisation takes the size of the residual away**, and its mean. A step ``x + W^T r`` of recovery must
-    shrink as the residual r does; with ``normalise`` it has the same length close to the solution as far from it (down
-    to ``||r|| = sqrt(1e-5 m)``). Learned step sizes follow the error from layer to layer, but not that of each signal.
+    shrink as the residual r does; with ``normalise`` it has the same length close to the solution as far from it.
+    Learned step sizes follow the error from layer to layer, but not that of each signal.
     Quantisation alone keeps the size: its error is at most half a level, ``max |x| / (2 Q)``. The norms are here to
     reproduce and compare the published layers.
 
@@ -87,7 +95,7 @@ class Activations(ActivationRule):
     - BitNet (1-bit, 2023): LayerNorm before the quantisation ("SubLN"), 8 bits, scaled to Q = 128 and clipped short of
       it. Before a ReLU it shifts to [0, Q], which is not done here.
     - BitNet b1.58 (2024): 8 bits per token. The released code has Q = 127, the range -128 .. 127 (-128 is never met)
-      and ``max |x|`` floored at 1e-5; here at 1e-30, since the unit of a measurement must not decide.
+      and ``max |x|`` floored at 1e-5, which is not done here: the unit of a measurement must not decide.
     - OneBit (2024): LayerNorm without parameters after the product, before the bias; activations of 16 bits.
     - The norms of BitNet's models have learned gains; here there are none.
 
@@ -131,9 +139,9 @@ class Activations(ActivationRule):
         """What the layer is given in place of the product ``u``."""
         return normalise(u) if self.normalisation == "output" else u
 
-    def around(self, product: Callable[[Array], Array]) -> Callable[[Array], Array]:
-        """The map ``x -> after(product(before(x)))``."""
-        return lambda x: self.after(product(self.before(x)))
+    def around(self, matrix: LinearOperator) -> Activated:
+        """``matrix`` whose products, in both directions, are ``x -> after(W before(x))``."""
+        return Activated(matrix, self)
 
     @classmethod
     def from_spec(cls, spec: Mapping[str, Any]) -> Self:
@@ -141,6 +149,25 @@ class Activations(ActivationRule):
         if not isinstance(spec, Mapping):
             raise ValueError(f"activations: expected a table such as {{bits = 8}}, got {spec!r}")
         return super().from_spec({"kind": cls.__name__, **spec})
+
+
+@dataclass(frozen=True)
+class Activated:
+    """A learned map as a layer applies it: an operator in its products, but not linear."""
+
+    matrix: LinearOperator
+    activations: Activations
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.matrix.shape
+
+    @property
+    def T(self) -> Activated:
+        return Activated(self.matrix.T, self.activations)
+
+    def __call__(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch m"]:
+        return self.activations.after(self.matrix(self.activations.before(x)))
 
 
 def for_maps(

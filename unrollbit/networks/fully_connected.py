@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import jax
@@ -141,7 +141,7 @@ class FullyConnected(Network):
         h, _ = jax.lax.scan(body, h, (hidden.prepare(), biases["bias_hidden"]))
         return last(h)
 
-    def _product(self, name: str, matrix: LinearOperator) -> Callable[[Array], Array]:
+    def _product(self, name: str, matrix: LinearOperator) -> Any:
         """The map ``name`` as the network applies it."""
         return self.activations.around(matrix) if self.activations and name in self.activated else matrix
 

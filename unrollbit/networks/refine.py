@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from unrollbit.algorithms.base import State
-from unrollbit.arrays import as_signal, in_dtype, widened
+from unrollbit.algorithms.base import State, settled
+from unrollbit.arrays import as_signal, norm, widened
 from unrollbit.networks.base import Network
 from unrollbit.networks.unrolled import Unrolled
 
@@ -90,7 +90,7 @@ def _refine(net: Unrolled, y: Array, tolerance: float, rounds: int, cycle: int) 
         left = left[stay]
         if stay.size:  # padded with repetitions: few sizes, few compilations
             kept = np.resize(stay, min(len(rows), 1 << int(stay.size - 1).bit_length()))
-            state, rows = jax.tree.map(partial(_take, kept, len(rows)), (state, rows))
+            state, rows = jax.tree.map(lambda leaf, kept=kept: leaf[kept], (state, rows))
     estimate = _safeguarded(net, y.reshape(-1, y.shape[-1]), jnp.asarray(x), own, jnp.asarray(done))
     shape = (*batch, x.shape[-1])
     return Refined(estimate.reshape(shape), jnp.asarray(count).reshape(batch), jnp.asarray(done).reshape(batch))
@@ -100,7 +100,7 @@ def _refine(net: Unrolled, y: Array, tolerance: float, rounds: int, cycle: int) 
 def _safeguarded(net: Unrolled, y: Array, x: Array, own: Array, done: Array) -> Array:
     """For signals that never settled: the network's own estimate where the last one fits the measurement worse."""
     y, A = net.physical(y)
-    last, first = (jnp.sum((y - A(estimate)) ** 2, axis=-1, keepdims=True) for estimate in (x, own))
+    last, first = (norm(y - A(estimate), keepdims=True) for estimate in (x, own))
     return jnp.where(done[:, None] | (last <= first), x, own)
 
 
@@ -108,14 +108,8 @@ def _safeguarded(net: Unrolled, y: Array, x: Array, own: Array, done: Array) -> 
 def _start(net: Unrolled, y: Array) -> State:
     """The state after the layers of the network."""
     y, A = net.physical(y)
-    stacked, fetch = net.layers(net.depth, y.dtype)
-
-    def layer(state: State, inputs: tuple[Any, Any, Array]) -> tuple[State, None]:
-        own, slices, k = inputs
-        return net.algorithm.step(state, y, A, fetch(slices, k), own), None
-
-    scanned = in_dtype(net.values(), y.dtype), stacked, jnp.arange(net.depth)
-    return jax.lax.scan(layer, net.start(y, A), scanned)[0]
+    inputs, step = net.layers(net.depth, y, A)
+    return jax.lax.scan(lambda state, layer: (step(state, layer), None), net.algorithm.init(y, A), inputs)[0]
 
 
 @partial(jax.jit, static_argnums=(4, 5))
@@ -124,32 +118,15 @@ def _again(
 ) -> tuple[State, Array, Array]:
     """Up to ``rounds`` rounds of the last layers: states, which signals stand still, rounds that each took."""
     y, A = net.physical(y)
-    algorithm, K = net.algorithm, net.depth
-    stacked, fetch = net.layers(K, y.dtype)
-    last = jax.tree.map(lambda a: a[K - cycle :], (in_dtype(net.values(), y.dtype), stacked))
-
-    def layer(state: State, inputs: tuple[Any, Array]) -> tuple[State, None]:
-        (own, slices), k = inputs
-        return algorithm.step(state, y, A, fetch(slices, k), own), None
+    inputs, step = net.layers(net.depth, y, A)
+    last = jax.tree.map(lambda a: a[net.depth - cycle :], inputs)
 
     def round_(carry: tuple[State, Array, Array], _: None) -> tuple[tuple[State, Array, Array], None]:
         state, done, count = carry
-        following, _ = jax.lax.scan(layer, state, (last, jnp.arange(K - cycle, K)))
-        still = jnp.ones(len(y), bool)
-        for name in algorithm.settles:
-            new, change = following[name], following[name] - state[name]
-            still &= jnp.sum(change**2, axis=-1) <= tolerance**2 * jnp.sum(new**2, axis=-1)  # not true of NaN
-        state = jax.tree.map(partial(_frozen_where, done), state, following)
+        following, _ = jax.lax.scan(lambda state, layer: (step(state, layer), None), state, last)
+        still = settled(net.algorithm, state, following, tolerance)
+        state = jax.tree.map(lambda old, new: jnp.where(done[:, None], old, new), state, following)
         return (state, done | still, count + ~done), None
 
     start = state, jnp.zeros(len(y), bool), jnp.zeros(len(y), int)
     return jax.lax.scan(round_, start, None, length=rounds)[0]
-
-
-def _frozen_where(done: Array, old: Array, new: Array) -> Array:
-    """The old state of finished signals; what all signals share has no batch axis."""
-    return jnp.where(done[:, None], old, new) if old.ndim == 2 else new
-
-
-def _take(rows: np.ndarray, batch: int, leaf: Array) -> Array:
-    return leaf[rows] if leaf.ndim == 2 and leaf.shape[0] == batch else leaf

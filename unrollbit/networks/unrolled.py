@@ -11,7 +11,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
-from unrollbit.algorithms.base import Algorithm, Form, LinearMap, OutsideNormalForm, State
+from unrollbit.algorithms.base import Algorithm, Form, LinearMap, Maps, OutsideNormalForm, State
 from unrollbit.arguments import instance, integer
 from unrollbit.arrays import as_signal, in_dtype, widened
 from unrollbit.networks.activations import Activations, for_maps
@@ -76,11 +76,11 @@ class Unrolled(Network):
         specs = algorithm.scalars(A) if scalars is None else algorithm.scalar_forms(A)
         if scalars is None:
             scalars = {name: jnp.asarray(spec.raw(spec.initial_values(depth))) for name, spec in specs.items()}
-        self.algorithm = algorithm
+        self.cell = Physics(algorithm)  # its numbers are arguments of compiled programs
+        self.constants = Physics(algorithm.constants(A))
         self.depth = depth
         self.packed = packed  # runs on packed bits (read from a file): nothing is expanded to floats
         self.physics = Physics(A)
-        self.constants = nnx.Dict({name: Physics(value) for name, value in algorithm.constants(A).items()})
         self.maps = nnx.Dict({name: _build(name, lm, weights, A, copies) for name, lm in linear_maps.items()})
         self.scalars = nnx.Dict({name: ScalarParam(jnp.array(scalars[name], jnp.float32)) for name in specs})
         self.constraints: tuple[tuple[str, Constraint], ...] = tuple(
@@ -97,6 +97,11 @@ class Unrolled(Network):
         """The same network (same scalars, copied) around other weights objects."""
         raw = {name: variable[...] for name, variable in self.scalars.items()}
         return Unrolled(self.algorithm, self.operator, self.depth, maps, scalars=raw, activations=self.activations)
+
+    @property
+    def algorithm(self) -> Algorithm:
+        """The step."""
+        return self.cell.get_value()
 
     def uses(self, name: str) -> int:
         return self.depth
@@ -139,17 +144,15 @@ class Unrolled(Network):
         if not 1 <= K <= self.depth:
             raise ValueError(f"depth: expected a number of layers in [1, {self.depth}], got {depth}")
         measured, (y, A) = self.measurement(y), self.physical(y)
-        scalars = {name: values[:K] for name, values in in_dtype(self.values(), y.dtype).items()}
-        stacked, fetch = self.layers(K, y.dtype)
+        inputs, step = self.layers(K, y, A)
 
-        def body(state: State, layer: tuple[dict[str, Array], Any, Array]) -> tuple[State, Array | None]:
-            own, slices, k = layer
-            state = self.algorithm.step(state, y, A, fetch(slices, k), own)
+        def body(state: State, layer: Any) -> tuple[State, Array | None]:
+            state = step(state, layer)
             return state, (self.algorithm.read(state) if iterates else None)
 
         # Keeping only matrix products for the backward pass halves time and memory of a training step.
         body = jax.checkpoint(body, policy=jax.checkpoint_policies.dots_saveable)
-        state, estimates = jax.lax.scan(body, self.start(y, A), (scalars, stacked, jnp.arange(K)))
+        state, estimates = jax.lax.scan(body, self.algorithm.init(y, A), inputs)
         estimates = estimates if iterates else self.algorithm.read(state)
         return estimates.astype(measured.dtype)  # pyright: ignore[reportOptionalMemberAccess]
 
@@ -157,11 +160,6 @@ class Unrolled(Network):
         """The measurement after its checks, in its own dtype."""
         A = self.operator
         return as_signal(y, A.shape[0], "network(y)", "m", complex_physics=A.complex_physics)
-
-    def start(self, y: Array, A: LinearOperator) -> State:
-        """The state before the first layer, of the measurement and the physics as the steps see them."""
-        constants = {name: variable[...].astype(y.dtype) for name, variable in self.constants.items()}
-        return {**self.algorithm.init(y, A), **constants}
 
     def physical(self, y: Array) -> tuple[Array, LinearOperator]:
         """The measurement and the physics as the steps see them, in the dtype that everything is computed in."""
@@ -191,8 +189,23 @@ class Unrolled(Network):
         scalars = {name: jnp.asarray(values, dtype) for name, values in self.values().items()}
         return self.algorithm.linear_part(jnp.asarray(self.operator.dense(), dtype), maps, scalars)
 
-    def layers(self, K: int, dtype: Any) -> tuple[dict[str, Any], Callable[[dict[str, Any], Array], dict[str, Any]]]:
-        """What the scan slices per layer, and the function from a slice to the maps of the step."""
+    def layers(self, K: int, y: Array, A: LinearOperator) -> tuple[Any, Callable[[State, Any], State]]:
+        """What differs between the first K layers, stacked on a leading axis, and the step that takes a slice of it.
+
+        ``y`` and ``A`` are those of ``physical``.
+        """
+        algorithm, constants = self.algorithm, in_dtype(self.constants.get_value(), y.dtype)
+        scalars = {name: values[:K] for name, values in in_dtype(self.values(), y.dtype).items()}
+        stacked, fetch = self._matrices(K, y.dtype)
+
+        def step(state: State, layer: tuple[dict[str, Array], Any, Array]) -> State:
+            own, slices, k = layer
+            return algorithm.step(state, y, A, fetch(slices, k), own | constants)
+
+        return (scalars, stacked, jnp.arange(K)), step
+
+    def _matrices(self, K: int, dtype: Any) -> tuple[dict[str, Any], Callable[[dict[str, Any], Array], Maps]]:
+        """What the scan slices per layer of the maps, and the function from a slice to the maps of the step."""
         stacked: dict[str, Any] = {}
         single: dict[str, LinearOperator] = {}
         cycled: dict[str, Any] = {}
@@ -206,7 +219,7 @@ class Unrolled(Network):
             else:
                 cycled[name] = parameters
 
-        def fetch(slices: dict[str, Any], k: Array) -> dict[str, Any]:
+        def fetch(slices: dict[str, Any], k: Array) -> Maps:
             matrices = dict(single)
             for name, parameters in slices.items():
                 matrices[name] = in_dtype(self.maps[name].matrix(parameters), dtype)
@@ -222,10 +235,9 @@ class Unrolled(Network):
         """The operator as all layers use it: expanded to floats once, unless the network runs on packed bits."""
         return in_dtype(matrix if self.packed else matrix.prepare(), dtype)
 
-    def _product(self, name: str, matrix: LinearOperator) -> Callable[[Array], Array]:
+    def _product(self, name: str, matrix: LinearOperator) -> Any:
         """The map ``name`` as the step applies it."""
-        product = matrix.T if name in self.transposed else matrix
-        return self.activations.around(product) if self.activations and name in self.activated else product
+        return self.activations.around(matrix) if self.activations and name in self.activated else matrix
 
     def _check_linear(self) -> None:
         if self.activations is not None:

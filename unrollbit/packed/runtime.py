@@ -1730,6 +1730,21 @@ def innermost(format: Spec) -> Spec:
 
 # ---- shrinkages: shrink(u, scalars, tau) -> estimate of x in u = x + noise, and its derivative -----------------------
 
+
+def unit_of(x: np.ndarray) -> np.ndarray:
+    """A power of two near the largest magnitude along the last axis, 1 for zeros: in it squares stay in range."""
+    largest = np.abs(x).max(-1, keepdims=True)
+    usable = (largest > 0) & np.isfinite(largest)
+    exponent = np.clip(np.frexp(np.where(usable, largest, np.float32(1)))[1], -126, 126)
+    return np.where(usable, np.ldexp(np.float32(1), exponent), np.float32(1)).astype(np.float32)
+
+
+def root_mean_square(x: np.ndarray) -> np.ndarray:
+    """``sqrt(mean x^2)`` along the last axis."""
+    unit = unit_of(x)
+    return unit[..., 0] * np.sqrt(np.square(x / unit).mean(-1))
+
+
 Scalars = Mapping[str, Any]  # of one layer, as the algorithm sees them
 Shrunk = tuple[np.ndarray, Any]
 THRESHOLD = {"threshold": "nonnegative"}
@@ -1752,7 +1767,8 @@ def support_selection(o: Spec, u: np.ndarray, s: Scalars, tau: Any) -> Shrunk:
 
 def firm(o: Spec, u: np.ndarray, s: Scalars, tau: Any) -> Shrunk:
     """``sign(u) min(max(|u| - t, 0) (1 + theta / omega), |u|)``."""
-    gain, size = 1 + s["threshold"] / np.maximum(s["width"], np.float32(1e-6)), np.abs(u)
+    width = np.maximum(s["width"], np.float32(1e-6) * s["threshold"])
+    gain, size = 1 + s["threshold"] / np.where(width > 0, width, np.float32(1)), np.abs(u)
     risen = gain * np.maximum(size - tau * s["threshold"], 0)
     slope = np.where(risen < size, gain * (risen > 0), 1)
     return np.sign(u) * np.minimum(risen, size), slope
@@ -1771,20 +1787,22 @@ def group_soft(o: Spec, u: np.ndarray, s: Scalars, tau: Any) -> Shrunk:
         raise ValueError(f"GroupSoft: {u.shape[-1]} entries do not divide into groups of {size}")
     groups = u.reshape(len(u), -1, size)
     t = np.broadcast_to(tau * s["threshold"], u.shape).reshape(groups.shape).mean(-1)
-    norm = np.sqrt(np.maximum((groups**2).sum(-1), np.float32(1e-30)))
-    return (groups * np.maximum(1 - t / norm, 0)[..., None]).reshape(u.shape), None
+    norm = root_mean_square(groups) * np.float32(math.sqrt(size))
+    factor = np.where(norm == 0, 0, np.maximum(1 - t / np.where(norm == 0, np.float32(1), norm), 0))
+    return (groups * factor[..., None]).reshape(u.shape), None
 
 
 def bernoulli_gaussian(o: Spec, u: np.ndarray, s: Scalars, tau: Any) -> Shrunk:
-    """Posterior mean: ``u w / (1 + exp(-z))``, ``z = a w (u / t)^2 / 2 - kappa - log(1 + v / t^2) / 2``.
+    """Posterior mean: ``u w / (1 + exp(-z))``, ``z = a w (u / (t d))^2 / 2 - kappa - log(1 + 1 / t^2) / 2``.
 
-    ``t = max(sigma tau, 1e-6)``, ``w = 1 / (1 + t^2 / v)``.
+    ``d = sqrt(v)``, ``t = max(sigma tau / d, 1e-6)``, ``w = 1 / (1 + t^2)``.
     """
-    t = np.maximum(np.asarray(s["noise"] * tau, np.float32), np.float32(1e-6))
     v = s["variance"] if o["learn_variance"] else np.float32(number("variance", o["variance"]))
-    w = 1 / (1 + t**2 / v)
-    ratio = np.clip(u / t, -1e12, 1e12).astype(np.float32)
-    z = s["gain"] * w * ratio**2 / 2 - s["log_odds"] - np.log1p(v / t**2) / 2
+    d = np.sqrt(v)
+    t = np.clip(np.asarray(s["noise"] * tau, np.float32) / d, np.float32(1e-6), np.float32(1e18))
+    w = 1 / (1 + t**2)
+    ratio = np.clip(u / d / t, -1e12, 1e12).astype(np.float32)
+    z = s["gain"] * w * ratio**2 / 2 - s["log_odds"] - np.log1p(1 / t**2) / 2
     with np.errstate(over="ignore"):
         share = 1 / (1 + np.exp(-z))
     return u * w * share, w * share * (1 + (1 - share) * s["gain"] * w * ratio**2)
@@ -1897,9 +1915,8 @@ Maps = Mapping[str, Function]
 
 
 def noise_level(r: np.ndarray, A: Operator) -> np.ndarray:
-    """``sqrt(mean r^2 + 1e-20)`` of every signal, or of every block of it (repeated for its unknowns)."""
-    parts = r.reshape(len(r), A.blocks, -1)
-    level = np.sqrt((parts * parts).mean(-1) + np.float32(1e-20))
+    """``sqrt(mean r^2)`` of every signal, or of every block of it (repeated for its unknowns)."""
+    level = root_mean_square(r.reshape(len(r), A.blocks, -1))
     return level if A.blocks == 1 else np.repeat(level, A.shape[1] // A.blocks, axis=1)
 
 
@@ -2033,14 +2050,17 @@ ALGORITHMS: dict[str, Algorithm] = {
 def quantise(x: np.ndarray, bits: int) -> np.ndarray:
     """``clip(round(x s), -Q - 1, Q) / s``, ``s = Q / max |x|`` of each sample, ``Q = 2^(bits - 1) - 1``."""
     Q = 2 ** (bits - 1) - 1
-    s = np.float32(Q) / np.maximum(np.abs(x).max(-1, keepdims=True), np.float32(1e-30))
+    largest = np.abs(x).max(-1, keepdims=True)
+    s = np.float32(Q) / np.where(largest == 0, np.float32(1), largest)
     return np.clip(np.round(x * s), -Q - 1, Q) / s
 
 
 def normalise(x: np.ndarray) -> np.ndarray:
-    """``(x - mean) / sqrt(variance + 1e-5)``."""
+    """``(x - mean) / sqrt(variance + 1e-5 mean x^2)``."""
+    x = x / unit_of(x)
     centred = x - x.mean(-1, keepdims=True)
-    return centred / np.sqrt((centred * centred).mean(-1, keepdims=True) + np.float32(1e-5))
+    square = (centred * centred).mean(-1, keepdims=True) + np.float32(1e-5) * (x * x).mean(-1, keepdims=True)
+    return centred / np.sqrt(np.where(square == 0, np.float32(1), square))
 
 
 def around(spec: Any, product: Function) -> Function:

@@ -1,6 +1,6 @@
 """Shrinkages: the non-linearities of iterative recovery algorithms, with their learned scalars."""
 
-from unrollbit.shrinkage.base import SMALLEST_TAU, Scalars, Shrinkage
+from unrollbit.shrinkage.base import Scalars, Shrinkage
 from unrollbit.shrinkage.bernoulli_gaussian import BernoulliGaussian
 from unrollbit.shrinkage.constraints import Box, Identity, NonNegative
 from unrollbit.shrinkage.divergence import divergence
@@ -12,7 +12,6 @@ from unrollbit.shrinkage.selection import SupportSelection
 from unrollbit.shrinkage.soft import Soft
 
 __all__ = [
-    "SMALLEST_TAU",
     "BernoulliGaussian",
     "Box",
     "Firm",

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from jaxtyping import Array, Float
 
+from unrollbit.pytrees import register_numbers
 from unrollbit.scalars import ScalarSpec
 from unrollbit.specs import Specified
 
-SMALLEST_TAU = 1e-6  # below, tau^2 and its derivatives leave float32
 Scalars = Mapping[str, Array]
 
 
@@ -20,13 +21,20 @@ class Shrinkage(Specified, abc.ABC):
 
     A shrinkage owns its learned scalars; each is one number, or ``n`` numbers where ``Grouped`` gives every group of
     unknowns its own. ``tau`` is the noise level of ``u`` (standard deviation; shape broadcasts against ``u``),
-    estimated from the residual by the algorithm, or 1; implementations that divide by it floor it at ``SMALLEST_TAU``
-    by ``maximum``. Subclasses are frozen dataclasses (hashable: they are static in compiled programs), and
-    ``to_spec()``/``from_spec()`` write and read them.
+    estimated from the residual by the algorithm, or 1. It has the unit of ``u`` and may be 0: what divides by it keeps
+    value and gradient finite there, relative to its other quantities of that unit. Subclasses are frozen dataclasses
+    and pytrees whose ``float`` fields are leaves; ``to_spec()``/``from_spec()`` write and read them.
     """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        register_numbers(cls)
 
     separable: bool = True
     """The Jacobian with respect to ``u`` is diagonal almost everywhere (what ``divergence`` needs)."""
+
+    linear: bool = False
+    """Linear in ``u``: nothing shrinks."""
 
     convex: bool = False
     """The proximal map of a convex penalty at every fixed ``tau``: it and ``2 shrink - 1`` are nonexpansive."""

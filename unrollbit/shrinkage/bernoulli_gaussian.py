@@ -9,19 +9,21 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from unrollbit.scalars import ScalarSpec
-from unrollbit.shrinkage.base import SMALLEST_TAU, Scalars, Shrinkage
+from unrollbit.scalars import ScalarSpec, log
+from unrollbit.shrinkage.base import Scalars, Shrinkage
 
-_LARGEST_RATIO = 1e12  # of |u| to tau: far beyond, the sigmoid is 1; its square stays in float32
+_SMALLEST, _LARGEST = 1e-6, 1e18  # of t relative to the standard deviation of the non-zeros: squares stay in float32
+_LARGEST_RATIO = 1e12  # of |u| to t: far beyond, the sigmoid is 1; its square stays in float32
 
 
 @dataclass(frozen=True)
 class BernoulliGaussian(Shrinkage):
     """Posterior mean of ``x ~ (1 - p) delta_0 + p N(0, v)`` from ``u = x + t * (standard normal noise)``:
 
-        u / (1 + t^2/v) * sigmoid(a u^2 / (2 t^2 (1 + t^2/v)) - kappa - log(1 + v/t^2) / 2),   t = max(sigma tau, 1e-6)
+        u / (1 + t^2/v) * sigmoid(a u^2 / (2 t^2 (1 + t^2/v)) - kappa - log(1 + v/t^2) / 2)
 
-    exact where ``a = 1``, ``kappa = log((1 - p)/p)``; p is ``sparsity`` (the share of non-zeros), v is ``variance``.
+    with ``t = max(sigma tau, 1e-6 sqrt(v))``, computed in units of ``sqrt(v)``. Exact where ``a = 1``,
+    ``kappa = log((1 - p)/p)``; p is ``sparsity`` (the share of non-zeros), v is ``variance``.
 
     Scalars: ``gain`` (a > 0, starts at 1), ``log_odds`` (kappa, free), ``noise`` (sigma > 0, starts at ``noise``),
     and with ``learn_variance`` also ``variance`` (v > 0), for signals whose size is not known.
@@ -54,15 +56,16 @@ class BernoulliGaussian(Shrinkage):
         return {
             **variance,
             "gain": ScalarSpec(1.0, "positive"),
-            "log_odds": ScalarSpec(math.log((1 - self.sparsity) / self.sparsity), "free"),
+            "log_odds": ScalarSpec(log((1 - self.sparsity) / self.sparsity), "free"),
             "noise": ScalarSpec(self.noise, "positive"),
         }
 
     def __call__(self, u: Float[Array, "*batch n"], scalars: Scalars, tau: Array | float) -> Float[Array, "*batch n"]:
-        t = jnp.maximum(jnp.asarray(scalars["noise"] * tau, jnp.result_type(u, jnp.float32)), SMALLEST_TAU)
-        variance = scalars["variance"] if self.learn_variance else self.variance
-        wiener = 1 / (1 + t**2 / variance)
-        ratio = jnp.clip(u / t, -_LARGEST_RATIO, _LARGEST_RATIO)
+        wide = jnp.asarray(u, jnp.result_type(u, jnp.float32))
+        deviation = jnp.sqrt(jnp.asarray(scalars["variance"] if self.learn_variance else self.variance, wide.dtype))
+        t = jnp.clip(jnp.asarray(scalars["noise"] * tau, wide.dtype) / deviation, _SMALLEST, _LARGEST)
+        wiener = 1 / (1 + t**2)
+        ratio = jnp.clip(wide / deviation / t, -_LARGEST_RATIO, _LARGEST_RATIO)
         evidence = scalars["gain"] * wiener * ratio**2 / 2
-        non_zero = jax.nn.sigmoid(evidence - scalars["log_odds"] - jnp.log1p(variance / t**2) / 2)
+        non_zero = jax.nn.sigmoid(evidence - scalars["log_odds"] - jnp.log1p(1 / t**2) / 2)
         return (u * wiener * non_zero).astype(u.dtype)

@@ -89,6 +89,7 @@ class Identity(Shrinkage):
     """
 
     convex = True
+    linear = True
 
     def scalars(self, weight: float) -> dict[str, ScalarSpec]:
         return {}

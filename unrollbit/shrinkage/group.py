@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from unrollbit.arrays import binary_unit, norm
 from unrollbit.scalars import ScalarSpec
 from unrollbit.shrinkage.base import Scalars, Shrinkage
-
-_SMALLEST_ENERGY = 1e-30  # sqrt has no derivative at 0
 
 
 @dataclass(frozen=True)
@@ -49,14 +48,14 @@ class GroupSoft(Shrinkage):
         if threshold.ndim and threshold.shape[-1] > 1:
             threshold = jnp.mean(self._groups(threshold), axis=-1)
         groups = self._groups(u)
-        norm = jnp.sqrt(jnp.maximum(jnp.sum(groups**2, axis=-1), _SMALLEST_ENERGY))
-        factor = jnp.maximum(1 - threshold / norm, 0)
+        unit = binary_unit(groups)
+        size = norm(groups / unit)
+        ratio = threshold / unit[..., 0] / jnp.where(size == 0, 1, size)  # in a group's unit: 1 / size^2 is a float
+        factor = jnp.where(size == 0, 0, jnp.maximum(1 - ratio, 0))
         return (groups * factor[..., None]).reshape(u.shape).astype(u.dtype)
 
     def penalty(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch"]:
-        energy = jnp.sum(self._groups(x) ** 2, axis=-1)
-        norm = jnp.where(energy > 0, jnp.sqrt(jnp.maximum(energy, _SMALLEST_ENERGY)), 0)
-        return jnp.sum(norm, axis=-1)
+        return jnp.sum(norm(self._groups(x)), axis=-1)
 
     def _groups(self, u: Float[Array, "*batch n"]) -> Float[Array, "*batch groups size"]:
         if u.shape[-1] % self.group_size:

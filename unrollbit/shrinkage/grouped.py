@@ -102,10 +102,9 @@ class Grouped(Shrinkage):
         if u.shape[-1] != len(self.groups):
             raise ValueError(f"Grouped: expected {len(self.groups)} unknowns on the last axis, got shape {u.shape}")
         groups = np.asarray(self.groups, np.int32)
-        own = {
-            name: scalars[name][groups] for name in self.shrinkage.scalars(1.0)
-        }  # the algorithm's own are not grouped
-        return self.shrinkage(u, own, tau)
+        grouped = {name for name, values in scalars.items() if jnp.shape(values)[-1:] == (self.size,)}
+        own = {name: values[groups] if name in grouped else values for name, values in scalars.items()}
+        return self.shrinkage(u, own, tau)  # the algorithm's own scalars are single numbers
 
     def penalty(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch"] | None:
         """That of ``shrinkage`` where all groups start with the same weight, else None."""

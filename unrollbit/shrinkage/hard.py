@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import jax.numpy as jnp
@@ -29,7 +28,7 @@ class Hard(Shrinkage):
     """
 
     def scalars(self, weight: float) -> dict[str, ScalarSpec]:
-        return {"threshold": ScalarSpec(math.sqrt(2 * weight), "nonnegative")}
+        return {"threshold": ScalarSpec((2 * weight) ** 0.5, "nonnegative")}
 
     def __call__(self, u: Float[Array, "*batch n"], scalars: Scalars, tau: Array | float) -> Float[Array, "*batch n"]:
         return jnp.where(jnp.abs(u) > tau * scalars["threshold"], u, 0).astype(u.dtype)
