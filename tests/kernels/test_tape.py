@@ -29,9 +29,7 @@ pytestmark = pytest.mark.skipif(not LEVELS, reason="no C extension")
 
 
 def tape_of(program: Callable[[Any], Any], y: Any) -> Tape:
-    tape = record(jax.make_jaxpr(program)(y))
-    assert isinstance(tape, Tape), str(tape)
-    return tape
+    return record(jax.make_jaxpr(program)(y))
 
 
 def forward(net, y):
@@ -176,15 +174,15 @@ def test_what_has_no_tape_says_why_and_runs_by_xla():
     admm = Unrolled(ADMM(), gaussian(24, 40), 3)
     for net in (gauss, admm):
         compiled, y = Compiled(forward, pack(net).network), jnp.ones(24)
-        assert str(compiled.tape(y)) == "dot_general"
+        with pytest.raises(NoTape, match=r"^dot_general$"):
+            compiled.tape(y)
         assert compiled.player(y) is None
         assert np.array_equal(compiled(y), compiled.by_xla(y))
     compiled = Compiled(forward, pack(signs).network)
     assert compiled.player(jnp.ones((17, 24))) is None  # XLA is faster
     assert compiled.player(jnp.ones((0, 24))) is None
-    with jax.enable_x64(True):
-        reason = compiled.tape(jnp.ones(24, jnp.float64))
-    assert "float64[24]" in str(reason)
+    with jax.enable_x64(True), pytest.raises(NoTape, match="float64"):
+        compiled.tape(jnp.ones(24, jnp.float64))
     with use_kernels("portable"):
         assert compiled.player(jnp.ones(24)) is None
 
@@ -197,13 +195,12 @@ def test_what_has_no_tape_says_why_and_runs_by_xla():
         (lambda y: y**3 + hadamard_transform(y), "power 3"),
         (lambda y: jnp.sum(hadamard_transform(y), axis=0), "a sum over leading axes"),
         (lambda y: jnp.ones(3), "no product with signs and no fast transform: XLA is as fast"),
-        (lambda y: (hadamard_transform(y) > 0).astype(jnp.int32), "convert_element_type gives int32[2,4]"),
+        (lambda y: (hadamard_transform(y) > 0).astype(jnp.int32), r"convert_element_type gives .*int32\[2,4\]"),
     ],
 )
 def test_a_program_without_a_tape_gives_the_reason(program, reason):
-    found = record(jax.make_jaxpr(program)(jnp.ones((2, 4))))
-    assert isinstance(found, NoTape)
-    assert str(found).replace("ShapedArray(", "").rstrip(")") == reason
+    with pytest.raises(NoTape, match=reason):
+        tape_of(program, jnp.ones((2, 4)))
 
 
 def test_transformations_see_the_network_itself():
@@ -259,10 +256,11 @@ namesake.__name__ = "hadamard_transform"
 @pytest.mark.parametrize("name", OUTSIDE)
 def test_programs_are_right_or_have_no_tape(name):
     y = jnp.asarray(np.random.RandomState(1).standard_normal((3, 32)).astype(np.float32))
-    tape = record(jax.make_jaxpr(OUTSIDE[name])(y))
-    assert isinstance(tape, Tape) == (name in ON_A_TAPE), str(tape)
-    if isinstance(tape, Tape):
-        wanted = OUTSIDE[name](y)
+    if name not in ON_A_TAPE:
+        with pytest.raises(NoTape):
+            tape_of(OUTSIDE[name], y)
+    else:
+        tape, wanted = tape_of(OUTSIDE[name], y), OUTSIDE[name](y)
         np.testing.assert_allclose(
             native.play(tape, "plain")(y), wanted, rtol=1e-5, atol=1e-5 * float(jnp.max(jnp.abs(wanted)))
         )

@@ -70,7 +70,8 @@ class Builder:
             raise NoTape("no product with signs and no fast transform: XLA is as fast")
         if not result.varies:
             raise NoTape("the result does not depend on the measurements")
-        value: Any = self.full(result)  # type: ignore[arg-type]
+        value: Any = result
+        value = self.full(value)
         constants = np.concatenate([*self._constants, np.zeros(1, np.float32)])
         return laid_out(self._operations, self._sizes, constants, self._matrices, value.number, value.shape)
 

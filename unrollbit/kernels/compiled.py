@@ -57,8 +57,8 @@ class Compiled:
     def __reduce__(self) -> tuple[Any, ...]:
         return Compiled, (self._function, jax.tree.unflatten(self._structure, self._leaves))
 
-    def tape(self, y: Float[Array, "*batch m"]) -> Tape | NoTape:
-        """The tape for an input of this shape, or the reason why there is none."""
+    def tape(self, y: Float[Array, "*batch m"]) -> Tape:
+        """The tape for an input of this shape. Raises ``NoTape``, which says why, where there is none."""
         return record(jax.make_jaxpr(self.by_xla)(jax.ShapeDtypeStruct(y.shape, y.dtype)))
 
     def player(self, y: Float[Array, "*batch m"]) -> Player | None:
@@ -66,9 +66,12 @@ class Compiled:
         play = BACKENDS[kernels().path].player
         if play is None or not y.ndim or not 0 < math.prod(y.shape[:-1]) <= MOST_SIGNALS:
             return None
-        tape = self.tape(y)
+        try:
+            tape = self.tape(y)
+        except NoTape:
+            return None
         with jax.ensure_compile_time_eval():  # even while something else is traced
-            return None if isinstance(tape, NoTape) else play(tape)
+            return play(tape)
 
 
 @functools.lru_cache(maxsize=64)  # objects of the same structure share what is compiled
