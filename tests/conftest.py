@@ -2,6 +2,8 @@
 
 Compiled programs are kept for the run, since many are the same. Without the slow tests they are compiled with few
 optimisations (jax's own test suite does so too), and of grids marked ``grid(n)`` only n cases run.
+
+Shapes and dtypes in the signatures of some packages are enforced while tests run.
 """
 
 from __future__ import annotations
@@ -13,6 +15,16 @@ import zlib
 from pathlib import Path
 
 import pytest
+from jaxtyping import install_import_hook
+
+# Whose annotations beartype checks at every call. Functions that take what users have say so (ArrayLike, Any).
+_ENFORCED = (
+    "unrollbit.kernels",
+    "unrollbit.shrinkage",
+    "unrollbit.signbits",
+    "unrollbit.structures",
+    "unrollbit.trits",
+)
 
 # Read by jax when it is imported: the environment takes them to workers, to processes that tests start and to kernels.
 _CACHE = {
@@ -26,6 +38,7 @@ _before = pytest.StashKey[dict[str, str | None]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    install_import_hook(_ENFORCED, "beartype.beartype")
     if _FOLDER in os.environ:  # a worker, or somebody chose one
         return
     # a fresh one: nothing that an earlier run compiled can hide what this one does

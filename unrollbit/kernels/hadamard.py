@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.interpreters import ad, batching, mlir
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from unrollbit.arrays import as_real, widened
@@ -20,8 +21,8 @@ _FACTOR = 32  # the largest Kronecker factor: small enough to save work, large e
 hadamard_transform_p = primitive("hadamard_transform")
 
 
-def hadamard_transform(x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
-    """``H x`` with Sylvester's +-1 matrix of order ``n``, not normalised; ``H H = n I``.
+def hadamard_transform(x: ArrayLike) -> Float[Array, "*batch n"]:
+    """``H x`` for ``x`` (..., n), with Sylvester's +-1 matrix of order ``n``, not normalised; ``H H = n I``.
 
     ``H`` is applied as Kronecker factors of at most 32 rows: small matrix products in place of an ``n x n`` matrix.
     Works under ``jit``, ``vmap`` and ``grad``. Integers become float32; float16 and bfloat16 are computed in float32.

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float, UInt8
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float
 
 from unrollbit.arrays import as_real, widened
 from unrollbit.kernels.backends import BACKENDS, kernels
@@ -14,12 +16,12 @@ from unrollbit.kernels.signs_product import signs_product
 
 
 def packed_matmul(
-    bits: UInt8[Array, "planes blocks rows bytes"],
-    x: Float[Array, "*batch k"],
+    bits: ArrayLike,
+    x: Any,
     columns: int,
     *,
-    scales: Float[Array, "..."] | None = None,
-    exists: UInt8[Array, "blocks rows bytes"] | None = None,
+    scales: ArrayLike | None = None,
+    exists: ArrayLike | None = None,
     transpose: bool = False,
     path: str | None = None,
 ) -> Float[Array, "*batch l"]:
@@ -29,13 +31,14 @@ def packed_matmul(
     the transposed product from the same bits.
 
     Args:
-        bits: rows of packed signs (``unrollbit.signbits``: bit 1 is -1), ``bytes = ceil(columns / 8)``. Several
-            blocks lie on the diagonal of W, whose shape is ``(m, n) = (blocks * rows, blocks * columns)``.
-        x: vectors, k = n (transposed: m); all leading axes are batch axes. Integers become float32; float16 and
-            bfloat16 are computed in float32 and given back in their dtype.
+        bits: rows of packed signs (``unrollbit.signbits``: bit 1 is -1), uint8 (planes, blocks, rows,
+            ceil(columns / 8)). Several blocks lie on the diagonal of W, whose shape is
+            ``(m, n) = (blocks * rows, blocks * columns)``.
+        x: vectors (..., n), transposed (..., m); all leading axes are batch axes. Integers become float32; float16
+            and bfloat16 are computed in float32 and given back in their dtype.
         columns: of a block.
         scales: c_p: None (1), (planes,), (planes, m, 1) by row or (planes, 1, n) by column.
-        exists: packed rows of the mask M (bit 1: the entry exists), or None.
+        exists: packed rows of the mask M (bit 1: the entry exists), uint8 (blocks, rows, ceil(columns / 8)), or None.
         transpose: the transposed product.
         path: one of ``kernels().available``; None takes ``kernels().path``. The C extension works in float32; inputs of
             another dtype take the portable path.
