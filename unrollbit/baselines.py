@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 from unrollbit.algorithms.admm import ADMM
 from unrollbit.algorithms.ista import Proximal
 from unrollbit.algorithms.solve import solve
+from unrollbit.arrays import norm
 from unrollbit.metrics import nmse_db
 from unrollbit.operators import LinearOperator
 
@@ -115,8 +116,7 @@ def biht(
     m, n = operator.shape
     if isinstance(nonzeros, bool) or not isinstance(nonzeros, int) or not 1 <= nonzeros <= n:
         raise ValueError(f"nonzeros: expected an integer in 1 ... {n}, got {nonzeros!r}")
-    columns = float(jnp.mean(jnp.sum(operator(jnp.eye(n)) ** 2, axis=1)))  # mean energy of a column: ||A||_F^2 / n
-    step = 1 / (2 * math.sqrt(columns * m))
+    step = 1 / (2 * math.sqrt(m) * operator.column_rms())  # column_rms: ||A||_F / sqrt(n)
     wanted = jnp.where(y < 0, -1.0, 1.0)
 
     def iterate(state: tuple[Array, Array, Array], _: None) -> tuple[tuple[Array, Array, Array], None]:
@@ -131,4 +131,5 @@ def biht(
     zero = jnp.zeros((*y.shape[:-1], n), y.dtype)
     start = (zero, zero, jnp.full((*y.shape[:-1], 1), m + 1))
     _, best, _ = jax.lax.scan(iterate, start, None, length=iterations)[0]
-    return best / jnp.maximum(jnp.linalg.norm(best, axis=-1, keepdims=True), 1e-30)
+    size = norm(best, keepdims=True)
+    return best / jnp.where(size > 0, size, 1)  # no iterate was better than 0: 0

@@ -66,5 +66,6 @@ def image_page(
 
 
 def _psnr(image: np.ndarray, truth: np.ndarray, peak: float) -> str:
-    error = max(float(np.mean((image - truth) ** 2)) / peak**2, 1e-14)
+    error = np.mean(((image.astype(np.float64) - truth) / peak) ** 2)
+    error = max(float(error), 1e-14)  # at most 140 dB, as in metrics.psnr_db
     return f"PSNR {-10 * np.log10(error):.1f} dB"

@@ -51,6 +51,7 @@ def recovered_signal(
 
 
 def _nmse(estimate: np.ndarray, truth: np.ndarray) -> str:
+    truth, estimate = truth.astype(np.float64), estimate.astype(np.float64)  # squares of float32 may not be one
     energy = float(truth @ truth)
     if not energy:
         return ""
