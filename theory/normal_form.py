@@ -17,6 +17,7 @@ from unrollbit.algorithms import Form, OutsideNormalForm
 from unrollbit.networks import Network, Unrolled
 from unrollbit.theory.numerics import at_most, soft, spectral_norm
 
+_LARGEST_ENTRY = 1e100
 _LARGEST = 1024  # unknowns and measurements: K singular value decompositions of larger matrices take minutes
 
 Shrink = Callable[[Float[np.ndarray, "*batch n"], int], Float[np.ndarray, "*batch n"]]
@@ -79,6 +80,11 @@ class NormalForm:
                 raise ValueError(f"NormalForm {name}: expected float64 entries, got {found.dtype}")
             if not np.isfinite(found).all():
                 raise ValueError(f"NormalForm {name}: expected finite float64 entries, got NaN or infinity")
+            if name != "theta" and np.abs(found).max() > _LARGEST_ENTRY:
+                raise ValueError(
+                    f"NormalForm {name}: expected entries up to {_LARGEST_ENTRY:g} in magnitude, got "
+                    f"{np.abs(found).max():.3g}: products of such numbers leave float64; choose another unit"
+                )
         if self.mask.dtype != np.bool_:
             raise ValueError(f"NormalForm mask: expected bool entries, got {self.mask.dtype}")
         if (self.theta < 0).any():

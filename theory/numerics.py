@@ -8,6 +8,15 @@ from numpy.typing import ArrayLike
 
 ROUNDING = 1e-12  # relative, of float64: what the hypotheses of theorems are met up to
 
+LARGEST = 1e300  # of a signal or measurement: sums of larger ones overflow
+
+
+def finite(what: str, values: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+    """The values; raises ``ValueError`` for NaN, infinities and numbers above 1e300, whose sums leave float64."""
+    if not (np.abs(values) <= LARGEST).all():
+        raise ValueError(f"{what}: expected finite numbers up to {LARGEST:g} in magnitude")
+    return values
+
 
 def spectral_norm(matrix: Float[np.ndarray, "*layers m n"]) -> Float[np.ndarray, "*layers"]:
     """``||M||``, the largest singular value, by a full SVD (0 for an empty matrix).

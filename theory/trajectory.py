@@ -39,29 +39,35 @@ class Trajectory:
 
 
 def run(form: NormalForm, y: Float[np.ndarray, "*batch m"]) -> Trajectory:
-    """Run a network in normal form; raises ``ValueError`` for a wrong number of measurements."""
+    """Run a network in normal form; raises ``ValueError`` for a wrong number of measurements, and for estimates that
+    leave float64.
+    """
     y = np.asarray(y, np.float64)
     m, n = form.A.shape
     if y.shape[-1:] != (m,):
         raise ValueError(f"run: expected measurements (..., {m}), got shape {y.shape}")
     u, o = [], []
     x = [np.zeros((*y.shape[:-1], n))]
-    if form.form == "admm":
-        v = x[0]
-        for k in range(form.depth):
+    with np.errstate(over="ignore", invalid="ignore"):  # refused below
+        if form.form == "admm":
+            v = x[0]
+            for k in range(form.depth):
+                u.append(v)
+                q = 2 * x[k] - v
+                o.append(q)
+                v = v - x[k] + q @ form.H[k].T + y @ form.G[k].T
+                x.append(form.threshold(v, k + 1))
             u.append(v)
-            q = 2 * x[k] - v
-            o.append(q)
-            v = v - x[k] + q @ form.H[k].T + y @ form.G[k].T
-            x.append(form.threshold(v, k + 1))
-        u.append(v)
-    else:
-        for k in range(form.depth):
-            o.append(x[k])
-            u.append(x[k] @ form.H[k].T + y @ form.G[k].T)
-            x.append(form.threshold(u[k], k))
-    seen = np.stack(o)
-    return Trajectory(np.stack(u), np.stack(x), seen, y - seen @ form.A.T)
+        else:
+            for k in range(form.depth):
+                o.append(x[k])
+                u.append(x[k] @ form.H[k].T + y @ form.G[k].T)
+                x.append(form.threshold(u[k], k))
+        seen = np.stack(o)
+        path = Trajectory(np.stack(u), np.stack(x), seen, y - seen @ form.A.T)
+    if not all(np.isfinite(part).all() for part in (path.u, path.x, path.r)):
+        raise ValueError("run: estimates leave float64 at these measurements; expected smaller ones, or finite ones")
+    return path
 
 
 def recover(form: NormalForm, y: Float[np.ndarray, "*batch m"]) -> Float[np.ndarray, "*batch n"]:

@@ -9,6 +9,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from unrollbit.theory import audit
+from unrollbit.theory import convergence as C
+from unrollbit.theory import generalization as G
+from unrollbit.theory import sensitivity as N
+from unrollbit.theory import stability as S
 from unrollbit.theory.convergence import C1, C7, C1b, C3a, c1_schedule, solve_lasso
 from unrollbit.theory.generalization import NetworkClass, part_bits, project
 from unrollbit.theory.normal_form import NormalForm
@@ -140,12 +144,11 @@ def test_quantising_zero_loses_nothing(kind, tied):
     np.testing.assert_array_equal(quantised(form).G, 0)
 
 
-@pytest.mark.parametrize("scale", [1e-200, 1e-170, 1e170, 1e200])
+@pytest.mark.parametrize("scale", [1e-250, 1e-200, 1e-170])
 def test_the_error_of_quantisation_is_a_share_whatever_the_scale(scale):
     form = random_form("gd", 0, m=6, n=5, depth=2, one_bit=False)
-    small = replace(form, A=form.A / scale, G=form.G * scale)
     wanted = N6(form, np.ones(6)).identity
-    found = N6(small, np.ones(6) / scale).identity
+    found = N6(replace(form, G=form.G * scale, H=np.eye(5) - scale * form.G @ form.A), np.ones(6)).identity
     assert found.bound == pytest.approx(wanted.bound)
     assert found.measured == pytest.approx(wanted.measured)
 
@@ -193,3 +196,84 @@ def test_the_constant_of_a_far_away_network_is_that_of_the_network():
     assert S1h(form, y, y * (1 + np.eye(6))).tightness <= 1 + 1e-9
     flips = random_flips(form, 1, 0)
     assert flipped(form, flips).G.shape == form.G.shape
+
+
+FORM, DESCENT = random_form("ista", 0, m=4, n=5, depth=2), random_form("gd", 0, m=6, n=4, depth=2)
+ADMM = random_form("admm", 0, m=6, n=4, depth=2)
+NOTHING = NormalForm.from_arrays("gd", np.zeros((3, 2)), np.zeros((1, 3, 2)), np.ones(2))
+Y, HUGE, INF = np.ones(4), 1e300, float("inf")
+FAR = np.ones(4) + HUGE * np.eye(4)
+EXTREMES = {
+    "losses of a huge error": lambda: G.clipped_losses(np.full((3, 4), 1e200), np.zeros((3, 4)), 1.0),
+    "losses of no signals": lambda: G.clipped_losses(np.zeros((0, 4)), np.zeros((0, 4)), 1.0),
+    "part losses of a huge error": lambda: G.part_losses(np.full((3, 4), 1e200), np.zeros((3, 4)), [[0], [1]], 1.0),
+    "a gap of no losses": lambda: G.measured_gap(np.zeros(0), np.zeros(3)),
+    "G1 of no losses": lambda: G.G1(np.zeros(0), 3),
+    "G1 of many bits": lambda: G.G1(np.zeros(3), HUGE),
+    "G3a of many bits": lambda: G.G3a(np.zeros(3), HUGE),
+    "G3b of many bits": lambda: G.G3b(np.zeros(3), HUGE),
+    "G6 of no points": lambda: G.G6(np.zeros((0, 3)), np.zeros(0, bool)),
+    "projection of infinity": lambda: project(np.full((1, 3), INF), 1.0),
+    "a covering gap of a large cover": lambda: G.covering_gap(lambda _: HUGE, 10, lipschitz=1e-300),
+    "a covering gap of a steep loss": lambda: G.covering_gap(lambda _: 1.0, 10, lipschitz=HUGE),
+    "nats of a deep network": lambda: G.dense_relu_nats(3, 4, 200, Y=1e200, v=1e10, eps=1e-3),
+    "a class of huge limits": lambda: NetworkClass.of(FORM, Y=HUGE, gamma_max=1e9, theta_max=HUGE).one_bit_nats(1e-6),
+    "a class without physics": lambda: NetworkClass.of(NOTHING, Y=1.0, gamma_max=1.0, theta_max=0.0).one_bit_nats(1e-6),
+    "a loss constant of 0": lambda: G.loss_lipschitz(0.0),
+    "the code of nothing": lambda: G.code_length([], 0),
+    "klinv of infinity": lambda: G.klinv(0.5, INF),
+    "huge labels": lambda: G.separable(np.full((3, 2), HUGE), np.array([True, False, True])),
+    "a schedule from a huge start": lambda: C.c1_schedule(FORM, 2, HUGE),
+    "no non-zeros": lambda: C.babel(FORM, 0),
+    "the Lasso without unknowns": lambda: C.solve_lasso(np.zeros((3, 0)), np.ones(3), 1.0),
+    "the Lasso of zero physics": lambda: C.solve_lasso(np.zeros((3, 2)), np.ones(3), 1.0),
+    "the Lasso of NaN": lambda: C.solve_lasso(np.eye(3), np.full(3, np.nan), 1.0),
+    "the Lasso of infinity": lambda: C.solve_lasso(np.eye(3), np.full(3, INF), 1.0),
+    "C3 of zero physics": lambda: C.C3(NOTHING, np.ones(2), np.ones(3)),
+    "C3a of zero physics": lambda: C.C3a(NOTHING, np.ones(2), np.ones(3)),
+    "C4 of zero physics": lambda: C.C4(NOTHING, np.ones(3)),
+    "C5 without thresholds": lambda: C.C5(replace(ADMM, theta=0 * ADMM.theta), np.ones(6)),
+    "C7 of zero physics": lambda: C.C7(NOTHING, np.ones(2), np.ones(3), 9.0),
+    "C7 of a huge noise": lambda: C.C7(DESCENT, np.zeros(4), np.zeros(6), INF),
+    "C1 of zero": lambda: C.C1(FORM, np.zeros(5), Y),
+    "C2 of zero": lambda: C.C2(FORM, np.zeros(5), 0 * Y),
+    "a tiny attack": lambda: S.adversarial(FORM, Y, 5e-324, steps=2),
+    "a huge attack": lambda: S.adversarial(FORM, Y, HUGE, steps=2),
+    "S1 of far points": lambda: S.S1(FORM, Y, FAR),
+    "S1 of the farthest points": lambda: S.S1(FORM, np.full(4, 1.7e308), np.full((1, 4), -1.7e308)),
+    "S3 of far points": lambda: S.S3(FORM, Y, FAR, 1e301),
+    "balls of no radius": lambda: S.ball_constants(FORM, Y, []),
+    "the region of zero": lambda: S.linear_region_radius(replace(FORM, theta=0 * FORM.theta), 0 * Y),
+    "N1 of NaN": lambda: N.N1(FORM, FORM, np.nan * Y),
+    "N1free of all measurements": lambda: N.N1free(FORM, FORM, Y, INF),
+    "N2u of NaN": lambda: N.N2u(FORM, np.nan * Y, 1, []),
+    "N3 of infinite deviations": lambda: N.N3(FORM, Y, 0.1, np.full(200, INF)),
+    "a huge error of the scale": lambda: N.with_scale_error(FORM, 1e308),
+    "greedy flips at zero": lambda: N.greedy_flips(FORM, 0 * Y, 2),
+}
+
+
+@pytest.mark.parametrize("call", EXTREMES.values(), ids=EXTREMES)
+def test_extreme_arguments_have_a_value_or_are_told_what_is_expected(call):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            found = call()
+        except ValueError as error:
+            found = str(error)
+    if isinstance(found, str):
+        assert "expected" in found
+    else:
+        assert getattr(found, "status", "holds") != "violated"
+
+
+def test_values_at_extremes():
+    np.testing.assert_array_equal(EXTREMES["losses of a huge error"](), 1.0)
+    by_hand = sum(
+        (12 if k == 0 else 16) * np.log(4e15)
+        + (12 if k == 0 else 16) * (199 * np.log(1e10) + np.log(12 if k == 0 else 16) / 2 + np.log(1e200))
+        for k in range(200)
+    )
+    assert EXTREMES["nats of a deep network"]() == pytest.approx(by_hand, rel=1e-12)
+    np.testing.assert_allclose(solve_lasso(1e200 * np.eye(3), np.array([3.0, -2.0, 0.5]), 1e200).x * 1e200, [2, -1, 0])
+    np.testing.assert_allclose(solve_lasso(1e-90 * np.eye(3), np.array([3, -2, 0.5]), 1e-90).x / 1e90, [2, -1, 0])

@@ -96,7 +96,7 @@ def farthest(networks, K, eps):
     """Distance of the member in the corner of the class from the centre of its cell, in units of eps."""
     g, s = networks.gains()
     spans = networks.gamma_max * g, networks.theta_max * s
-    cells = [networks._cells(span, eps) for span in spans]
+    cells = [networks._cells(1.0, span, eps) for span in spans]
     corner, low = np.full(K, networks.gamma_max), np.zeros(K)
     centre = corner * (1 - 0.5 / cells[0]), low + networks.theta_max * 0.5 / cells[1]
     y = np.full((1, 1), networks.Y)

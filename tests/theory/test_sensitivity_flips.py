@@ -234,7 +234,7 @@ def test_wrong_arguments_are_named():
         with pytest.raises(ValueError, match=r"bit-error rate in \[0, 1\]"):
             random_bit_errors(form, rate, 1, 0)
     for deviations in (np.zeros(199), np.zeros((2, 200)), np.full(200, -1.0)):
-        with pytest.raises(ValueError, match="at least 200 numbers >= 0"):
+        with pytest.raises(ValueError, match="at least 200 finite numbers >= 0"):
             N3(form, y, 0.1, deviations)
     with pytest.raises(ValueError, match=r"booleans of shape \(6, 16, 24\)"):
         flipped(form, np.zeros((1, 16, 24), bool))

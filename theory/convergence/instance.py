@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from unrollbit.theory.normal_form import NormalForm
+from unrollbit.theory.numerics import finite
 
 SOFT = "the shrinkage is the soft threshold"
 
@@ -29,6 +30,4 @@ def _vector(what: str, values: np.ndarray, length: int) -> np.ndarray:
     found = np.asarray(values, np.float64)
     if found.shape != (length,):
         raise ValueError(f"{what}: expected shape ({length},), got {found.shape}")
-    if not np.isfinite(found).all():
-        raise ValueError(f"{what}: expected finite entries")
-    return found
+    return finite(what, found)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from unrollbit.theory.numerics import LARGEST, finite
+
 _WANTED = 1e-12  # relative to ||A^T y||_inf: small physics or signals are to be solved as well as large ones
 _ENOUGH = 1e-13  # where the search stops
 _RANK = 1e-12  # relative singular value below which columns count as dependent
@@ -45,10 +47,14 @@ def solve_lasso(A: Float[np.ndarray, "m n"], y: Float[np.ndarray, " m"], tau: fl
         [2.0, -1.0, 0.0]
     """
     A, y = np.asarray(A, np.float64), np.asarray(y, np.float64)
-    if A.ndim != 2 or y.shape != A.shape[:1]:
+    if A.ndim != 2 or not A.size or y.shape != A.shape[:1]:
         raise ValueError(f"solve_lasso: expected A (m, n) and y (m,), got shapes {A.shape} and {y.shape}")
-    if not tau >= 0:
-        raise ValueError(f"solve_lasso tau: expected >= 0, got {tau}")
+    if not 0 <= tau < np.inf:
+        raise ValueError(f"solve_lasso tau: expected a finite weight >= 0, got {tau}")
+    a, b = (_unit(finite(f"solve_lasso {name}", values)) for name, values in (("A", A), ("y", y)))
+    if (a, b) != (1.0, 1.0):  # x is in units of b / a
+        near_one = solve_lasso(A / a, y / b, min(tau / a / b, LARGEST))
+        return Lasso(near_one.x / a * b, near_one.residual * b, near_one.violation)
     if tau == 0:
         x = np.linalg.lstsq(A, y, rcond=None)[0]
         x = x + np.linalg.lstsq(A, y - A @ x, rcond=None)[0]
@@ -78,6 +84,12 @@ def admm_fixed_point(
         raise ValueError(f"admm_fixed_point rho: expected > 0, got {rho}")
     v = solution.x + A.T @ solution.residual / rho
     return v, 2 * solution.x - v
+
+
+def _unit(values: np.ndarray) -> float:
+    """The power of two next to the largest magnitude: dividing by it is exact, and squares then stay in float64."""
+    largest = float(np.abs(values).max())
+    return 2.0 ** int(np.frexp(largest)[1]) if largest else 1.0
 
 
 def _judged(A: np.ndarray, y: np.ndarray, tau: float, x: np.ndarray) -> Lasso:

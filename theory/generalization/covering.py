@@ -14,11 +14,12 @@ from unrollbit.theory.generalization.network_class import NetworkClass
 from unrollbit.theory.generalization.protocol import DECLARED, Protocol
 from unrollbit.theory.generalization.sample import Sample
 from unrollbit.theory.normal_form import NormalForm
-from unrollbit.theory.numerics import at_most, norms, spectral_norm
+from unrollbit.theory.numerics import at_most, finite, norms, spectral_norm
 from unrollbit.theory.registry import theorem
 from unrollbit.theory.report import Report, not_applicable
 from unrollbit.theory.trajectory import recover
 
+_EXACT = 30.0  # nats, above which rounding a number of cells up changes no digit
 _GENEROUS = 30.0  # a class is this much wider than the physics' own steps and thresholds
 RADII = 10.0 ** (-6 + np.arange(25) / 4)  # of the covers that are tried, fixed beforehand, in units of B / L
 
@@ -42,6 +43,8 @@ def covering_gap(
 
 def loss_lipschitz(c: float, B: float = 1.0) -> float:
     """``2 sqrt(B / c)``: Lipschitz constant of ``min(||x_hat - x||^2 / c, B)`` in the estimate."""
+    if not (c > 0 and B > 0):
+        raise ValueError(f"loss_lipschitz: expected c, B > 0, got {c} and {B}")
     return 2 * math.sqrt(B / c)
 
 
@@ -51,17 +54,23 @@ def dense_relu_nats(m: int, n: int, depth: int, *, Y: float, v: float, eps: floa
     Entries lie in [-v, v] and ``||V_k|| <= v``: ``sum_k d1 d2 ln ceil(max(1, 2 v g_k K / eps))`` with ``g_k = max(v,
     1)^{K-1-k} sqrt(d1 d2) Y v^k`` and (d1, d2) = (n, m), then (n, n).
     """
+    if not (Y > 0 and v > 0 and eps > 0):
+        raise ValueError(f"dense_relu_nats: expected Y, v and eps > 0, got {Y}, {v} and {eps}")
     total = 0.0
     for k in range(depth):
         d1, d2 = (n, m) if k == 0 else (n, n)
-        gain = max(v, 1.0) ** (depth - 1 - k) * math.sqrt(d1 * d2) * Y * v**k
-        total += d1 * d2 * math.log(math.ceil(max(1.0, 2 * v * gain * depth / eps)))
+        gain = (depth - 1 - k) * math.log(max(v, 1.0)) + math.log(d1 * d2) / 2 + math.log(Y) + k * math.log(v)
+        cells = math.log(2 * depth * v / eps) + gain  # by logarithms: products of norms leave float64
+        if cells < _EXACT:
+            exact = 2 * v * max(v, 1.0) ** (depth - 1 - k) * math.sqrt(d1 * d2) * Y * v**k * depth / eps
+            cells = math.log(math.ceil(max(1.0, exact)))
+        total += d1 * d2 * cells
     return total
 
 
 def project(y: Float[np.ndarray, "*batch m"], Y: float) -> Float[np.ndarray, "*batch m"]:
     """``y min(1, Y / ||y||)``: Gaussian noise is unbounded, and G2 needs ``||y|| <= Y`` almost surely."""
-    y = np.asarray(y, np.float64)
+    y = finite("project y", np.asarray(y, np.float64))
     sizes = norms(y)[..., None]
     return y * np.where(sizes > Y, Y / np.where(sizes > Y, sizes, 1.0), 1.0)
 

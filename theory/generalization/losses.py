@@ -27,7 +27,8 @@ def clipped_losses(
         raise ValueError(
             f"clipped_losses: expected equal shapes (N, n) and c, B > 0; got {a.shape}, {b.shape}, {c}, {B}"
         )
-    return np.minimum(((a - b) ** 2).sum(-1) / c, B)
+    with np.errstate(over="ignore"):  # an error whose square leaves float64 is clipped like any other
+        return np.minimum(((a - b) ** 2).sum(-1) / c, B)
 
 
 def part_losses(

@@ -85,18 +85,18 @@ class NetworkClass:
         sqrt(n)``.
         """
         h, X, size = self.growth, 0.0, []
-        for _ in range(self.depth):
-            size.append(X)
-            X = h * X + self.gamma_max * self.beta * self.Y
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore"):  # a gain beyond float64 is infinite
+            for _ in range(self.depth):
+                size.append(X)
+                X = h * X + self.gamma_max * self.beta * self.Y
             later = h ** np.arange(self.depth - 1, -1, -1.0)
-        return later * self.beta * (self.Y + self.norm * np.array(size)), later * math.sqrt(self.n)
+            return later * self.beta * (self.Y + self.norm * np.array(size)), later * math.sqrt(self.n)
 
     def one_bit_nats(self, eps: float) -> float:
         """Size (log) of an eps-cover: ``b_s ln 2 + sum_k ln ceil(..)`` of the grids of gamma_k and theta_k."""
         stored = self.entries * (1 if self.tied else self.depth)
         g, _ = self.gains()
-        gammas = np.log(self._cells(self.gamma_max * g, eps)).sum()
+        gammas = np.log(self._cells(self.gamma_max, g, eps)).sum()
         return stored * math.log(2) + float(gammas) + self._threshold_nats(eps)
 
     def full_precision_nats(self, eps: float) -> float:
@@ -104,21 +104,22 @@ class NetworkClass:
         gamma_max].
         """
         g, _ = self.gains()
-        matrices = self.entries * np.log(self._cells(2 * self.gamma_max * g, eps)).sum()
+        matrices = self.entries * np.log(self._cells(2 * self.gamma_max, g, eps)).sum()
         return float(matrices) + self._threshold_nats(eps)
 
     def one_bit_is_smaller(self, eps: float) -> bool:
         """The condition under which the one-bit cover is never larger than the full-precision one, layer by layer."""
         g, _ = self.gains()
-        return bool((self._ratio(self.gamma_max * g, eps) > 0.5).all()) and self.entries >= 2
+        return bool((self._ratio(self.gamma_max, g, eps) > 0.5).all()) and self.entries >= 2
 
     def _threshold_nats(self, eps: float) -> float:
         _, s = self.gains()
-        return float(np.log(self._cells(self.theta_max * s, eps)).sum())
+        return float(np.log(self._cells(self.theta_max, s, eps)).sum())
 
-    def _ratio(self, ranges: Float[np.ndarray, " K"], eps: float) -> Float[np.ndarray, " K"]:
-        return ranges * 2 * self.depth / (self._spacing * eps)
+    def _ratio(self, limit: float, gains: Float[np.ndarray, " K"], eps: float) -> Float[np.ndarray, " K"]:
+        with np.errstate(over="ignore"):
+            return limit * gains * (2 * self.depth / (self._spacing * eps))
 
-    def _cells(self, ranges: Float[np.ndarray, " K"], eps: float) -> Float[np.ndarray, " K"]:
+    def _cells(self, limit: float, gains: Float[np.ndarray, " K"], eps: float) -> Float[np.ndarray, " K"]:
         """Cells of each grid: 2 K grids share eps."""
-        return np.ceil(np.maximum(1.0, self._ratio(ranges, eps)))
+        return np.ceil(np.maximum(1.0, self._ratio(limit, gains, eps)))

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from unrollbit.theory.normal_form import NormalForm
-from unrollbit.theory.numerics import at_most, norms, restricted_norm, spectral_norm
+from unrollbit.theory.numerics import at_most, finite, norms, restricted_norm, spectral_norm
 from unrollbit.theory.registry import theorem
 from unrollbit.theory.report import Report, upper_bound
 from unrollbit.theory.sensitivity.instance import Perturbed
@@ -141,8 +141,8 @@ def N1free(form: NormalForm, other: NormalForm, y: Float[np.ndarray, " m"], Y: f
     y, _ = _measured(form, other, y, None)
     size = float(norms(y))
     Y = size if Y is None else float(Y)
-    if not Y >= 0:
-        raise ValueError(f"N1free: expected a radius Y >= 0, got {Y}")
+    if not 0 <= Y < np.inf:
+        raise ValueError(f"N1free: expected a finite radius Y >= 0, got {Y}")
     assumptions = _same_shrinkage(form, other) | {"||y|| <= Y": bool(at_most(size, Y))}
     Y = max(Y, size) if assumptions["||y|| <= Y"] else Y  # met up to rounding: the bound is for what was measured
     n, admm = form.A.shape[1], form.form == "admm"
@@ -206,4 +206,5 @@ def _measured(
     for name, values in zip(("y", "y_other"), both, strict=True):
         if values.shape != (m,):
             raise ValueError(f"{name}: expected shape ({m},), got {values.shape}")
+        finite(name, values)
     return both[0], both[1]

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from unrollbit.theory.normal_form import NormalForm
-from unrollbit.theory.numerics import norms, spectral_norm
+from unrollbit.theory.numerics import finite, norms, spectral_norm
 from unrollbit.theory.registry import theorem
 from unrollbit.theory.report import Report, equality, not_applicable, upper_bound
 from unrollbit.theory.sensitivity.deviation import sizes
@@ -132,9 +132,10 @@ def N3(form: NormalForm, y: Float[np.ndarray, " m"], rate: float, deviations: Fl
     deviations = np.asarray(deviations, np.float64)
     if not 0 <= rate <= 1:
         raise ValueError(f"rate: expected a bit-error rate in [0, 1], got {rate}")
-    if deviations.ndim != 1 or len(deviations) < _FEWEST_DRAWS or not (deviations >= 0).all():
+    if deviations.ndim != 1 or len(deviations) < _FEWEST_DRAWS or not ((deviations >= 0) & (deviations < np.inf)).all():
         raise ValueError(
-            f"deviations: expected at least {_FEWEST_DRAWS} numbers >= 0, one per draw, got shape {deviations.shape}"
+            f"deviations: expected at least {_FEWEST_DRAWS} finite numbers >= 0, one per draw, got shape "
+            f"{deviations.shape}"
         )
     unit = float(deviations.max()) or 1.0  # in which squares stay in range
     squared = np.square(deviations / unit)
@@ -187,7 +188,7 @@ def _one(form: NormalForm, y: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"
     y = np.asarray(y, np.float64)
     if y.shape != (len(form.A),):
         raise ValueError(f"y: expected shape ({len(form.A)},), got {y.shape}")
-    return y
+    return finite("y", y)
 
 
 def _any_flips(at: Perturbed) -> Report:

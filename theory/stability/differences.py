@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from unrollbit.theory.normal_form import NormalForm
-from unrollbit.theory.numerics import norms
+from unrollbit.theory.numerics import finite, norms
 from unrollbit.theory.trajectory import run
 
 SOFT = "the shrinkage is the soft threshold"
@@ -20,8 +20,8 @@ def checked_points(
     m = form.A.shape[0]
     if y.shape != (m,) or others.ndim != 2 or others.shape[1] != m or not len(others):
         raise ValueError(f"expected measurements y ({m},) and others (P >= 1, {m}), got {y.shape} and {others.shape}")
-    if not (np.isfinite(y).all() and np.isfinite(others).all()):
-        raise ValueError("expected finite measurements, got infinities or NaN")
+    finite("y", y)
+    finite("others", others)
     if not (others != y).any():
         raise ValueError("others: expected at least one vector of measurements that differs from y")
     return y, others

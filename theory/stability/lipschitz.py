@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from jaxtyping import Float
 
@@ -115,7 +117,7 @@ def product_bound(form: NormalForm) -> float:
     m, n = form.A.shape
     carried = np.hstack([np.zeros((m, n)), np.eye(m)])
     layers = [np.vstack([form.lipschitz * np.hstack([H, G]), carried]) for H, G in zip(form.H, form.G, strict=True)]
-    return float(np.prod(spectral_norm(np.stack(layers))))
+    return math.prod(spectral_norm(np.stack(layers)).tolist())
 
 
 def _report(
