@@ -90,7 +90,7 @@ def test_malformed_problems_are_refused():
         ValueError, match=r"solve_lasso: expected A \(m, n\) and y \(m,\), got shapes \(4, 6\) and \(3,\)"
     ):
         solve_lasso(A, y[:3], 0.1)
-    with pytest.raises(ValueError, match=r"solve_lasso tau: expected >= 0, got -0\.1"):
+    with pytest.raises(ValueError, match=r"solve_lasso tau: expected a finite weight >= 0, got -0\.1"):
         solve_lasso(A, y, -0.1)
     with pytest.raises(ValueError, match=r"rho: expected > 0, got 0"):
         admm_fixed_point(A, solve_lasso(A, y, 0.1), 0.0)

@@ -97,7 +97,7 @@ def test_the_edge_of_the_linear_region_belongs_to_it():
 
 
 @pytest.mark.parametrize("kind", ["ista", "lista", "admm"])
-@pytest.mark.parametrize("threshold", [1e160, 1e200, 1e300])
+@pytest.mark.parametrize("threshold", [1e160, 1e200, 1e290])
 def test_s2_with_huge_thresholds_is_what_it_is_with_small_ones(kind, threshold):
     """Neither side of the sandwich depends on the thresholds."""
     form = random_form(kind, 0, m=5, n=7, depth=3, threshold=0.05)
@@ -153,7 +153,7 @@ def test_the_error_of_quantisation_is_a_share_whatever_the_scale(scale):
     assert found.measured == pytest.approx(wanted.measured)
 
 
-MAGNITUDES = st.sampled_from([0.0, 1e-300, 1e-200, 1e-160, 1e-20, 1.0, 1e20, 1e150, 1e160, 1e200, 1e300])
+MAGNITUDES = st.sampled_from([0.0, 1e-300, 1e-200, 1e-160, 1e-20, 1.0, 1e20, 1e150, 1e160, 1e200, 1e290])
 
 
 @settings(max_examples=40, deadline=None)

@@ -118,7 +118,7 @@ class NetworkClass:
 
     def _ratio(self, limit: float, gains: Float[np.ndarray, " K"], eps: float) -> Float[np.ndarray, " K"]:
         with np.errstate(over="ignore"):
-            return limit * gains * (2 * self.depth / (self._spacing * eps))
+            return limit * gains * 2 * self.depth / (self._spacing * eps)
 
     def _cells(self, limit: float, gains: Float[np.ndarray, " K"], eps: float) -> Float[np.ndarray, " K"]:
         """Cells of each grid: 2 K grids share eps."""
