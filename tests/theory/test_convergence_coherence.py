@@ -188,7 +188,7 @@ def test_wrong_arguments_are_refused():
     for call, message in [
         (lambda: C1(form, np.ones(3), x), r"C1 x: expected shape \(2,\), got \(3,\)"),
         (lambda: C1b(form, x, np.ones((1, 2))), r"C1b y: expected shape \(2,\), got \(1, 2\)"),
-        (lambda: C1(form, x * np.nan, x), "C1 x: expected finite entries"),
+        (lambda: C1(form, x * np.nan, x), "C1 x: expected finite numbers"),
         (lambda: C1(form, x, x, s=-1), "C1 s: expected a number of non-zeros >= 0, got -1"),
         (lambda: C1(form, x, x, E0=-1.0), "C1 E0: expected >= 0, got -1.0"),
         (lambda: C1(form, x, x, nu=np.ones(2)), "nu: expected 3 bounds >= 0"),

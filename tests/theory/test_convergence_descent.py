@@ -155,7 +155,7 @@ def test_wrong_arguments_are_refused():
     for name, theorem in (("C3", C3), ("C3a", C3a), ("C3b", C3b)):
         with pytest.raises(ValueError, match=rf"{name} x: expected shape \(2,\), got \(3,\)"):
             theorem(form, np.ones(3), np.ones(2))
-        with pytest.raises(ValueError, match=rf"{name} y: expected finite entries"):
+        with pytest.raises(ValueError, match=rf"{name} y: expected finite numbers"):
             theorem(form, np.ones(2), np.full(2, np.inf))
 
 

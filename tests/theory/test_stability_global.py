@@ -164,7 +164,7 @@ def test_wrong_points_are_refused(theorem):
         theorem(form, np.ones(15), np.ones((2, 16)))
     with pytest.raises(ValueError, match=r"and others \(P >= 1, 16\), got \(16,\) and \(16,\)"):
         theorem(form, y, np.ones(16))
-    with pytest.raises(ValueError, match="finite measurements"):
+    with pytest.raises(ValueError, match="finite numbers"):
         theorem(form, y, np.full((2, 16), np.nan))
     with pytest.raises(ValueError, match="at least one vector of measurements that differs"):
         theorem(form, y, np.ones((2, 16)))
