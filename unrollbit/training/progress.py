@@ -25,7 +25,7 @@ class TrainingProgress:
             console=self._console,
             disable=not self._console.is_terminal,
         )
-        self._task = self._bar.add_task("training", total=None, loss=_NAN, nmse=_NAN)
+        self._task = self._bar.add_task("compiling", total=None, loss=_NAN, nmse=_NAN)
 
     def __call__(self, event: Event) -> None:
         match event.kind:

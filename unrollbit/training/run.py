@@ -54,7 +54,7 @@ class TrainingRun:
         self._teacher, self._chunk, self._key = teacher, chunk, jax.random.key(seed)
         self._source = problem if samples is None else training_set(problem, seed, samples)
         self.validation = Validation(problem, self._key, net.operator.shape[1])
-        self.untrained_nmse_db = self.validation.nmse_db(net)
+        self.untrained_nmse_db = float("nan")  # scored when the run begins
         self.best: Scored | None = None
         self._index, self._work = 0, net
         self._program = self._program_of(0)
@@ -79,6 +79,7 @@ class TrainingRun:
 
     def __iter__(self) -> Iterator[Event]:
         yield self.event("started")
+        self.untrained_nmse_db = self.validation.nmse_db(self.net)
         record: dict[str, Any] = {}
         for index in range(self._index, len(self.stages)):
             if index != self._index:
