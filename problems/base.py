@@ -16,29 +16,24 @@ from unrollbit.metrics import failures, nmse_db
 from unrollbit.operators import LinearOperator
 from unrollbit.problems.data import described, is_description, located
 from unrollbit.shrinkage import BernoulliGaussian, Shrinkage
+from unrollbit.specs import Specified
+from unrollbit.values import Value
 
 Subset = Literal["train", "validation", "test"]
 SUBSETS: tuple[Subset, ...] = get_args(Subset)
 
 
-class Problem(abc.ABC):
+class Problem(Value, Specified, abc.ABC):
     """``y = A x + noise`` with a distribution (or a data set) of signals ``x``.
 
     Subclasses are frozen dataclasses registered as pytrees, so that ``sample`` runs inside compiled training loops with
     the problem as an argument. ``subset`` says which part of the data ``sample`` draws from; the three subsets
-    share no sample.
+    share no sample. Problems are values: ``==`` compares their content, they copy and pickle.
     """
 
-    kinds: ClassVar[dict[str, type[Problem]]] = {}
     data_arguments: ClassVar[tuple[str, ...]] = ("folder",)  # of the constructor, which may name a user's data
     operator: LinearOperator
     subset: Subset
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        Problem.kinds[cls.__name__] = cls
-        if "__repr__" not in cls.__dict__:  # else the dataclass decorator writes one that prints whole arrays
-            cls.__repr__ = cls.__repr__
 
     @abc.abstractmethod
     def sample(self, key: Array, batch: int) -> tuple[Float[Array, "batch n"], Float[Array, "batch m"]]:
@@ -105,8 +100,9 @@ class Problem(abc.ABC):
         """
         arguments = dict(spec)
         kind = arguments.pop("kind", None)
-        if not isinstance(kind, str) or kind not in Problem.kinds:
-            known = ", ".join(sorted(Problem.kinds))
+        kinds = Problem.kinds
+        if not isinstance(kind, str) or kind not in kinds:
+            known = ", ".join(sorted(kinds))
             raise ValueError(
                 f"unknown problem kind {shown(kind)}; expected one of {known}, or one of your own, imported before "
                 "(on the command line: --import MODULE)"
@@ -115,14 +111,12 @@ class Problem(abc.ABC):
             if is_description(value):
                 given = operator if name == "matrix" else None
                 arguments[name] = located(name, value, data) if given is None else given
-        return called(f"problem {kind}", Problem.kinds[kind], arguments)
+        return called(f"problem {kind}", kinds[kind], arguments)
 
     @staticmethod
     def from_arrays(operator: Any, x: Any, y: Any = None, **options: Any) -> Problem:
         """A user's own physics and signals; see ``unrollbit.problems.ArrayProblem``."""
-        from unrollbit.problems.arrays import ArrayProblem
-
-        return ArrayProblem(operator, x, y, **options)  # pyright: ignore[reportReturnType]  (linked folder)
+        return Problem.registered["ArrayProblem"](operator, x, y, **options)  # a kind, whose file imports this one
 
     def all(self) -> tuple[Array, Array] | None:
         """Every pair of this subset, or None where signals are drawn from a distribution."""

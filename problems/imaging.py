@@ -28,7 +28,7 @@ SSIM_WINDOW = 11
 
 @register_problem("operator", "samples")
 @dataclass(frozen=True, init=False)
-class ImageRecovery(DrawsFromSamples, Problem):
+class ImageRecovery(DrawsFromSamples, Problem, abstract=True):
     """``y = Phi Psi x + noise``: square images ``p = 1/2 + Psi x`` cut from photographs, measured by ``Phi``.
 
     ``Psi`` is an orthonormal 2-D synthesis, ``x`` the coefficients. The physics measures ``Phi p``; the known constant
@@ -133,9 +133,6 @@ class ImageRecovery(DrawsFromSamples, Problem):
         if not self.counts_photons:
             del spec["photons"]
         return {name: value for name, value in spec.items() if value is not None}
-
-
-del Problem.kinds["ImageRecovery"]  # no problem by itself: it has no physics
 
 
 def checked_size(size: Any, seed: Any) -> tuple[int, int]:

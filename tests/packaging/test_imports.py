@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -33,9 +34,17 @@ def core_files() -> list[Path]:
     return sorted(path for path in core.rglob("*.py") if path.relative_to(core).parts[0] not in LINKED)
 
 
-def imported(path: Path, package: tuple[str, ...]) -> Iterator[str]:
+class Running(ast.NodeTransformer):
+    """Leaves out what only type checkers read."""
+
+    def visit_If(self, node: ast.If) -> ast.AST | None:
+        return None if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING" else self.generic_visit(node)
+
+
+def imported(path: Path, package: tuple[str, ...], *, typing_too: bool = True) -> Iterator[str]:
     """Full names of what a module imports anywhere, relative imports resolved; ``package`` is the one it lies in."""
-    for node in ast.walk(ast.parse(path.read_text(), str(path))):
+    tree = ast.parse(path.read_text(), str(path))
+    for node in ast.walk(tree if typing_too else Running().visit(tree)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -55,6 +64,39 @@ def offences(files: list[Path], parent: tuple[str, ...], *forbidden: str) -> lis
         for name in imported(path, (*parent, *path.relative_to(ROOT).parts[:-1]))
         if within(name, *forbidden)
     ]
+
+
+def import_graph() -> dict[str, set[str]]:
+    """Which file of the library imports which when it runs, imports inside functions included."""
+    files = {}
+    for package, folder in (
+        ("unrollbit", ROOT / "unrollbit"),
+        *((f"unrollbit.{name}", ROOT / name) for name in LINKED),
+    ):
+        for path in core_files() if package == "unrollbit" else sorted(folder.rglob("*.py")):
+            name = ".".join([package, *path.relative_to(folder).with_suffix("").parts])
+            files[name.removesuffix(".__init__")] = path
+    graph: dict[str, set[str]] = {}
+    for name, path in files.items():
+        package = tuple(name.split(".")) if path.name == "__init__.py" else tuple(name.split(".")[:-1])
+        graph[name] = set()
+        for full in imported(path, package, typing_too=False):
+            while full and full not in files:
+                full = full.rpartition(".")[0]
+            graph[name] |= {full} - {"", name}
+    return graph
+
+
+def test_no_files_import_each_other() -> None:
+    """Not even inside functions, where Python would not complain; nor do folders."""
+    graph = import_graph()
+    assert "unrollbit.operators.base" in graph["unrollbit.operators.dense"]
+    tuple(TopologicalSorter(graph).static_order())  # CycleError names the files
+    folders: dict[str, set[str]] = {}
+    for name, found in graph.items():
+        own = ".".join(name.split(".")[:2])
+        folders.setdefault(own, set()).update({".".join(other.split(".")[:2]) for other in found} - {own})
+    tuple(TopologicalSorter(folders).static_order())
 
 
 def test_the_core_imports_neither_problems_nor_theory() -> None:

@@ -99,9 +99,8 @@ class Weights(nnx.Module):
 
     def unquantised(self) -> Weights:
         """Full-precision weights to train before quantising; they start at these matrices."""
-        from unrollbit.weights.full_precision import FullPrecision
-
-        return FullPrecision.from_matrix(self.dense(), self.structure, copies=self.copies)
+        plain: Any = Weights.kinds["FullPrecision"]  # a kind, whose file imports this one
+        return plain.from_matrix(self.dense(), self.structure, copies=self.copies)
 
     def quantised_from(self, trained: Weights) -> Weights:
         """This format, initialised from what became of ``unquantised()``."""
