@@ -59,6 +59,9 @@ def test_a_trained_network_gets_a_row_for_every_theorem(tmp_path, capsys):
     assert rows["N3"]["status"] == "not applicable"
     assert "untied" in rows["N3"]["unmet"]
     assert rows["G5"]["unmet"] == "the physics is block-diagonal"
+    assert (rows["G0"]["status"], rows["G0"]["measured"]) == ("not measured", None)  # no risk is known exactly
+    assert (rows["G4"]["status"], rows["G4"]["measured"]) == ("holds", rows["G1"]["measured"])
+    assert rows["G4"]["bound"] > rows["G1"]["bound"]
     assert result["normal_form"] == "ista"
     for name in result["figures"]:
         assert (tmp_path / "net-theory" / name).stat().st_size > 3000

@@ -49,6 +49,28 @@ def test_nothing_applicable_is_never_a_pass():
     )
 
 
+def test_a_bound_that_nothing_was_compared_with_is_never_a_pass():
+    alone = upper_bound("N2u", 2.0, None, 9.0)
+    assert (alone.status, alone.bound, alone.tightness) == ("not measured", 2.0, None)
+    assert lower_bound("S2", 2.0, None, 0.0).status == "not measured"
+    assert upper_bound("C2", 3.0, None, 9.0, bounds=[1.0], measurements=[0.5]).status == "holds"
+    (summary,) = summarise([alone, not_applicable("N2u", {"a": False}), alone])
+    assert (summary.status, summary.applies, summary.bound) == ("not measured", "2 / 3", 2.0)
+    compared = upper_bound("N2u", 2.0, 1.0, 9.0)
+    assert summarise([alone, compared])[0].status == "holds"
+    assert summarise([alone, compared, upper_bound("N2u", 2.0, 3.0, 9.0)])[0].status == "violated"
+
+
+def test_rounding_is_relative_to_what_was_subtracted():
+    for unit in (1e-12, 1.0, 1e12):
+        assert upper_bound("S1", unit, 1.01 * unit, 9.0, size=unit).status == "violated"
+        assert upper_bound("S1", 0.0, 1e-12 * unit, 9.0, size=unit).status == "holds"
+        assert upper_bound("S1", 0.0, 1e-10 * unit, 9.0, size=unit).status == "violated"
+        assert upper_bound("S1", 0.0, 1e-12 * unit, 9.0).status == "violated"
+    layers = upper_bound("C2", 1.0, 1.0, 9.0, size=[1.0, 1e6], bounds=[0.0, 1.0], measurements=[1e-9, 1.0])
+    assert layers.status == "violated"  # the size of a later layer excuses no earlier one
+
+
 def test_layers_are_medians_and_unknown_theorems_are_refused():
     reports = [upper_bound("C2", b, 0.1, 9.0, bounds=[b, 2 * b], measurements=[0.1, 0.1]) for b in (1.0, 2.0, 6.0)]
     assert summarise(reports)[0].bounds == (2.0, 4.0)

@@ -161,7 +161,8 @@ def _describe(outcome: tuple[str, list[Report]]) -> str:
 def _print(group: str, networks: int, table: Sequence[Summary]) -> None:
     lines = []
     for row in table:
-        ratios = ("-" if value is None else f"{value:.2g}" for value in (row.tightness, row.largest_tightness))
+        nothing = row.status if row.status == "not measured" else "-"
+        ratios = (nothing if value is None else f"{value:.2g}" for value in (row.tightness, row.largest_tightness))
         counts = row.instances, row.applicable, row.vacuous_instances, row.violated_instances
         lines.append((row.theorem, known(row.theorem).summary, *counts, *ratios))
     columns = ("theorem", "statement", "instances", "applicable", "vacuous", "violated", "tightness", "largest")
