@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import inspect
 import math
 import os
+import types
+import typing
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -115,6 +118,52 @@ def path(name: str, value: Any) -> str:
     return os.fspath(value)
 
 
+def check_type(name: str, value: Any, hint: Any) -> None:
+    """Raise ``TypeError`` unless ``value`` is what the annotation ``hint`` says.
+
+    Looks at bool, int, float, str, None, ``Literal``, classes of the library with kinds (shrinkages, formats, ...) and
+    unions of those; other annotations are for type checkers. Numbers may be those of NumPy, and arrays of JAX without
+    axes, which transformations put in the place of floats.
+
+    Example:
+        >>> check_type("steps", "many", int | None)
+        Traceback (most recent call last):
+        ...
+        TypeError: steps: expected an int or None, got 'many'
+    """
+    members = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+    if any(_fits(value, member) for member in members):
+        return
+    wanted = " or ".join(map(_in_words, members))
+    kinds = next((member.kinds for member in members if hasattr(member, "kinds")), {})
+    near = value.__name__ if isinstance(value, type) else value
+    advice = f"; write {near}()" if isinstance(near, str) and near in kinds else ""
+    raise TypeError(f"{name}: expected {wanted}, got {shown(value)}{advice}")
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    if hint in (None, type(None)):
+        return value is None
+    if hint in (bool, str):
+        return isinstance(value, (bool, np.bool_) if hint is bool else str)
+    if hint in (int, float):
+        numbers = (int, np.integer) if hint is int else (int, float, np.integer, np.floating)
+        traced = not isinstance(value, np.ndarray) and hasattr(value, "dtype") and getattr(value, "ndim", 1) == 0
+        return traced or (isinstance(value, numbers) and not isinstance(value, bool))
+    if typing.get_origin(hint) is typing.Literal:
+        return isinstance(value, str | int) and value in typing.get_args(hint)
+    return not hasattr(hint, "kinds") or isinstance(value, hint)
+
+
+def _in_words(hint: Any) -> str:
+    if hint in (None, type(None)):
+        return "None"
+    if typing.get_origin(hint) is typing.Literal:
+        return "one of " + ", ".join(map(repr, typing.get_args(hint)))
+    name = getattr(hint, "__name__", str(hint))
+    return f"{'an' if name[0] in 'AEIOUaeiou' else 'a'} {name}"
+
+
 def check_names(what: str, given: Iterable[str], known: Collection[str], needed: Collection[str] = ()) -> None:
     """Raise ``ValueError`` for names that are not known, with the nearest that is, and for missing ones.
 
@@ -136,6 +185,11 @@ def check_names(what: str, given: Iterable[str], known: Collection[str], needed:
         raise ValueError(f"{what}: missing {', '.join(map(repr, missing))}; {takes}")
 
 
+def _plain(function: Any) -> Any:
+    """The function of a partial or a bound method."""
+    return _plain(function.func) if isinstance(function, functools.partial) else function
+
+
 def called(what: str, function: Callable[..., T], options: Mapping[str, Any], *given: Any, hidden: str = "") -> T:
     """``function(*given, **options)`` with options from a table, whose names are checked first.
 
@@ -148,7 +202,10 @@ def called(what: str, function: Callable[..., T], options: Mapping[str, Any], *g
     parameters = [p for p in parameters[len(given) :] if p.name not in hidden.split()]
     needed = [p.name for p in parameters if p.default is p.empty and p.kind is not p.VAR_KEYWORD]
     check_names(what, options, [p.name for p in parameters], needed)
+    hints = typing.get_type_hints(function.__init__ if isinstance(function, type) else _plain(function))
     try:
+        for name, value in options.items():
+            check_type(name, value, hints.get(name, Any))
         return function(*given, **options)
     except TypeError as error:
         raise ValueError(f"{what}: {error}") from error
