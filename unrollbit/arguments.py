@@ -119,7 +119,7 @@ def path(name: str, value: Any) -> str:
 
 
 def check_type(name: str, value: Any, hint: Any) -> None:
-    """Raise ``TypeError`` unless ``value`` is what the annotation ``hint`` says.
+    """Raise ``ValueError`` unless ``value`` is what the annotation ``hint`` says.
 
     Looks at bool, int, float, str, None, ``Literal``, classes of the library with kinds (shrinkages, formats, ...) and
     unions of those; other annotations are for type checkers. Numbers may be those of NumPy, and arrays of JAX without
@@ -129,7 +129,7 @@ def check_type(name: str, value: Any, hint: Any) -> None:
         >>> check_type("steps", "many", int | None)
         Traceback (most recent call last):
         ...
-        TypeError: steps: expected an int or None, got 'many'
+        ValueError: steps: expected an int or None, got 'many'
     """
     members = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
     if any(_fits(value, member) for member in members):
@@ -138,7 +138,7 @@ def check_type(name: str, value: Any, hint: Any) -> None:
     kinds = next((member.kinds for member in members if hasattr(member, "kinds")), {})
     near = value.__name__ if isinstance(value, type) else value
     advice = f"; write {near}()" if isinstance(near, str) and near in kinds else ""
-    raise TypeError(f"{name}: expected {wanted}, got {shown(value)}{advice}")
+    raise ValueError(f"{name}: expected {wanted}, got {shown(value)}{advice}")
 
 
 def _fits(value: Any, hint: Any) -> bool:

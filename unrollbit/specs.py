@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import math
 import types
@@ -13,6 +14,8 @@ from typing import Any, ClassVar, Literal, Self
 import jax
 import numpy as np
 from jaxtyping import AbstractArray
+
+from unrollbit.arguments import check_type
 
 Spec = dict[str, Any]
 
@@ -52,6 +55,7 @@ class Specified:
     """
 
     registered: ClassVar[dict[str, type[Any]]]
+    checks_types: ClassVar[bool] = True  # False: constructors of the family look at everything themselves
     kinds: ClassVar[Any] = _Kinds()
 
     def __init_subclass__(cls, *, abstract: bool = False, **options: Any) -> None:
@@ -67,6 +71,8 @@ class Specified:
                 f"{cls.__module__}.{cls.__qualname__}: {other.__module__} already has a kind {cls.__name__!r}"
             )
         cls.registered[cls.__name__] = cls
+        if cls.checks_types:
+            _check_when_made(cls)
 
     def to_spec(self) -> Spec:
         """The recipe of this object: JSON values, and NumPy arrays where the object holds arrays.
@@ -106,6 +112,27 @@ class Specified:
                 for name, value in given.items()
             }
         )
+
+
+def _check_when_made(cls: type[Any]) -> None:
+    """Constructors look at the types of the fields before they look at their values in ``__post_init__``."""
+    then = getattr(cls, "__post_init__", None)
+
+    def __post_init__(self: Any) -> None:
+        if type(self) is cls:  # once, whatever the classes above do
+            for name, hint in _hints(cls).items():
+                check_type(name, getattr(self, name), hint)
+        if then is not None:
+            then(self)
+
+    cls.__post_init__ = __post_init__
+
+
+@functools.cache
+def _hints(cls: type[Any]) -> dict[str, Any]:
+    """The annotations of the fields that a constructor takes."""
+    hints = typing.get_type_hints(cls)
+    return {field.name: hints[field.name] for field in dataclasses.fields(_as_dataclass(cls)) if field.init}
 
 
 def check_fields(kind: type[Any], given: Mapping[str, Any], needed: Iterable[str], allowed: Iterable[str] = ()) -> None:

@@ -102,9 +102,16 @@ def test_unions_and_literals_refuse(field, value, message):
         Food.from_spec({"kind": "Bread", field: value})
 
 
+def test_constructors_look_at_the_types_of_fields():
+    with pytest.raises(ValueError, match=r"^grams: expected an int or None, got 1j$"):
+        Bread(grams=1j)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match=r"^filling: expected a Soft or None, got the class Soft; write Soft\(\)$"):
+        Bread(filling=Soft)  # pyright: ignore[reportArgumentType]
+
+
 def test_what_json_cannot_hold_is_refused():
-    with pytest.raises(TypeError, match=r"Bread.grams: a complex cannot be written as JSON"):
-        Bread(grams=1j).to_spec()  # pyright: ignore[reportArgumentType]
+    with pytest.raises(TypeError, match=r"Bread.slices: a complex cannot be written as JSON"):
+        Bread(slices=1j).to_spec()  # pyright: ignore[reportArgumentType]
 
 
 def test_families_do_not_mix_and_names_are_unique():

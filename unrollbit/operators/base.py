@@ -41,6 +41,7 @@ class LinearOperator(Value, Specified, abc.ABC):
     Raises ``ValueError`` for a wrong last axis and ``TypeError`` for what is no array of real numbers.
     """
 
+    checks_types = False
     __array_ufunc__ = None  # NumPy's numbers leave ``a * A`` to the operator
 
     @property

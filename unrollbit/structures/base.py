@@ -26,6 +26,7 @@ class Structure(Specified, abc.ABC):
     size. What it is written as follows from its fields (``unrollbit.specs``).
     """
 
+    checks_types = False
     shape: tuple[int, int]
     shared: ClassVar[bool] = False  # whether several entries of the matrix are one weight
 
