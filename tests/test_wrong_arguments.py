@@ -12,7 +12,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from unrollbit import FISTA, ISTA, Activations, FullyConnected, OneBit, Unrolled
+from unrollbit import (
+    ADMM,
+    AMP,
+    FISTA,
+    ISTA,
+    Activations,
+    FullyConnected,
+    OneBit,
+    Unrolled,
+    count_bits,
+    pack,
+    refine,
+)
 from unrollbit.metrics import failures, nmse_db, psnr_db, ssim, support_recovery_rate
 from unrollbit.problems import (
     ArrayProblem,
@@ -30,10 +42,12 @@ from unrollbit.problems import (
     SuperResolution,
     Tomography,
 )
+from unrollbit.shrinkage import BernoulliGaussian, Soft
 
 A = np.random.RandomState(0).standard_normal((8, 16))
 X = np.random.RandomState(1).standard_normal((30, 16))
 PROBLEM = SparseRecovery(8, 16)
+NET = Unrolled(ISTA(), PROBLEM, 2)
 IMAGES = {"size": 16, "transform": "wavelet", "seed": 0}
 NOISE = {"snr_db": 20.0, "seed": 0}
 
@@ -67,6 +81,15 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
         FullyConnected,
         {"problem": PROBLEM, "depth": 2, "width": 8, "skip": False, "seed": 0, "activations": Activations(8)},
     ),
+    "ISTA": (ISTA, {"shrinkage": Soft(), "regularisation": 0.1, "parametrisation": "coupled", "adaptive": False}),
+    "FISTA": (FISTA, {"shrinkage": Soft(), "regularisation": 0.1}),
+    "ADMM": (ADMM, {"shrinkage": Soft(), "regularisation": 0.1, "rho": 1.0}),
+    "AMP": (AMP, {"shrinkage": Soft(), "onsager": "learned", "momentum": True}),
+    "BernoulliGaussian": (BernoulliGaussian, {"sparsity": 0.1, "noise": 0.1, "variance": 1.0, "learn_variance": True}),
+    "Activations": (Activations, {"bits": 8, "normalisation": "none"}),
+    "refine": (refine, {"net": NET, "y": X[:2] @ A.T, "tolerance": 1e-3, "layers": 4, "cycle": 2}),
+    "pack": (pack, {"net": NET, "problem": PROBLEM, "training": None}),
+    "count_bits": (count_bits, {"net": NET}),
     "nmse_db": (nmse_db, {"x_hat": X, "x": X, "reduction": "ratio", "floor": 1e-14, "added": 0.0}),
     "failures": (failures, {"x_hat": X, "x": X, "threshold_db": -20.0}),
     "psnr_db": (psnr_db, {"x_hat": X, "x": X, "peak": 1.0}),
@@ -92,6 +115,10 @@ WELCOME = {  # not wrong here
     "distinct": {"None"},
     "activations": {"None"},
     "threshold_db": {"negative"},
+    "bits": {"None"},
+    "cycle": {"None"},
+    "training": {"None"},
+    "pack(problem)": {"None"},
 }
 REQUIRED = {("EEGDenoising", "snr_db"), ("Deblurring", "width"), ("SparseDeconvolution", "width")}  # not None there
 ALSO_NAMED = {  # from_arrays: the names of ArrayProblem
@@ -115,7 +142,9 @@ def test_wrong_arguments_are_named_in_one_short_line(name: str) -> None:
     function, arguments = CALLS[name]
     assert refusal(function, arguments) is None
     for argument in arguments:
-        welcome = WELCOME.get(argument, set()) - ({"None"} if (name, argument) in REQUIRED else set())
+        welcome = WELCOME.get(argument, WELCOME.get(f"{name}({argument})", set())) - (
+            {"None"} if (name, argument) in REQUIRED else set()
+        )
         for what, wrong in WRONG.items():
             if what in welcome:
                 continue

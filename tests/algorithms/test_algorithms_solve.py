@@ -223,7 +223,10 @@ BAD_ARGUMENTS = {
     "lambda of admm": (lambda: ADMM(regularisation=-1.0), "regularisation"),
     "rho": (lambda: ADMM(rho=0.0), "rho: expected a finite penalty parameter > 0, got 0.0"),
     "nan rho": (lambda: ADMM(rho=float("nan")), "rho"),
-    "parametrisation": (lambda: ISTA(parametrisation="coupledd"), "parametrisation: expected one of .*, got 'coupledd'"),
+    "parametrisation": (
+        lambda: ISTA(parametrisation="coupledd"),
+        "parametrisation: expected one of .* got 'coupledd'",
+    ),
     "onsager": (lambda: AMP(onsager="guessed"), "onsager: expected one of .*, got 'guessed'"),
     "momentum": (lambda: AMP(momentum=1), "momentum: expected a bool, got 1"),
     "momentum in a spec": (

@@ -46,7 +46,7 @@ def test_a_run_folder_is_its_network(file: Path, tmp_path: Path) -> None:
 
 def test_what_is_packed_is_a_network(file: Path) -> None:
     for wrong in (None, Unrolled, "AMP", load(file), gaussian(8, 16)):
-        with pytest.raises(TypeError, match="pack: expected a network"):
+        with pytest.raises(TypeError, match="net: expected a network"):
             pack(wrong)  # pyright: ignore[reportArgumentType]
 
 

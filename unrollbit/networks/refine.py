@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from unrollbit.algorithms.base import State, settled
+from unrollbit.arguments import instance, integer, number
 from unrollbit.arrays import as_signal, norm, widened
 from unrollbit.networks.base import Network
 from unrollbit.networks.unrolled import Unrolled
@@ -55,15 +56,10 @@ def refine(
         >>> refine(Unrolled(AMP(), gaussian(8, 16), depth=4), jnp.ones((3, 8)), layers=8).x.shape
         (3, 16)
     """
-    if not isinstance(net, Unrolled):
-        raise TypeError(f"refine: expected an Unrolled network, got {type(net).__name__}")
-    cycle = min(4, net.depth) if cycle is None else cycle
-    if isinstance(cycle, bool) or not isinstance(cycle, int) or not 1 <= cycle <= net.depth:
-        raise ValueError(f"cycle: expected a number of layers in [1, {net.depth}], got {cycle}")
-    if isinstance(layers, bool) or not isinstance(layers, int) or layers < cycle:
-        raise ValueError(f"layers: expected an integer of at least one round of {cycle}, got {layers!r}")
-    if not tolerance > 0:
-        raise ValueError(f"tolerance: expected a relative change > 0, got {tolerance}")
+    net = instance("net", net, Unrolled, "Unrolled(ISTA(), A, 8)")
+    cycle = min(4, net.depth) if cycle is None else integer("cycle", cycle, 1, net.depth)
+    layers = integer("layers", layers, cycle)  # one round at least
+    tolerance = number("tolerance", tolerance, lambda change: change > 0, "a relative change > 0")
     A = net.operator
     y = as_signal(y, A.shape[0], "refine(y)", "m", complex_physics=A.complex_physics)
     refined = _refine(net, widened(y), tolerance, layers // cycle, cycle)

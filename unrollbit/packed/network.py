@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from unrollbit.arguments import shown
 from unrollbit.arrays import as_signal
 from unrollbit.bits import BitReport, count_bits
 from unrollbit.kernels import Compiled
@@ -129,7 +131,11 @@ def pack(net: Network, *, problem: Any = None, training: dict[str, Any] | None =
         training: JSON-able facts to keep (seed, command); absolute paths in them become names.
     """
     if not isinstance(net, Network):
-        raise TypeError(f"pack: expected a network such as Unrolled(...), got {type(net).__name__}")
+        raise TypeError(f"net: expected a network, such as Unrolled(...), got {shown(net)}")
+    if problem is not None and not hasattr(problem, "recipe"):  # the core knows no problems
+        raise TypeError(f"problem: expected a Problem, such as SparseRecovery(), or None, got {shown(problem)}")
+    if not isinstance(training, Mapping | None):
+        raise TypeError(f"training: expected a mapping of facts, such as {{'seed': 0}}, or None, got {shown(training)}")
     return PackedNetwork(Network.from_parts(net.parts(), frozen=True), Run.of(problem, training))
 
 
