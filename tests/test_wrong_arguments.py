@@ -24,6 +24,7 @@ from unrollbit import (
     count_bits,
     pack,
     refine,
+    solve,
 )
 from unrollbit.metrics import failures, nmse_db, psnr_db, ssim, support_recovery_rate
 from unrollbit.problems import (
@@ -87,6 +88,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "AMP": (AMP, {"shrinkage": Soft(), "onsager": "learned", "momentum": True}),
     "BernoulliGaussian": (BernoulliGaussian, {"sparsity": 0.1, "noise": 0.1, "variance": 1.0, "learn_variance": True}),
     "Activations": (Activations, {"bits": 8, "normalisation": "none"}),
+    "solve": (solve, {"algorithm": ISTA(), "problem": PROBLEM, "y": X @ A.T, "iterations": 2, "tolerance": 1e-6}),
     "refine": (refine, {"net": NET, "y": X[:2] @ A.T, "tolerance": 1e-3, "layers": 4, "cycle": 2}),
     "pack": (pack, {"net": NET, "problem": PROBLEM, "training": None}),
     "count_bits": (count_bits, {"net": NET}),

@@ -11,8 +11,9 @@ from jaxtyping import Array, Bool, Float, Int
 
 from unrollbit.algorithms.base import Algorithm, State, settled
 from unrollbit.algorithms.iterations import Iteration, fixed_point
+from unrollbit.arguments import instance, integer, number
 from unrollbit.arrays import as_signal, widened
-from unrollbit.operators import LinearOperator
+from unrollbit.operators.physics import physics_of
 from unrollbit.pytrees import known
 
 
@@ -64,9 +65,8 @@ def solve(
         >>> solve(FISTA(regularisation=0.0), A, jnp.array([1.0, 2.0]), 200).x.round(3)
         Array([1., 1.], dtype=float32)
     """
-    A = problem if isinstance(problem, LinearOperator) else getattr(problem, "operator", None)
-    if not isinstance(A, LinearOperator):
-        raise TypeError(f"solve: expected a LinearOperator or a problem that has one, got {type(problem).__name__}")
+    algorithm = instance("algorithm", algorithm, Algorithm, "FISTA()")
+    A = physics_of(problem)
     if not known(*jax.tree.leaves(A)):
         raise TypeError(
             "solve: the physics is an argument of a transformed function, but its norm and the maps that an algorithm "
@@ -74,10 +74,8 @@ def solve(
         )
     measured = as_signal(y, A.shape[0], "solve(y)", "m", complex_physics=A.complex_physics)
     y = widened(measured)
-    if iterations < 1:
-        raise ValueError(f"iterations: expected at least 1, got {iterations}")
-    if not tolerance >= 0:
-        raise ValueError(f"tolerance: expected a relative change >= 0, got {tolerance}")
+    iterations = integer("iterations", iterations, 1)
+    tolerance = number("tolerance", tolerance, lambda change: change >= 0, "a relative change >= 0")
     iteration = Iteration(
         algorithm,
         A,

@@ -12,7 +12,6 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from unrollbit.algorithms.base import Form, OutsideNormalForm
-from unrollbit.arguments import shown
 from unrollbit.networks.activations import Activations
 from unrollbit.networks.parts import Parts
 from unrollbit.operators import LinearOperator
@@ -106,12 +105,3 @@ class Network(nnx.Module):
     def __call__(
         self, y: Float[Array, "*batch m"], *, iterates: bool = False, depth: int | None = None
     ) -> Float[Array, "*batch n"] | Float[Array, "K *batch n"]: ...
-
-
-def physics_of(problem: Any) -> LinearOperator:
-    """The operator that an argument ``problem`` is or has; raises ``TypeError`` for one that has none."""
-    A = problem if isinstance(problem, LinearOperator) else getattr(problem, "operator", None)
-    if not isinstance(A, LinearOperator):
-        advice = "; Dense.of(A) makes one of a matrix" if getattr(problem, "ndim", 0) == 2 else ""
-        raise TypeError(f"problem: expected a LinearOperator or a problem that has one, got {shown(problem)}{advice}")
-    return A

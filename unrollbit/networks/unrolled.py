@@ -15,9 +15,10 @@ from unrollbit.algorithms.base import Algorithm, Form, LinearMap, Maps, OutsideN
 from unrollbit.arguments import instance, integer
 from unrollbit.arrays import as_signal, in_dtype, widened
 from unrollbit.networks.activations import Activations, for_maps
-from unrollbit.networks.base import Network, physics_of
+from unrollbit.networks.base import Network
 from unrollbit.networks.parts import Parts
 from unrollbit.operators import LinearOperator
+from unrollbit.operators.physics import physics_of
 from unrollbit.scalars import Constraint, constrained
 from unrollbit.sizes import positive_integer
 from unrollbit.variables import Physics, ScalarParam
