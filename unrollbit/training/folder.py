@@ -17,6 +17,8 @@ try:
 except ModuleNotFoundError:  # no POSIX: folders are not locked there
     fcntl = None
 
+_SHOWN = 80  # characters of a command in a message
+
 
 class RunFolder:
     """``checkpoints``, ``metrics.jsonl`` and, while a process trains, ``.lock`` in a folder.
@@ -86,14 +88,17 @@ class RunFolder:
                     f"{self.path}: {_described(holder)} is training into this folder; wait until it has ended, or "
                     "choose another folder"
                 ) from None
-            if self._lock.exists() and os.path.samestat(os.fstat(file), self._lock.stat()):
-                os.ftruncate(file, 0)
-                return file
-            os.close(file)  # its holder has just removed it
+            with contextlib.suppress(FileNotFoundError):  # its holder has just removed it, and so released it
+                if os.path.samestat(os.fstat(file), self._lock.stat()):
+                    os.ftruncate(file, 0)
+                    return file
+            os.close(file)
 
 
 def _myself() -> dict[str, str | int]:
-    command = Path(sys.argv[0] or "python").name
+    program = Path(sys.argv[0] or "python")
+    name = program.parent.name if program.name == "__main__.py" else program.name  # python -m unrollbit
+    command = " ".join([name, *sys.argv[1:]])[:_SHOWN]
     since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     return {"process": os.getpid(), "command": command, "host": platform.node(), "since": since}
 
