@@ -103,6 +103,11 @@ MISTAKES = [
         TypeError,
         "got tuple; for signals of your own use unrollbit.prob",
     ),
+    (
+        (NET, SparseRecovery, STAGE),
+        TypeError,
+        "expected a problem to draw signals from, .* got the class SparseRecovery",
+    ),
     ((NET, PROBLEM.operator, STAGE), TypeError, "expected a problem to draw signals from, .* got Dense"),
     ((PROBLEM, NET, STAGE), TypeError, "expected a network .or a recipe. to train, got SparseRecovery"),
     ((Unrolled, PROBLEM, STAGE), TypeError, "got the class Unrolled"),

@@ -83,7 +83,7 @@ def check_run(
 
 
 def _check_problem(net: Network, problem: Any) -> None:
-    if not all(callable(getattr(problem, name, None)) for name in ("sample", "split")):
+    if isinstance(problem, type) or not all(callable(getattr(problem, name, None)) for name in ("sample", "split")):
         raise TypeError(
             f"fit: expected a problem to draw signals from, with sample(key, batch) and split(name), got "
             f"{_name(problem)}; for signals of your own use unrollbit.problems.Problem.from_arrays(A, x, y)"
