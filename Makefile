@@ -11,13 +11,14 @@ WORKERS ?= 2
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
 	XLA_FLAGS="$(XLA_FLAGS) --xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 
-.PHONY: help demo shelf notebooks test slow lint format clean
+.PHONY: help demo shelf notebooks test optimised slow lint format clean
 
 help:
 	@echo "make demo       train and measure one-bit networks on synthetic and real signals -> runs/demo (minutes)"
 	@echo "make shelf      train the networks of examples/networks again and write their cards (about half an hour)"
 	@echo "make notebooks  run the notebooks of examples in full and store them with their outputs (minutes)"
 	@echo "make test       the test suite, without the tests marked slow"
+	@echo "make optimised  a few tests with XLA's optimisations as users have them (the others compile with few)"
 	@echo "make slow       the tests marked slow"
 	@echo "make lint       ruff and pyright"
 	@echo "make format     let ruff fix and format the sources"
@@ -41,6 +42,13 @@ notebooks: $(VENV)/.notebooks
 
 test: $(VENV)/.test
 	$(ONE_THREAD) $(BIN)/pytest -n $(WORKERS) $(PYTEST_ARGS)
+
+# What compilers may get wrong: bits, kernels, a network end to end.
+OPTIMISED := tests/test_signbits_compiled.py tests/kernels/test_looked_up.py tests/kernels/test_compiled.py \
+	tests/kernels/test_hadamard_transform.py tests/kernels/test_export.py
+
+optimised: $(VENV)/.test
+	JAX_DISABLE_MOST_OPTIMIZATIONS=0 $(ONE_THREAD) $(BIN)/pytest -n $(WORKERS) $(OPTIMISED) $(PYTEST_ARGS)
 
 slow: $(VENV)/.test
 	$(BIN)/pytest -m slow $(PYTEST_ARGS)
