@@ -22,7 +22,6 @@ _ENFORCED = (
     "unrollbit.kernels",
     "unrollbit.shrinkage",
     "unrollbit.signbits",
-    "unrollbit.structures",
     "unrollbit.trits",
 )
 

@@ -60,6 +60,7 @@ def solve(
 
     Example:
         >>> import jax.numpy as jnp
+        >>> from unrollbit.algorithms import FISTA
         >>> from unrollbit.operators import Dense
         >>> A = Dense.of([[1.0, 0.0], [0.0, 2.0]])
         >>> solve(FISTA(regularisation=0.0), A, jnp.array([1.0, 2.0]), 200).x.round(3)

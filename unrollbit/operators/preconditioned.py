@@ -53,7 +53,8 @@ class Preconditioned(LinearOperator):
     (the Puffer transformation, delta = 0); Ma, Ping, "Orthogonal AMP", 2017 (its de-correlated linear step).
 
     Example:
-        >>>         >>> A = ill_conditioned(16, 32, condition=100.0)
+        >>> from unrollbit.operators import ill_conditioned
+        >>> A = ill_conditioned(16, 32, condition=100.0)
         >>> PA = Preconditioned.of(A)
         >>> bool(abs(PA.norm() - (32 / 16) ** 0.5) < 1e-4)
         True

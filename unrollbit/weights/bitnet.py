@@ -57,9 +57,9 @@ class BitNet(Quantised):
 
     Example:
         >>> import jax.numpy as jnp
-        >>> weights = BitNet.from_matrix(jnp.array([[3.0, -1.0], [2.0, 4.0]]))  # mean 2, mean magnitude 2.5
+        >>> weights = BitNet.from_matrix(jnp.array([[4.0, -1.0], [1.0, 2.0]]))  # mean 1.5, mean magnitude 2
         >>> weights.dense().tolist(), weights.bits()
-        ([[[2.5, -2.5], [2.5, 2.5]]], 20)
+        ([[[2.0, -2.0], [-2.0, 2.0]]], 20)
     """
 
     format_type = BitNetFormat

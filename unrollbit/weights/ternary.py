@@ -86,7 +86,7 @@ class Ternary(Quantised):
 
     Example:
         >>> import jax.numpy as jnp
-        >>> weights = Ternary.from_matrix(jnp.array([[3.0, -0.5], [0.4, -2.1]]))  # mean magnitude 1.5
+        >>> weights = Ternary.from_matrix(jnp.array([[3.0, 0.5], [0.4, -2.1]]))  # mean magnitude 1.5
         >>> weights.dense().tolist(), weights.bits()
         ([[[1.5, 0.0], [0.0, -1.5]]], 39)
     """
