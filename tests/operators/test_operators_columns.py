@@ -11,6 +11,7 @@ from unrollbit import ADMM, AMP, ISTA, Unrolled, load, pack
 from unrollbit.algorithms.analytic import coherence_matrix
 from unrollbit.operators import Banded, Composition, Convolution, Dense, LinearOperator, SubsampledDCT, Sum, gaussian
 from unrollbit.operators.norms import column_norms
+from unrollbit.packed import runtime
 
 
 def test_column_norms_are_those_of_the_matrix(operator):
@@ -108,7 +109,7 @@ def test_derived_values_belong_to_the_content():
     assert "_derived" not in A.__getstate__()
 
 
-def test_unknowns_that_are_not_measured_have_no_column():
+def test_unknowns_that_are_not_measured_have_no_column(tmp_path):
     C = np.random.RandomState(0).standard_normal((6, 9))
     C[:, 4] = 0.0
     A = Dense(C)
@@ -116,7 +117,10 @@ def test_unknowns_that_are_not_measured_have_no_column():
     assert bool(jnp.isfinite(W).all())
     np.testing.assert_array_equal(W[:, 4], 0.0)
     np.testing.assert_allclose(np.sum(np.asarray(W) * matrix, 0), np.arange(9) != 4, atol=1e-5)
-    assert Unrolled(ISTA(parametrisation="step"), A, 2)(np.ones(6, np.float32)).shape == (9,)
+    net, y = Unrolled(ISTA(parametrisation="step"), A, 2), np.ones(6, np.float32)
+    path = pack(net).save(tmp_path / "net.safetensors")
+    assert bool(jnp.isfinite(net(y)).all())
+    np.testing.assert_allclose(runtime.load(path)(y), net(y), rtol=1e-4, atol=1e-5)
 
 
 def test_sums_of_structures_share_nothing_by_mistake():

@@ -1,8 +1,10 @@
 """What every problem promises."""
 
+import copy
 import dataclasses
 import importlib
 import json
+import pickle
 import sys
 from pathlib import Path
 
@@ -279,3 +281,15 @@ def test_top_level_package_has_the_same_objects(monkeypatch):
     assert top.EEGCompressiveRecovery is EEGCompressiveRecovery
     assert set(top.__all__) == set(importlib.import_module("unrollbit.problems").__all__)
     assert not [name for name in sys.modules if name.startswith("problems.")]
+
+
+def test_problems_are_values_and_one_name_is_one_class():
+    problem, again = MAKERS["arrays"](), MAKERS["arrays"]()
+    assert (problem == again) is True
+    assert (problem == problem.split("test")) is False
+    assert hash(problem) == hash(again)
+    for twin in (copy.copy(problem), copy.deepcopy(problem), pickle.loads(pickle.dumps(problem))):
+        assert twin == problem
+    with pytest.raises(TypeError, match="already has a kind 'SparseRecovery'"):
+        type("SparseRecovery", (Problem,), {})
+    assert "ImageRecovery" not in Problem.kinds

@@ -1378,7 +1378,9 @@ def coherence_matrix(A: Operator) -> Operator:
     """ALISTA's ``w_j = (A A^T)^+ a_j / (a_j^T (A A^T)^+ a_j)``, block by block, in float64."""
     core = core_to_solve(A)
     W = core if A.frame is not None else np.linalg.pinv(core, rcond=RESOLUTION).swapaxes(-1, -2)
-    return of_blocks(W / (W * core).sum(-2, keepdims=True))
+    products = (W * core).sum(-2, keepdims=True)
+    measured = products > 0  # an unknown that is not measured has no column: w_j = 0
+    return of_blocks(np.where(measured, W / np.where(measured, products, 1), 0))
 
 
 def regularised_inverse(A: Operator, rho: float) -> Operator:
