@@ -96,7 +96,8 @@ class Specified:
         kind = known.get(spec["kind"]) if isinstance(spec["kind"], str) else None
         if kind is None:
             raise ValueError(
-                f"unknown kind of {cls.__name__} {spec['kind']!r:.200}; expected one of: {', '.join(sorted(known))}"
+                f"unknown kind of {cls.__name__} {spec['kind']!r:.200}; expected one of: {', '.join(sorted(known))}, "
+                "or one of your own, imported before (on the command line: --import MODULE)"
             )
         return kind._from_fields({name: value for name, value in spec.items() if name != "kind"})
 
