@@ -101,7 +101,7 @@ def norm(x: Float[Array, "... n"], axis: int = -1, *, keepdims: bool = False) ->
         (Array(5.e-30, dtype=float32), Array([0., 0.], dtype=float32))
     """
     unit = binary_unit(x, axis)
-    square = jnp.sum(jnp.square(x / unit), axis=axis, keepdims=True)
+    square = jnp.sum(jnp.square(x * (1 / unit)), axis=axis, keepdims=True)
     length = unit * jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
     length = jnp.where(jnp.isnan(square), square, length)  # a signal of NaN has no norm, rather than the norm 0
     return length if keepdims else jnp.squeeze(length, axis)

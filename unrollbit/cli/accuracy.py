@@ -89,7 +89,7 @@ def classic_solvers(problem: Problem, x: Array, y: Array, iterations: int, seed:
         row = {
             "method": name,
             "signals": len(x[signals]),
-            "iterations": solution.iterations,
+            "iterations": int(solution.iterations),
             "regularisation": tuned.algorithm.regularisation,
         }
         rows.append({**row, **problem.metrics(solution.x, x[signals]), **_per_layer(solution.iterates, x)})

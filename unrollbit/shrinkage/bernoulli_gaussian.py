@@ -65,7 +65,7 @@ class BernoulliGaussian(Shrinkage):
         deviation = jnp.sqrt(jnp.asarray(scalars["variance"] if self.learn_variance else self.variance, wide.dtype))
         t = jnp.clip(jnp.asarray(scalars["noise"] * tau, wide.dtype) / deviation, _SMALLEST, _LARGEST)
         wiener = 1 / (1 + t**2)
-        ratio = jnp.clip(wide / deviation / t, -_LARGEST_RATIO, _LARGEST_RATIO)
+        ratio = jnp.clip(wide * (1 / deviation * (1 / t)), -_LARGEST_RATIO, _LARGEST_RATIO)  # a product each entry
         evidence = scalars["gain"] * wiener * ratio**2 / 2
         non_zero = jax.nn.sigmoid(evidence - scalars["log_odds"] - jnp.log1p(1 / t**2) / 2)
         return (u * wiener * non_zero).astype(u.dtype)
