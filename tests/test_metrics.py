@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 from functools import partial
 
 import jax
@@ -11,7 +10,6 @@ import numpy as np
 import pytest
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-import unrollbit.metrics
 from unrollbit.metrics import failures, nmse_db, psnr_db, ssim, support_recovery_rate
 
 # energies 1, 4 and 100; errors 0.01, 0.04 and 100: -20, -20 and 0 dB
@@ -155,7 +153,3 @@ def test_all_are_jittable_scalars():
         value = jax.jit(metric)(images, images)
         assert value.shape == ()
         assert value.dtype == jnp.float32
-
-
-def test_documented_examples_run():
-    assert doctest.testmod(unrollbit.metrics).failed == 0

@@ -13,6 +13,7 @@ import pytest
 from jax import nn
 
 from unrollbit.algorithms import ADMM, AMP, FISTA, ISTA, GradientDescent
+from unrollbit.arrays import norm
 from unrollbit.kernels import Compiled, hadamard_transform, kernels, native, use_kernels
 from unrollbit.kernels.programs import NoTape, scanned
 from unrollbit.kernels.recorder import record
@@ -43,6 +44,7 @@ PROGRAMS: dict[str, Callable[[Any], Any]] = {
     "sums": lambda y: y / jnp.sqrt(jnp.mean(y * y, axis=-1, keepdims=True) + 1e-3),
     "largest": lambda y: y / jnp.max(jnp.abs(y), axis=-1, keepdims=True) + jnp.where(y != y[:, ::-1], 1.0, 2.0),
     "powers of two": lambda y: jax.lax.reduce_precision(100 * y, exponent_bits=8, mantissa_bits=0) / 128,
+    "norms": lambda y: y / norm(y * np.float32(1e-25), keepdims=True) * np.float32(1e-25),
     "finite": lambda y: jnp.where(jnp.isfinite(y / jnp.maximum(y, 0)), y, 2.0),
     "clipped": lambda y: y - jnp.clip(y, -0.5, 0.25),
     "chosen": lambda y: jnp.where((y > 0.3) | (y <= -1), y, 0) + jnp.where((y >= 0) & ~(y < 0.1), 1.0, -2.0),

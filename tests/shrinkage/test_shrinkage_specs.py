@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import doctest
-import importlib
 import json
-import pkgutil
 from dataclasses import dataclass
 from typing import Literal
 
 import pytest
 
-import unrollbit.shrinkage
 from unrollbit.shrinkage import Box, Firm, Grouped, Shrinkage, Soft
 from unrollbit.specs import Specified
 
@@ -118,15 +114,6 @@ def test_families_do_not_mix_and_names_are_unique():
     assert "Bread" not in Shrinkage.kinds
     with pytest.raises(TypeError, match="already has a kind 'Bread'"):
         type("Bread", (Food,), {"__module__": "elsewhere"})
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["unrollbit.specs", *(f"unrollbit.shrinkage.{m.name}" for m in pkgutil.iter_modules(unrollbit.shrinkage.__path__))],
-)
-def test_documented_examples_run(name):
-    results = doctest.testmod(importlib.import_module(name))
-    assert results.failed == 0
 
 
 def test_long_runs_of_groups_are_written_as_runs():

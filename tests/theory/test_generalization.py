@@ -1,7 +1,5 @@
 """Bit-counting certificates against values worked by hand and each other; what makes them not applicable."""
 
-import doctest
-import importlib
 import math
 
 import numpy as np
@@ -257,13 +255,3 @@ def test_errors():
         G3c(np.zeros(3), [3], [1], 0, N=10, q=1.5)
     with pytest.raises(ValueError, match="G4: expected 3 losses"):
         G4(np.zeros(3), 1, np.zeros(4), 2)
-
-
-@pytest.mark.parametrize(
-    "name", ["code", "divergence", "dominance", "gap", "losses", "network_code", "occam", "separation"]
-)
-def test_examples_in_docstrings(name):
-    module = importlib.import_module(f"unrollbit.theory.generalization.{name}")
-    results = doctest.testmod(module)
-    assert results.attempted
-    assert results.failed == 0
