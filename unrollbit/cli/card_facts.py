@@ -7,9 +7,7 @@ from typing import Any
 
 from unrollbit import __version__
 from unrollbit.networks import Activations
-from unrollbit.operators import LinearOperator, Preconditioned
 from unrollbit.packed import PackedNetwork
-from unrollbit.packed_operators.packed_signs import PackedSigns
 from unrollbit.problems import Problem
 from unrollbit.problems.data import is_description
 from unrollbit.weights import Anchored, Fixed, FullPrecision, Normalised, Transformed, Weights
@@ -26,7 +24,7 @@ def describe(packed: PackedNetwork) -> dict[str, Any]:
         line += f" {describe_activations(net.activations)}."
     m, n = net.operator.shape
     if net.needs_physics:
-        line += f" Physics A ({m} x {n}): {describe_physics(net.operator)}."
+        line += f" Physics A ({m} x {n}): {net.operator.description()}."
     facts = {"algorithm": net.method, "depth": net.depth, "m": m, "n": n}
     return {"description": line, **facts, "unrollbit": __version__}
 
@@ -72,18 +70,6 @@ def _format(weights: Weights) -> str:
             return "not learned: the matrix of least coherence with A (ALISTA's), recomputed from A"
         return "not learned: A itself" if weights.shared else "not learned: computed from A"
     return "full precision (32-bit floats)" if isinstance(weights, FullPrecision) else type(weights).__name__
-
-
-def describe_physics(operator: LinearOperator) -> str:
-    """How the network holds its physics."""
-    if isinstance(operator, Preconditioned):
-        planes = " of sign planes" if operator.origin.spec.get("kind") == PackedSigns.__name__ else ""
-        return f"preconditioned{planes} (delta = {operator.delta:g}), 32-bit floats"
-    if isinstance(operator, PackedSigns):
-        return f"held in {operator.planes} sign plane{'s' * (operator.planes > 1)}"
-    m, n = operator.shape
-    bits = operator.resident_bits() / (m * n)
-    return f"as measured ({type(operator).__name__}), held in {bits:.3g} bit{'s' * (bits != 1)} per entry"
 
 
 def read_problem(packed: PackedNetwork, problem: Problem) -> dict[str, Any]:

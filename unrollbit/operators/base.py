@@ -205,6 +205,12 @@ class LinearOperator(Value, Specified, abc.ABC):
         """Bits held in memory to apply ``A`` (default: its array leaves at their width)."""
         return sum(leaf.size * leaf.dtype.itemsize * 8 for leaf in jax.tree.leaves(self))
 
+    def description(self) -> str:
+        """How a network holds its physics, for people."""
+        m, n = self.shape
+        bits = self.resident_bits() / (m * n)
+        return f"as measured ({type(self).__name__}), held in {bits:.3g} bit{'s' * (bits != 1)} per entry"
+
     def physics_bits(self) -> int:
         """Bits that a file must carry to rebuild ``A``: the arrays of ``to_spec`` (0 for a seed or a formula)."""
         return sum(8 * leaf.nbytes for leaf in jax.tree.leaves(self.to_spec()) if isinstance(leaf, np.ndarray))

@@ -66,6 +66,10 @@ class Preconditioned(LinearOperator):
     structure: Full | Blocks = field(metadata={"static": True})
     origin: Origin = field(metadata={"static": True})
 
+    def description(self) -> str:
+        planes = " of sign planes" if self.origin.spec.get("kind") == "PackedSigns" else ""
+        return f"preconditioned{planes} (delta = {self.delta:g}), 32-bit floats"
+
     @classmethod
     def of(cls, operator: LinearOperator, delta: float = 0.0) -> Preconditioned:
         """Precondition an operator.

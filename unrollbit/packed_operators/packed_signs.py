@@ -42,6 +42,9 @@ class PackedSigns(LinearOperator):
     structure: Structure = field(metadata={"static": True})
     scale: Scale = field(metadata={"static": True})
 
+    def description(self) -> str:
+        return f"held in {self.planes} sign plane{'s' * (self.planes > 1)}"
+
     @property
     def shape(self) -> tuple[int, int]:
         return self.structure.shape
