@@ -43,6 +43,8 @@ class PackedNetwork:
         """``network`` runs on packed bits (``Network.from_parts(..., frozen=True)``); ``file`` is where it was read."""
         self._network, self.run = network, Run() if run is None else run
         self._call = Compiled(_forward, network)
+        # what every call checks, found once: asking the physics takes as long as a tenth of a small network
+        self._measurements, self._complex = network.operator.shape[0], network.operator.complex_physics
         self._written(file)
 
     def _written(self, file: Path | None) -> None:
@@ -68,8 +70,7 @@ class PackedNetwork:
         """Recover ``x`` from measurements, compiled end to end: in one call of the C extension where signals are few
         and all that layers do is on its tape (``unrollbit.kernels.tape``), by XLA else.
         """
-        A = self.network.operator
-        return self._call(as_signal(y, A.shape[0], "network(y)", "m", complex_physics=A.complex_physics))
+        return self._call(as_signal(y, self._measurements, "network(y)", "m", complex_physics=self._complex))
 
     def __repr__(self) -> str:
         net, report = self.network, self.bits()
