@@ -1,14 +1,12 @@
 """Bit counts against counts by hand."""
 
-from functools import partial
-
 import pytest
 
 from unrollbit import AMP, ISTA, FullPrecision, FullyConnected, OneBit, Unrolled, count_bits
 from unrollbit.bits import DEFINITIONS
+from unrollbit.formats import Fixed
 from unrollbit.operators import Dense, gaussian, gaussian_blocks
 from unrollbit.problems import SparseRecovery
-from unrollbit.weights import Fixed
 
 SCALARS = 6  # AMP with Bernoulli-Gaussian shrinkage: step, momentum, memory, gain, log_odds, noise
 
@@ -25,7 +23,7 @@ def test_one_bit_untied():
 
 
 def test_tied_planes_count_once_per_plane():
-    net = Unrolled(AMP(), gaussian(8, 16), 5, partial(OneBit.for_map, planes=3, scale="row"), distinct=1)
+    net = Unrolled(AMP(), gaussian(8, 16), 5, OneBit(planes=3, scale="row"), distinct=1)
     report = count_bits(net)
     assert report.links == 640
     assert report.stored_weights == report.weight_bits == 3 * 128
@@ -41,21 +39,21 @@ def test_blocks_have_links_that_are_not_active():
 
 
 def test_w_is_a_stores_scalars_only():
-    report = count_bits(Unrolled(AMP(), gaussian(8, 16), 5, Fixed))
+    report = count_bits(Unrolled(AMP(), gaussian(8, 16), 5, Fixed()))
     assert report.weight_bits == report.stored_weights == 0
     assert report.bits_per_stored_weight is None
     assert report.resident_bits == 32 * 128
 
 
 def test_everything_in_bits_for_sign_physics():
-    report = count_bits(Unrolled(AMP(), SparseRecovery(8, 16, matrix="rademacher"), 5, Fixed))
+    report = count_bits(Unrolled(AMP(), SparseRecovery(8, 16, matrix="rademacher"), 5, Fixed()))
     assert report.resident_bits == 8 * 16
-    report = count_bits(Unrolled(AMP(), SparseRecovery(8, 16, matrix="hadamard"), 5, Fixed))
+    report = count_bits(Unrolled(AMP(), SparseRecovery(8, 16, matrix="hadamard"), 5, Fixed()))
     assert report.resident_bits == 8 * 16 + 32 * 8  # signs of columns, indices of rows, as held
 
 
 def test_classic_parametrisation_has_two_maps():
-    report = count_bits(Unrolled(ISTA(parametrisation="classic"), gaussian(8, 16), 3, FullPrecision))
+    report = count_bits(Unrolled(ISTA(parametrisation="classic"), gaussian(8, 16), 3, FullPrecision()))
     assert report.maps["W1"].links == 3 * 16 * 8
     assert report.maps["W2"].links == 3 * 16 * 16
     assert report.weight_bits == 32 * 3 * (128 + 256)

@@ -212,4 +212,4 @@ def test_problems_and_networks_print_briefly(name: str) -> None:
 
 
 def test_weights_may_be_a_format() -> None:
-    assert Unrolled(ISTA(), PROBLEM, 2, OneBit).maps["W"].copies == 2
+    assert Unrolled(ISTA(), PROBLEM, 2, OneBit()).maps["W"].copies == 2

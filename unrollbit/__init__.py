@@ -11,13 +11,27 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from unrollbit.algorithms import ADMM, AMP, FISTA, ISTA, GradientDescent, solve
     from unrollbit.bits import BitReport, count_bits
+    from unrollbit.formats import (
+        Anchored,
+        BitNet,
+        Coherent,
+        Designed,
+        Fixed,
+        FullPrecision,
+        LittleBit,
+        Normalised,
+        OneBit,
+        OneBitSVID,
+        SharedTaps,
+        SignalDomain,
+        Ternary,
+    )
     from unrollbit.kernels import packed_matmul
     from unrollbit.metrics import nmse_db
     from unrollbit.networks import Activations, FullyConnected, Unrolled, refine
     from unrollbit.operators import LinearOperator
     from unrollbit.packed import PackedNetwork, load, pack
     from unrollbit.training import Stage, TrainingDiverged, fit, recipes
-    from unrollbit.weights import BitNet, FullPrecision, LittleBit, OneBit, OneBitSVID, Ternary
 
 __version__ = "0.1.0"
 
@@ -27,16 +41,23 @@ __all__ = [
     "FISTA",
     "ISTA",
     "Activations",
+    "Anchored",
     "BitNet",
     "BitReport",
+    "Coherent",
+    "Designed",
+    "Fixed",
     "FullPrecision",
     "FullyConnected",
     "GradientDescent",
     "LinearOperator",
     "LittleBit",
+    "Normalised",
     "OneBit",
     "OneBitSVID",
     "PackedNetwork",
+    "SharedTaps",
+    "SignalDomain",
     "Stage",
     "Ternary",
     "TrainingDiverged",
@@ -55,13 +76,13 @@ __all__ = [
 _HOMES = (
     "algorithms",
     "bits",
+    "formats",
     "kernels",
     "metrics",
     "networks",
     "operators",
     "packed",
     "training",
-    "weights",
 )
 
 

@@ -22,22 +22,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from unrollbit.algorithms import LinearMap
+from unrollbit.formats import LittleBit, PackedWeights, Place, Weights
+from unrollbit.operators import Dense
 from unrollbit.structures import Full
-from unrollbit.weights.factorise import rank_for
-from unrollbit.weights.little_bit import LittleBitFormat
-from unrollbit.weights.quantised import Frozen
 
 
-def random_weights(n: int, bits_per_weight: float, multiple: int) -> Frozen:
+def random_weights(n: int, bits_per_weight: float, multiple: int) -> Weights:
     """Packed sign factors of an (n, n) matrix, with scales around 1."""
-    packed = LittleBitFormat(Full(n, n), 1, rank_for(n, n, bits_per_weight, multiple=multiple))
+    format, structure = LittleBit(bits_per_weight, multiple=multiple), Full(n, n)
     random = np.random.RandomState(0)
     arrays = {}
-    for name, stored in packed.stored().items():
+    for name, stored in format.stored(structure, 1).items():
         values = random.standard_normal(stored.shape) if stored.scale_bits else None
         noise = random.randint(0, 256, stored.shape).astype(np.uint8)
         arrays[name] = noise if values is None else stored.encode(np.exp(0.1 * values))
-    return Frozen(packed, arrays)
+    start = Dense(jnp.broadcast_to(jnp.zeros(()), (n, n)))
+    packed = PackedWeights({"structure": structure.to_spec(), "copies": 1}, arrays)
+    return format.read(Place(LinearMap(start, structure), start), packed, frozen=True)
 
 
 def main() -> None:

@@ -24,7 +24,6 @@ import json
 import statistics
 import sys
 import time
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +33,10 @@ import numpy as np
 import torch
 from flax import nnx
 
-from unrollbit import AMP, OneBit, Stage, Unrolled
+from unrollbit import AMP, Normalised, OneBit, Stage, Unrolled
 from unrollbit.problems import SparseRecovery
 from unrollbit.training import LayerwiseLogNMSE
 from unrollbit.training.program import Program
-from unrollbit.weights import normalised
 
 DEPTH, M, N, BATCH, SPARSITY = 16, 256, 512, 128, 0.1
 RATES = {"scalars": 1e-2, "signs": 1e-3}
@@ -153,14 +151,14 @@ def build(column_scale: bool) -> tuple[SparseRecovery, Unrolled, PlainNetwork]:
     rng = np.random.RandomState(0)
     start = rng.standard_normal((DEPTH, M, N)).astype(np.float32) / 16 + np.asarray(problem.operator.dense())
     if column_scale:
-        weights = normalised(partial(OneBit.for_map, scale="none"))
-        net = Unrolled(AMP(), problem, DEPTH, weights)
-        one_bit: Any = net.maps["W"].inner
+        net = Unrolled(AMP(), problem, DEPTH, Normalised(OneBit(scale="none")))
+        one_bit: Any = net.maps["W"].leaf
     else:
-        net = Unrolled(AMP(), problem, DEPTH, partial(OneBit.for_map, scale="layer"))
+        net = Unrolled(AMP(), problem, DEPTH, OneBit())
         one_bit = net.maps["W"]
-        one_bit.log_scales[...] = jnp.full(one_bit.log_scales[...].shape, -np.log(M))
-    one_bit.latents[...] = jnp.asarray(start[:, None])
+        logs = one_bit.variables["log_scales"]
+        logs[...] = jnp.full(logs[...].shape, -np.log(M))
+    one_bit.variables["signs"][...] = jnp.asarray(start[:, None])
     scalars = {name: np.asarray(net.scalars[name][...]) for name in SCALARS}
     return problem, net, PlainNetwork(np.asarray(problem.operator.dense()), start, scalars, column_scale)
 

@@ -12,6 +12,7 @@ from sklearn.linear_model import Lasso
 from unrollbit import Unrolled
 from unrollbit.algorithms import ADMM, AMP, FISTA, ISTA, GradientDescent, coherence_matrix, regularised_inverse, solve
 from unrollbit.algorithms.fista import nesterov_momentum
+from unrollbit.formats import Fixed, FullPrecision
 from unrollbit.operators import (
     BlockDiagonal,
     Convolution,
@@ -24,7 +25,6 @@ from unrollbit.operators import (
 )
 from unrollbit.shrinkage import Box, NonNegative, Soft
 from unrollbit.training import recipes
-from unrollbit.weights import Fixed, FullPrecision
 
 SIZES = {"wide": (15, 30), "tall": (30, 15)}
 LAMBDA = 0.07
@@ -210,7 +210,7 @@ def test_networks_do_not_care_about_the_units_of_the_physics(factor: float) -> N
     """A -> cA: with W normalised to diag(W^T A) = 1, x from y = c A x stays the same."""
     A = gaussian(16, 32).dense()
     x = jnp.asarray(np.random.RandomState(0).standard_normal((3, 32)) * (np.arange(32) < 3), jnp.float32)
-    nets = [recipes.scalars_only(Dense.of(c * np.asarray(A)), 5, weights=Fixed.for_map).network for c in (1.0, factor)]
+    nets = [recipes.scalars_only(Dense.of(c * np.asarray(A)), 5, weights=Fixed()).network for c in (1.0, factor)]
     expected, scaled = nets[0](x @ A.T), nets[1](factor * (x @ A.T))
     assert float(jnp.linalg.norm(scaled - expected)) <= 1e-3 * float(jnp.linalg.norm(expected))
 
@@ -242,7 +242,7 @@ def test_amp_has_the_scalars_of_the_terms_it_has(onsager, momentum: bool) -> Non
     names = {"step", "threshold"} | ({"memory"} if onsager == "learned" else set())
     algorithm = AMP(shrinkage=Soft(), onsager=onsager, momentum=momentum)
     assert set(algorithm.scalars(gaussian(8, 16))) == names | ({"momentum"} if momentum else set())
-    net = Unrolled(algorithm, gaussian(8, 16), 2, Fixed)
+    net = Unrolled(algorithm, gaussian(8, 16), 2, Fixed())
     assert set(net.scalars) == set(algorithm.scalars(gaussian(8, 16)))
 
 
@@ -260,7 +260,7 @@ def test_amp_without_memory_and_momentum_is_ista_with_an_adaptive_threshold() ->
         x = soft(x + step * W.T @ v, threshold * np.linalg.norm(v) / np.sqrt(15) / column)
         expected.append(x)
     assert 0 < np.count_nonzero(x) < 30
-    weights = FullPrecision.from_matrix(matrices, copies=4)
+    weights = FullPrecision().from_matrix(matrices, copies=4)
     net = Unrolled(AMP(shrinkage=Soft(), onsager="none", momentum=False), Dense.of(A), 4, {"W": weights})
     specs = net.algorithm.scalars(Dense.of(A))
     for name, values in (("step", steps), ("threshold", thresholds)):

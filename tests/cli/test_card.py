@@ -10,10 +10,10 @@ from unrollbit.algorithms import ISTA
 from unrollbit.bits import DEFINITIONS
 from unrollbit.cli import main
 from unrollbit.cli.card_facts import describe, describe_map, read_training
+from unrollbit.formats import Anchored, Coherent, Fixed, FullPrecision, Normalised, OneBit
 from unrollbit.operators import Preconditioned
 from unrollbit.packed_operators import sign_planes
 from unrollbit.problems import ArrayProblem, SparseRecovery
-from unrollbit.weights import Fixed, FullPrecision, OneBit, anchored, normalised
 
 CONFIG = """
 [problem]
@@ -165,17 +165,17 @@ def test_descriptions_come_from_the_network():
             "description"
         ]
 
-    assert "one-bit, 1 sign plane, layer scale, tied (1 matrix)" in line(OneBit, distinct=1)
-    assert "cycled (2 matrices)" in line(OneBit, distinct=2)
-    assert "full precision (32-bit floats), untied (4 matrices)" in line(FullPrecision)
-    assert "columns normalised with A, anchored (added to A)" in line(normalised(anchored(OneBit.for_map)))
-    admm = Unrolled(ADMM(), problem, 4, anchored(OneBit.for_map))
+    assert "one-bit, 1 sign plane, layer scale, tied (1 matrix)" in line(OneBit(), distinct=1)
+    assert "cycled (2 matrices)" in line(OneBit(), distinct=2)
+    assert "full precision (32-bit floats), untied (4 matrices)" in line(FullPrecision())
+    assert "columns normalised with A, anchored (added to A)" in line(Normalised(Anchored(OneBit())))
+    admm = Unrolled(ADMM(), problem, 4, Anchored(OneBit()))
     assert "anchored (added to the start value that A determines)" in describe(pack(admm))["description"]
-    assert "W (8 x 16): not learned: A itself." in line(Fixed)
-    assert "least coherence" in line(Fixed.coherent_with)
-    assert "as measured (Dense), held in 32 bits per entry" in line(Fixed)
-    assert "preconditioned (delta = 0.1)" in line(Fixed, Preconditioned.of(problem.operator, 0.1))
-    assert "held in 3 sign planes" in line(Fixed, sign_planes(problem.operator, 3))
+    assert "W (8 x 16): not learned: A itself." in line(Fixed())
+    assert "least coherence" in line(Coherent(Fixed()))
+    assert "as measured (Dense), held in 32 bits per entry" in line(Fixed())
+    assert "preconditioned (delta = 0.1)" in line(Fixed(), Preconditioned.of(problem.operator, 0.1))
+    assert "held in 3 sign planes" in line(Fixed(), sign_planes(problem.operator, 3))
     relu = describe(pack(FullyConnected(problem, 3), problem=problem))["description"]
     assert relu.startswith("Fully connected ReLU network, 3 layers. first (16 x 8)")
     assert "Physics" not in relu

@@ -172,7 +172,7 @@ def test_a_users_own_arrays(tmp_path):
     np.save(tmp_path / "x.npy", x)
     (tmp_path / "own.toml").write_text(
         "[problem]\nkind='ArrayProblem'\nmatrix='A.npy'\nsignals='x.npy'\nsnr_db=30.0\n"
-        "[network]\ndepth=3\nalgorithm={kind='ISTA', regularisation=0.05}\nweights={format='OneBit', scale='row'}\n"
+        "[network]\ndepth=3\nalgorithm={kind='ISTA', regularisation=0.05}\nweights={kind='OneBit', scale='row'}\n"
         "[[stages]]\nsteps=5\nbatch=4\nquantised=false\n[[stages]]\nsteps=5\nbatch=4\n"
     )
     assert invoke("train", tmp_path / "own.toml", "--out", tmp_path / "run", "--quiet") == 0

@@ -12,15 +12,15 @@ import pytest
 from unrollbit import Unrolled
 from unrollbit.algorithms import AMP, FISTA
 from unrollbit.cli.config import build_run
-from unrollbit.cli.network_table import build_physics
-from unrollbit.cli.weights_table import build_weights
+from unrollbit.cli.network_table import build_physics, build_weights
+from unrollbit.formats import Anchored, Designed, Format, FullPrecision, Normalised, OneBit, Place
 from unrollbit.operators import Preconditioned, gaussian
 from unrollbit.packed_operators.packed_signs import PackedSigns
 from unrollbit.problems import SparseRecovery
 from unrollbit.shrinkage import Grouped, Soft
-from unrollbit.weights import Anchored, FullPrecision, Normalised, OneBit
 
 PROBLEM = {"kind": "SparseRecovery", "m": 8, "n": 16}
+DESIGNED = {"kind": "Designed", "inner": {"kind": "OneBit", "scale": "global"}, "noise": 0.1, "steps": 3}
 STAGES = [{"steps": 2, "batch": 4}]
 
 
@@ -95,44 +95,49 @@ def test_fully_connected_networks_hold_no_physics() -> None:
 @pytest.mark.parametrize(
     ("table", "inner"),
     [
-        ({"anchored": True}, OneBit),
-        ({"anchored": True, "start": "designed", "scale": "global", "noise": 0.1, "steps": 3}, OneBit),
-        ({"anchored": True, "format": "FullPrecision"}, FullPrecision),
+        ({"kind": "OneBit"}, OneBit()),
+        (DESIGNED, Designed(OneBit(scale="global"), noise=0.1, steps=3)),
+        ({"kind": "FullPrecision"}, FullPrecision()),
     ],
 )
-def test_anchored_weights(table: dict[str, Any], inner: type) -> None:
+def test_anchored_weights(table: dict[str, Any], inner: Format) -> None:
     A = gaussian(8, 16)
-    weights = build_weights(table)(AMP().maps(A)["W"], A, 2)
-    assert isinstance(weights, Anchored)
-    assert isinstance(weights.inner, inner)
-    np.testing.assert_allclose(weights.dense() - A.dense(), weights.inner.dense(), atol=1e-6)
-    wrapped = build_weights({**table, "normalised": True})(AMP().maps(A)["W"], A, 2)
-    assert isinstance(wrapped, Normalised)
-    assert isinstance(wrapped.inner, Anchored)
-    np.testing.assert_allclose(jnp.sum(wrapped.dense() * A.dense(), axis=1), 1.0, rtol=1e-4)
-    plain = build_weights({**table, "anchored": False})(AMP().maps(A)["W"], A, 2)
-    assert isinstance(plain, inner)
+    place = Place(AMP().maps(A)["W"], A, 2)
+    format = build_weights({"kind": "Anchored", "inner": table})
+    assert format == Anchored(inner)
+    weights = format.build(place)
+    np.testing.assert_allclose(weights.dense() - A.dense(), weights.leaf.dense(), atol=1e-6)
+    wrapped = build_weights({"kind": "Normalised", "inner": {"kind": "Anchored", "inner": table}})
+    assert wrapped == Normalised(Anchored(inner))
+    np.testing.assert_allclose(jnp.sum(wrapped.build(place).dense() * A.dense(), axis=1), 1.0, rtol=1e-4)
+    assert build_weights(table) == inner
+    assert build_weights(table["kind"]) == type(inner)()
 
 
 def test_anchored_designed_weights_are_designed_around_the_physics() -> None:
     A = gaussian(8, 16)
-    table = {"anchored": True, "start": "designed", "scale": "global", "steps": 3}
-    around = build_weights(table)(AMP().maps(A)["W"], A, 1)
-    alone = build_weights({**table, "anchored": False})(AMP().maps(A)["W"], A, 1)
-    assert isinstance(around, Anchored)
-    assert not np.array_equal(np.sign(around.inner.dense()), np.sign(alone.dense()))
-    correction, whole = (np.linalg.norm(weights.dense()) for weights in (around.inner, alone))
+    table = {"kind": "Designed", "inner": {"kind": "OneBit", "scale": "global"}, "steps": 3}
+    around = build_weights({"kind": "Anchored", "inner": table}).build(Place(AMP().maps(A)["W"], A)).leaf
+    alone = build_weights(table).build(Place(AMP().maps(A)["W"], A))
+    assert not np.array_equal(np.sign(around.dense()), np.sign(alone.dense()))
+    correction, whole = (np.linalg.norm(weights.dense()) for weights in (around, alone))
     assert 0 < correction < 0.8 * whole  # of both, the columns meet those of A in a product of about 1
 
 
 def test_wrong_anchored_tables_are_refused() -> None:
     A = gaussian(8, 16)
     with pytest.raises(ValueError, match="around the physics need scales; use scale='global'"):
-        build_weights({"anchored": True, "start": "designed"})(AMP().maps(A)["W"], A, 1)
-    with pytest.raises(ValueError, match="weights: FullPrecision does not take noise; it takes nothing"):
-        build_weights({"anchored": True, "format": "FullPrecision", "noise": 0.1})
-    with pytest.raises(ValueError, match=r"weights: OneBit does not take anchor; it takes planes, scale, surrogate"):
-        build_weights({"anchor": True})
+        build_weights({"kind": "Anchored", "inner": {"kind": "Designed"}}).build(Place(AMP().maps(A)["W"], A))
+    with pytest.raises(ValueError, match="FullPrecision has no field 'noise'; its fields: none"):
+        build_weights({"kind": "Anchored", "inner": {"kind": "FullPrecision", "noise": 0.1}})
+    with pytest.raises(ValueError, match="OneBit has no field 'anchor'; its fields: planes, scale, surrogate"):
+        build_weights({"kind": "OneBit", "anchor": True})
+    with pytest.raises(ValueError, match=r"a Format spec is a table with the key 'kind', got {'scale': 'row'}"):
+        build_weights({"scale": "row"})
+    with pytest.raises(ValueError, match="a Anchored spec needs the field 'inner'"):
+        build_weights("Anchored")
+    with pytest.raises(ValueError, match="unknown kind of Format 'Wrapper'"):
+        build_weights("Wrapper")
     with pytest.raises(ValueError, match=r"noise >= 0, got 1, 400 and -1\.0"):
         run_of(recipe={"name": "designed_signs", "depth": 2, "noise": -1.0})
 
@@ -140,8 +145,7 @@ def test_wrong_anchored_tables_are_refused() -> None:
 def test_recipe_tables_name_their_new_options() -> None:
     recipe = {"name": "designed_signs", "depth": 2, "anchored": True, "noise": 0.1}
     weights = run_of(recipe=recipe).network.maps["W"]
-    assert isinstance(weights, Normalised)
-    assert isinstance(weights.inner, Anchored)
+    assert weights.format == Normalised(Anchored(Designed(OneBit(scale="global"), noise=0.1)))
     with pytest.raises(ValueError, match=r"unknown 'anchor' \(did you mean 'anchored'\?\); it takes depth, .*physics"):
         run_of(recipe={"name": "designed_signs", "depth": 2, "anchor": True})
 

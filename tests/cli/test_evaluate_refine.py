@@ -7,14 +7,14 @@ import pytest
 from unrollbit import AMP, FullyConnected, Unrolled, load, pack, refine
 from unrollbit.cli import main
 from unrollbit.cli.accuracy import draw_test
+from unrollbit.formats import Fixed
 from unrollbit.problems import SparseRecovery
-from unrollbit.weights import Fixed
 
 PROBLEM = SparseRecovery(32, 64, sparsity=0.05)
 
 
 def test_the_refined_row_is_that_of_refine(tmp_path, capsys):
-    network = Unrolled(AMP(PROBLEM.prior()), PROBLEM, 4, Fixed)
+    network = Unrolled(AMP(PROBLEM.prior()), PROBLEM, 4, Fixed())
     file, out = pack(network, problem=PROBLEM).save(tmp_path / "net.safetensors"), tmp_path / "result.json"
     arguments = ["evaluate", str(file), "--refine", "--no-classic", "--samples", "150", "--json", str(out)]
     assert main(arguments) == 0

@@ -26,7 +26,7 @@ STAGE = {"steps": 3, "batch": 4, "rates": {"scalars": 0.01}}
 NETWORK = {"depth": 2, "algorithm": {"kind": "ISTA", "regularisation": 0.05}}
 FIXED = {
     "problem": PROBLEM,
-    "network": {**NETWORK, "weights": {"format": "Fixed"}},
+    "network": {**NETWORK, "weights": {"kind": "Fixed"}},
     "stages": [{**STAGE, "name": "first"}, {**STAGE, "name": "second"}],
 }
 ONE_BIT = {"samples": 64, "problem": PROBLEM, "network": {**NETWORK, "weights": "OneBit"}, "stages": [STAGE]}

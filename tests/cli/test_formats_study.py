@@ -10,9 +10,9 @@ import pytest
 
 from unrollbit.cli import main
 from unrollbit.cli.config import build_run
+from unrollbit.cli.network_table import build_weights
 from unrollbit.cli.studies import formats
-from unrollbit.cli.weights_table import build_weights
-from unrollbit.weights import QUANTISED
+from unrollbit.formats import LittleBit
 
 
 @pytest.mark.parametrize("quick", [True, False])
@@ -25,8 +25,8 @@ def test_the_plan_has_names_of_its_own_equal_training_and_every_format(quick: bo
         recipes = [e.config["recipe"] for e in own]
         assert len({(recipe["steps"], recipe["depth"]) for recipe in recipes}) == 1
         assert len({recipe["sign_rate"] for recipe in recipes if "sign_rate" in recipe}) == 1
-        used = {recipe["weights"]["format"] for recipe in recipes if "weights" in recipe}
-        assert used == {kind.__name__ for kind in QUANTISED} | {"Fixed"}
+        used = {type(build_weights(recipe["weights"])).__name__ for recipe in recipes if "weights" in recipe}
+        assert used == {"OneBit", "OneBitSVID", "BitNet", "Ternary", "LittleBit", "Fixed"}
         assert {e.config["problem"]["seed"] for e in own} == {0, 1}
     for e in planned:
         assert json.loads(json.dumps(e.config)) == e.config
@@ -39,11 +39,11 @@ def test_every_config_of_the_blocks_builds_at_the_rate_it_names() -> None:
     for e in formats.experiments(0, 1, False, ["blocks"]):
         network = build_run(e.config, Path()).network
         assert network.depth == formats.DEPTH
-        weights = e.config["recipe"].get("weights", {})
-        if weights.get("format") == "LittleBit":
+        format = build_weights(e.config["recipe"].get("weights", "OneBit"))
+        if isinstance(format, LittleBit):
             held = network.maps["W"]
             entries = held.copies * held.structure.size
-            assert 0.6 * weights["bits_per_weight"] < held.bits() / entries <= weights["bits_per_weight"]
+            assert 0.6 * format.bits_per_weight < held.bits() / entries <= format.bits_per_weight
 
 
 @pytest.fixture
@@ -56,11 +56,11 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     def networks(problem: str, steps: int) -> dict[str, tuple[str, dict[str, Any]]]:
         common = {"depth": 2, "steps": 4, "batch": 8, "distinct": 1}
         found = {
-            f"{name}, untied": (name, {"name": "learned_signs", **common, "weights": {"format": name}})
+            f"{name}, untied": (name, {"name": "learned_signs", **common, "weights": {"kind": name}})
             for name in ("BitNet", "Ternary")
         }
         common = {"depth": 2, "steps": 4, "batch": 8}
-        fixed = {"name": "scalars_only", **common, "weights": {"format": "Fixed"}}
+        fixed = {"name": "scalars_only", **common, "weights": {"kind": "Fixed"}}
         return found | {formats.NOTHING: (formats.NOTHING, fixed)}
 
     monkeypatch.setattr(formats, "PROBLEMS", problems)
@@ -106,12 +106,15 @@ def test_mistakes_are_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixtu
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ({"format": "Quaternary"}, "unknown format and start Quaternary/physics; expected one of OneBit/physics"),
-        ({"format": "Ternary", "start": "designed"}, "unknown format and start Ternary/designed"),
-        ({"format": "Ternary", "planes": 2}, "Ternary does not take planes; it takes per_byte"),
-        ({"format": "BitNet", "scale": "row"}, "BitNet does not take scale; it takes surrogate"),
-        ({"format": "LittleBit", "bits": 0.1}, "LittleBit does not take bits; it takes bits_per_weight"),
-        ({"format": "OneBitSVID", "copies": 3}, "OneBitSVID does not take copies"),
+        ({"kind": "Quaternary"}, "unknown kind of Format 'Quaternary'; expected one of: Anchored, BitNet"),
+        (
+            {"kind": "Designed", "inner": {"kind": "Ternary"}},
+            "unknown kind of OneBit 'Ternary'; expected one of: OneBit",
+        ),
+        ({"kind": "Ternary", "planes": 2}, "Ternary has no field 'planes'; its fields: per_byte"),
+        ({"kind": "BitNet", "scale": "row"}, "BitNet has no field 'scale'; its fields: surrogate"),
+        ({"kind": "LittleBit", "bits": 0.1}, "LittleBit has no field 'bits'; its fields: bits_per_weight"),
+        ({"kind": "OneBitSVID", "copies": 3}, "OneBitSVID has no field 'copies'"),
     ],
 )
 def test_weights_tables_name_what_they_take(spec: dict[str, Any], message: str) -> None:

@@ -11,23 +11,23 @@ import pytest
 from unrollbit import AMP, FullyConnected, Unrolled, pack
 from unrollbit.cli import main
 from unrollbit.cli.studies import hard_signals
+from unrollbit.formats import Fixed
 from unrollbit.metrics import failures, nmse_db
 from unrollbit.networks import refine
 from unrollbit.problems import SparseRecovery
-from unrollbit.weights import Fixed
 
 PROBLEM = SparseRecovery(16, 32)
 
 
 def save_networks(folder: Path) -> None:
-    net = Unrolled(AMP(), PROBLEM, 4, Fixed)
+    net = Unrolled(AMP(), PROBLEM, 4, Fixed())
     pack(net, problem=PROBLEM).save(folder / "net.safetensors")
     pack(net).save(folder / "bare.safetensors")
     pack(FullyConnected(PROBLEM.operator, 3, 20), problem=PROBLEM).save(folder / "dense.safetensors")
 
 
 def test_hard_signals_are_measured_before_and_after() -> None:
-    packed = pack(Unrolled(AMP(), PROBLEM, 4, Fixed), problem=PROBLEM)
+    packed = pack(Unrolled(AMP(), PROBLEM, 4, Fixed()), problem=PROBLEM)
     row, cloud = hard_signals.measure("net", packed, 16, 1)
     x, y, _ = hard_signals.draw_test(PROBLEM, 1, 16)
     assert isinstance(packed.network, Unrolled)

@@ -13,8 +13,8 @@ from unrollbit import ADMM
 from unrollbit.cli.config import build_run
 from unrollbit.cli.main import main
 from unrollbit.cli.studies import physics, physics_classic, physics_table
+from unrollbit.formats import Anchored
 from unrollbit.problems import Problem
-from unrollbit.weights import Anchored
 
 SMALL = {
     "box blur": {
@@ -118,8 +118,8 @@ def test_networks_start_at_the_tuned_solver(algorithm: str, parameters: dict[str
         assert {name: described[name] for name in parameters} == parameters
         assert (experiment.seed, experiment.labels["algorithm"]) == (3, algorithm)
     network: Any = build_run(planned[2].config, tmp_path).network
-    assert isinstance(network.maps["W"], Anchored)
-    assert network.maps["W"].shared == (algorithm != "ADMM")
+    assert isinstance(network.maps["W"].format, Anchored)
+    assert (network.maps["W"].held_bits == 0) == (algorithm != "ADMM")  # added to A itself, or to what A determines
 
 
 def test_the_classic_admm_takes_its_best_penalty_and_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

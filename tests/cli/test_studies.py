@@ -95,7 +95,7 @@ def test_every_config_builds(study: str, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_rows_of_a_study_are_trained_for_as_many_steps_as_it_says() -> None:
-    base = {"first": 0.6, "weights": {"format": "Fixed"}, "rates": {"scalars": 1e-2}, "distinct": 1}
+    base = {"first": 0.6, "weights": {"kind": "Fixed"}, "rates": {"scalars": 1e-2}, "distinct": 1}
     changes = [{}, {"first": 0.0}, {"first": 0.0, "grown": False}, {"first": 0.0, "loss": {"kind": "LogNMSE"}}]
     for change in changes:
         config = ablation.config({**base, **change}, 600, 0)

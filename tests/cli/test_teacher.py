@@ -11,11 +11,11 @@ import pytest
 from unrollbit import AMP, FullyConnected, Unrolled, load, pack
 from unrollbit.cli import main
 from unrollbit.cli.config import build_run, read_config
+from unrollbit.formats import FullPrecision, OneBit
 from unrollbit.networks import Activations
 from unrollbit.problems import SparseRecovery
 from unrollbit.training import Distillation, Event, TrainingReport
 from unrollbit.training.check import check_run
-from unrollbit.weights import FullPrecision, OneBit
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "configs"
 PROBLEM = SparseRecovery(8, 16, seed=1)
@@ -47,7 +47,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """With a teacher, and others that a run refuses."""
     folder = tmp_path_factory.mktemp("teachers")
     nets = folder / "nets"
-    teacher = Unrolled(AMP(), PROBLEM, 3, FullPrecision)
+    teacher = Unrolled(AMP(), PROBLEM, 3, FullPrecision())
     pack(teacher, problem=PROBLEM).save(nets / "teacher.safetensors")
     elsewhere = SparseRecovery(8, 16, seed=2)
     pack(Unrolled(AMP(), elsewhere, 3), problem=elsewhere).save(nets / "elsewhere.safetensors")
@@ -81,7 +81,7 @@ def test_a_recipe_with_its_teacher(folder: Path) -> None:
     run = described(folder, HEAD + RECIPE + "weights = 'OneBit'\nactivations = { bits = 8 }\n")
     assert (run.network.depth, run.network.activations) == (2, Activations(bits=8))
     assert run.network.algorithm == AMP()  # the teacher's
-    assert isinstance(run.network.maps["W"].inner, OneBit)
+    assert run.network.maps["W"].leaf.format == OneBit()
     loss = "loss = { kind = 'Distillation', hard = 0.0 }\n"
     assert described(folder, HEAD + RECIPE + loss).stages[0].loss == Distillation(hard=0.0)
 

@@ -78,7 +78,7 @@ def test_gradient_descent_has_its_own_theorems(tmp_path):
 
 def test_full_precision_is_quantised_and_blocks_pay_for_themselves(tmp_path):
     problem = BlockSparseRecovery(blocks=3, m=4, n=6)
-    _, rows = check(Unrolled(ISTA(), problem, 3, FullPrecision), problem, tmp_path)
+    _, rows = check(Unrolled(ISTA(), problem, 3, FullPrecision()), problem, tmp_path)
     assert rows["N6"]["status"] == "holds"
     assert rows["N3"]["status"] == "not applicable"
     _, rows = check(Unrolled(ISTA(), problem, 3), problem, tmp_path)

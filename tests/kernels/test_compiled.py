@@ -9,13 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from unrollbit.algorithms import FISTA
+from unrollbit.formats import OneBit
 from unrollbit.kernels import kernels
 from unrollbit.kernels.backends import BACKENDS
 from unrollbit.kernels.compiled import MOST_SIGNALS, Compiled
 from unrollbit.networks import Unrolled
 from unrollbit.operators import Rademacher
 from unrollbit.packed import pack
-from unrollbit.weights import OneBit
 
 
 def run(net, y):
@@ -63,7 +63,7 @@ def test_what_is_written_later_is_not_seen():
 
 
 def test_few_signals_take_a_tape_and_agree_with_xla():
-    net = pack(Unrolled(FISTA(), Rademacher(24, 40), 3, OneBit)).network
+    net = pack(Unrolled(FISTA(), Rademacher(24, 40), 3, OneBit())).network
     compiled = Compiled(run, net)
     random = np.random.RandomState(0)
     for count in (1, MOST_SIGNALS, MOST_SIGNALS + 1):
@@ -76,6 +76,6 @@ def test_few_signals_take_a_tape_and_agree_with_xla():
 
 
 def test_a_copy_runs():
-    compiled = Compiled(run, pack(Unrolled(FISTA(), Rademacher(24, 40), 3, OneBit)).network)
+    compiled = Compiled(run, pack(Unrolled(FISTA(), Rademacher(24, 40), 3, OneBit())).network)
     y = jnp.ones((2, 24))
     assert np.array_equal(copy.deepcopy(compiled)(y), compiled(y))

@@ -13,18 +13,18 @@ from jax import export
 
 from unrollbit import packed_matmul
 from unrollbit.algorithms import AMP, FISTA, ISTA
+from unrollbit.formats import OneBit, Ternary
 from unrollbit.kernels import kernels
 from unrollbit.networks import Unrolled
 from unrollbit.operators import Hadamard, Rademacher, gaussian
 from unrollbit.packed import pack
 from unrollbit.signbits import pack_signs
-from unrollbit.weights import OneBit, Ternary
 
 NETWORKS = {
-    "signs": lambda: Unrolled(FISTA(), Rademacher(24, 40), 3, OneBit),
-    "fast transform": lambda: Unrolled(FISTA(), Hadamard(16, 64), 3, OneBit),
-    "floats": lambda: Unrolled(AMP(), gaussian(24, 40), 3, OneBit),
-    "ternary": lambda: Unrolled(ISTA(), Rademacher(24, 40), 3, Ternary),
+    "signs": lambda: Unrolled(FISTA(), Rademacher(24, 40), 3, OneBit()),
+    "fast transform": lambda: Unrolled(FISTA(), Hadamard(16, 64), 3, OneBit()),
+    "floats": lambda: Unrolled(AMP(), gaussian(24, 40), 3, OneBit()),
+    "ternary": lambda: Unrolled(ISTA(), Rademacher(24, 40), 3, Ternary()),
 }
 ELSEWHERE = """
 import sys

@@ -54,7 +54,7 @@ def test_a_path_that_does_not_run_here_is_refused(path, message, monkeypatch):
 
 def test_a_network_gives_the_same_answer_on_every_path(tmp_path):
     A = Rademacher(24, 40, seed=1)
-    net = Unrolled(FISTA(regularisation=0.05), A, 5, OneBit)
+    net = Unrolled(FISTA(regularisation=0.05), A, 5, OneBit())
     pack(net).save(tmp_path / "net.safetensors")
     y = jnp.asarray(np.random.RandomState(0).standard_normal((3, 24)), jnp.float32)
     wanted = net(y)

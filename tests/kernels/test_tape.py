@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import jax
@@ -14,6 +13,7 @@ from jax import nn
 
 from unrollbit.algorithms import ADMM, AMP, FISTA, ISTA, GradientDescent
 from unrollbit.arrays import norm
+from unrollbit.formats import Fixed, LittleBit, OneBit
 from unrollbit.kernels import Compiled, hadamard_transform, kernels, native, use_kernels
 from unrollbit.kernels.programs import NoTape, scanned
 from unrollbit.kernels.recorder import record
@@ -23,7 +23,6 @@ from unrollbit.operators import Hadamard, LinearOperator, Rademacher, gaussian, 
 from unrollbit.packed import pack
 from unrollbit.packed_operators import sign_planes
 from unrollbit.shrinkage import BernoulliGaussian, Firm, Hard, Soft
-from unrollbit.weights import Fixed, LittleBit, OneBit
 
 LEVELS = [path for path in native.LEVELS if path in kernels().available]
 pytestmark = pytest.mark.skipif(not LEVELS, reason="no C extension")
@@ -113,24 +112,24 @@ def test_the_ends_of_the_range(path):
 
 
 NETWORKS: list[tuple[Any, LinearOperator, Any]] = [
-    (ISTA(), Rademacher(24, 40), OneBit),
-    (ISTA(shrinkage=Hard()), Rademacher(24, 40), Fixed),
-    (ISTA(parametrisation="classic"), Rademacher(24, 40), OneBit),
-    (ISTA(shrinkage=Firm(), adaptive=True), Rademacher(24, 40), OneBit),
-    (FISTA(), Hadamard(16, 64), Fixed),
-    (FISTA(), Hadamard(16, 64), OneBit),
-    (FISTA(), Rademacher(24, 40), partial(LittleBit.for_map, bits_per_weight=2.0)),
-    (AMP(), Rademacher(24, 40), OneBit),
-    (AMP(shrinkage=BernoulliGaussian()), Rademacher(24, 40), Fixed),
-    (GradientDescent(), Rademacher(40, 24), OneBit),
-    (GradientDescent(shrinkage=Soft()), Hadamard(32, 32), Fixed),
+    (ISTA(), Rademacher(24, 40), OneBit()),
+    (ISTA(shrinkage=Hard()), Rademacher(24, 40), Fixed()),
+    (ISTA(parametrisation="classic"), Rademacher(24, 40), OneBit()),
+    (ISTA(shrinkage=Firm(), adaptive=True), Rademacher(24, 40), OneBit()),
+    (FISTA(), Hadamard(16, 64), Fixed()),
+    (FISTA(), Hadamard(16, 64), OneBit()),
+    (FISTA(), Rademacher(24, 40), LittleBit(bits_per_weight=2.0)),
+    (AMP(), Rademacher(24, 40), OneBit()),
+    (AMP(shrinkage=BernoulliGaussian()), Rademacher(24, 40), Fixed()),
+    (GradientDescent(), Rademacher(40, 24), OneBit()),
+    (GradientDescent(shrinkage=Soft()), Hadamard(32, 32), Fixed()),
 ]
 
 
 @pytest.mark.parametrize("copies", [1, 2, 4])
 @pytest.mark.parametrize(("algorithm", "A", "weights"), NETWORKS, ids=lambda value: type(value).__name__)
 def test_networks_against_themselves(algorithm, A, weights, copies):
-    net = Unrolled(algorithm, A, 4, weights, distinct=1 if weights is Fixed else copies)
+    net = Unrolled(algorithm, A, 4, weights, distinct=1 if weights == Fixed() else copies)
     compiled = Compiled(forward, pack(net).network)
     random = np.random.RandomState(3)
     for shape in ((), (1,), (2, 3)):
@@ -142,7 +141,7 @@ def test_networks_against_themselves(algorithm, A, weights, copies):
 
 
 def test_layers_share_the_bits_that_the_network_holds():
-    net = pack(Unrolled(FISTA(), Rademacher(24, 40), 6, OneBit)).network
+    net = pack(Unrolled(FISTA(), Rademacher(24, 40), 6, OneBit())).network
     tape = tape_of(net, jnp.ones(24))
     assert sorted(matrix.nbytes for matrix in tape.matrices) == [24 * 5, 6 * 24 * 5]  # the physics, and six layers
     held = {leaf.unsafe_buffer_pointer() for leaf in jax.tree.leaves(net) if jnp.result_type(leaf) == jnp.uint8}
@@ -165,14 +164,14 @@ def test_more_matrices_than_a_few_dozen():
 
 def test_blocks_run_on_a_tape():
     A = sign_planes(rademacher_blocks(3, 8, 16), 1)
-    compiled = Compiled(forward, pack(Unrolled(GradientDescent(), A, 3, OneBit)).network)
+    compiled = Compiled(forward, pack(Unrolled(GradientDescent(), A, 3, OneBit())).network)
     y = jnp.asarray(np.random.RandomState(4).standard_normal((2, 24)).astype(np.float32))
     assert compiled.player(y) is not None
     np.testing.assert_allclose(compiled(y), compiled.by_xla(y), rtol=1e-5, atol=1e-5)
 
 
 def test_what_has_no_tape_says_why_and_runs_by_xla():
-    gauss, signs = (Unrolled(FISTA(), A, 3, OneBit) for A in (gaussian(24, 40), Rademacher(24, 40)))
+    gauss, signs = (Unrolled(FISTA(), A, 3, OneBit()) for A in (gaussian(24, 40), Rademacher(24, 40)))
     admm = Unrolled(ADMM(), gaussian(24, 40), 3)
     for net in (gauss, admm):
         compiled, y = Compiled(forward, pack(net).network), jnp.ones(24)
@@ -206,7 +205,7 @@ def test_a_program_without_a_tape_gives_the_reason(program, reason):
 
 
 def test_transformations_see_the_network_itself():
-    packed = pack(Unrolled(ISTA(), Rademacher(24, 40), 3, OneBit))
+    packed = pack(Unrolled(ISTA(), Rademacher(24, 40), 3, OneBit()))
     y = jnp.asarray(np.random.RandomState(5).standard_normal((4, 24)).astype(np.float32))
     for found in (jax.jit(packed)(y), jax.vmap(packed)(y), jnp.stack([packed(row) for row in y])):
         np.testing.assert_allclose(found, packed(y), rtol=1e-4, atol=1e-6)
@@ -218,7 +217,7 @@ def test_transformations_see_the_network_itself():
 
 def test_a_concrete_signal_while_something_else_is_traced():
     y = jnp.asarray(np.random.RandomState(6).standard_normal(24).astype(np.float32))
-    first, second = (pack(Unrolled(FISTA(), Rademacher(24, 40), 3, OneBit)) for _ in range(2))
+    first, second = (pack(Unrolled(FISTA(), Rademacher(24, 40), 3, OneBit())) for _ in range(2))
     found = jax.jit(lambda s: s * first(y))(2.0)
     np.testing.assert_allclose(found, 2 * first(y), rtol=1e-5, atol=1e-6)
     assert jax.eval_shape(lambda: second(y)).shape == (40,)
@@ -269,7 +268,7 @@ def test_programs_are_right_or_have_no_tape(name):
 
 
 def test_a_wrong_length_is_refused_as_always():
-    packed = pack(Unrolled(ISTA(), Rademacher(24, 40), 3, OneBit))
+    packed = pack(Unrolled(ISTA(), Rademacher(24, 40), 3, OneBit()))
     with pytest.raises(ValueError, match="24"):
         packed(jnp.ones(23))
 

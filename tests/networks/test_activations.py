@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from unrollbit import AMP, ISTA, FullyConnected, Unrolled, count_bits, fit, load, pack, recipes, refine
 from unrollbit.algorithms import OutsideNormalForm
 from unrollbit.cli.card_facts import describe
+from unrollbit.formats import Fixed, FullPrecision, OneBit
 from unrollbit.networks import Activations, Network
 from unrollbit.networks.activations import normalise, quantise
 from unrollbit.operators import gaussian
@@ -25,7 +26,6 @@ from unrollbit.packed.file import unstored, write_file
 from unrollbit.problems import SparseRecovery
 from unrollbit.theory.normal_form import normal_form
 from unrollbit.training import Contraction, FlipPenalty, Stage, SupportContraction
-from unrollbit.weights import Fixed, FullPrecision, OneBit
 
 A = gaussian(8, 16, seed=1)
 TALL = gaussian(16, 8, seed=1)
@@ -179,7 +179,7 @@ def test_unrolled_networks_by_hand(bits: int | None, normalisation: Any) -> None
 @pytest.mark.parametrize(("bits", "normalisation", "skip"), [(8, "none", True), (4, "output", False)])
 def test_fully_connected_networks_by_hand(bits: int | None, normalisation: Any, skip: bool) -> None:
     activations = Activations(bits, normalisation)
-    net = FullyConnected(A, 3, 12, OneBit, skip=skip, activations=activations)
+    net = FullyConnected(A, 3, 12, OneBit(), skip=skip, activations=activations)
     biases = {name: 0.1 * np.random.RandomState(1).standard_normal(v.shape) for name, v in net.scalars.items()}
     for name, variable in net.scalars.items():
         variable[...] = jnp.asarray(biases[name], jnp.float32)
@@ -214,11 +214,11 @@ def test_no_activations_are_the_plain_network(make: Any) -> None:
 
 def test_maps_that_store_nothing_stay_float() -> None:
     classic = ISTA(regularisation=0.05, parametrisation="classic")
-    half = {"W1": Fixed, "W2": OneBit}
+    half = {"W1": Fixed(), "W2": OneBit()}
     coarse, plain = (Unrolled(classic, A, 1, half, activations=a) for a in (Activations(2), None))
     assert coarse.activated == ("W2",)
     np.testing.assert_array_equal(run(coarse, measured(4)), run(plain, measured(4)))  # x_0 = 0, so only W1 acts
-    for algorithm, weights in ((ISTA(parametrisation="step"), OneBit), (AMP(), Fixed)):
+    for algorithm, weights in ((ISTA(parametrisation="step"), OneBit()), (AMP(), Fixed())):
         with pytest.raises(ValueError, match="act on learned maps, and this network has none; leave them out"):
             Unrolled(algorithm, A, 2, weights, activations=EIGHT)
 
@@ -227,9 +227,9 @@ def test_many_bits_are_nearly_the_plain_network_and_its_gradient() -> None:
     both = jax.jit(jax.value_and_grad(lambda net, y: jnp.sum(net(y) ** 2)))
     sizes, gradients = [], []
     for activations in (None, Activations(16), EIGHT):
-        size, gradient = both(FullyConnected(A, 2, 12, OneBit, activations=activations), measured(4))
+        size, gradient = both(FullyConnected(A, 2, 12, OneBit(), activations=activations), measured(4))
         sizes.append(float(size))
-        gradients.append(gradient.maps["first"].latents[...])
+        gradients.append(gradient.maps["first"].variables["signs"][...])
     plain = gradients[0]
     errors = [float(jnp.linalg.norm(gradient - plain) / jnp.linalg.norm(plain)) for gradient in gradients[1:]]
     assert errors[0] < 1e-3 < errors[1] < 0.1
@@ -237,7 +237,7 @@ def test_many_bits_are_nearly_the_plain_network_and_its_gradient() -> None:
 
 
 def test_float64() -> None:
-    net = Unrolled(ISTA(regularisation=0.05), A, 3, FullPrecision, activations=Activations(8, "input"))
+    net = Unrolled(ISTA(regularisation=0.05), A, 3, FullPrecision(), activations=Activations(8, "input"))
     y = measured(2)
     with jax.enable_x64(True):
         double = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), net)
@@ -253,7 +253,7 @@ def test_float64() -> None:
 def net() -> Unrolled:
     """Layers that differ."""
     net = Unrolled(ISTA(regularisation=0.05), A, 2, activations=EIGHT)
-    latents = net.maps["W"].latents
+    latents = net.maps["W"].variables["signs"]
     latents[...] = latents[...] + jnp.asarray(np.random.RandomState(2).standard_normal(latents.shape), jnp.float32)
     return net
 
@@ -269,11 +269,11 @@ def test_networks_around_other_weights_keep_the_activations(net: Unrolled) -> No
 def test_recipes_take_activations() -> None:
     for name in ("two_stage", "learned_signs", "full_precision"):
         assert getattr(recipes, name)(A, 2, activations=EIGHT).network.activations == EIGHT
-    assert recipes.scalars_only(A, 2, weights=OneBit.for_map, activations=EIGHT).network.activations == EIGHT
+    assert recipes.scalars_only(A, 2, weights=OneBit(), activations=EIGHT).network.activations == EIGHT
 
 
 def test_files_carry_activations(net: Unrolled, tmp_path: Path) -> None:
-    fully = FullyConnected(A, 2, 12, OneBit, activations=Activations(8, "output"))
+    fully = FullyConnected(A, 2, 12, OneBit(), activations=Activations(8, "output"))
     for network in (net, fully):
         packed = load(pack(network).save(tmp_path / "net.safetensors"))
         assert packed.network.activations == packed.trainable().activations == network.activations
@@ -294,7 +294,7 @@ def test_refine_repeats_layers_with_their_activations(net: Unrolled) -> None:
         net.algorithm,
         net.operator,
         6,
-        {"W": FullPrecision.from_matrix(net.maps["W"].dense()[layers], copies=6)},
+        {"W": FullPrecision().from_matrix(net.maps["W"].dense()[layers], copies=6)},
         scalars={name: raw[...][layers] for name, raw in net.scalars.items()},
         activations=EIGHT,
     )

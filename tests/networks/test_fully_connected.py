@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,9 +9,9 @@ import pytest
 from flax import nnx
 
 from unrollbit import FullyConnected
+from unrollbit.formats import FullPrecision, Normalised, OneBit
 from unrollbit.operators import gaussian
 from unrollbit.variables import BinaryParam, MatrixParam, ScaleParam
-from unrollbit.weights import FullPrecision, OneBit, normalised
 
 A = gaussian(6, 10)
 
@@ -29,12 +27,12 @@ def by_hand(net: FullyConnected, y: np.ndarray) -> np.ndarray:
     return h @ np.asarray(net.maps["last"].dense()[0], np.float64).T
 
 
-TWO_PLANES = partial(OneBit.for_map, scale="row", planes=2)
+TWO_PLANES = OneBit(scale="row", planes=2)
 
 
 @pytest.mark.parametrize(
     ("weights", "depth", "skip"),
-    [(FullPrecision, 2, False), (FullPrecision, 4, True), (TWO_PLANES, 2, True), (TWO_PLANES, 4, False)],
+    [(FullPrecision(), 2, False), (FullPrecision(), 4, True), (TWO_PLANES, 2, True), (TWO_PLANES, 4, False)],
 )
 def test_against_numpy(weights, depth: int, skip: bool) -> None:
     net = FullyConnected(A, depth, 7, weights, skip=skip, seed=3)
@@ -74,7 +72,7 @@ def test_default_width_start_and_seed() -> None:
 
 def test_variable_types_and_gradients() -> None:
     kinds = {}
-    for name, weights in (("float", FullPrecision), ("one-bit", OneBit)):
+    for name, weights in (("float", FullPrecision()), ("one-bit", OneBit())):
         net = FullyConnected(A, 4, 7, weights)
         gradient = jax.jit(jax.grad(lambda net: jnp.sum(net(jnp.ones((3, 6))) ** 2)))(net)
         assert all(bool(jnp.isfinite(g).all()) for g in jax.tree.leaves(gradient))
@@ -107,4 +105,4 @@ def test_errors() -> None:
     with pytest.raises(TypeError, match="complex64; stack"):
         net(jnp.ones(6, jnp.complex64))
     with pytest.raises(ValueError, match="Normalised"):
-        FullyConnected(A, 3, weights=normalised(OneBit.for_map))
+        FullyConnected(A, 3, weights=Normalised(OneBit()))

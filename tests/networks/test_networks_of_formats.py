@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 import jax
@@ -28,16 +27,16 @@ from unrollbit import (
     pack,
     recipes,
 )
+from unrollbit.formats import Format, Normalised
 from unrollbit.operators import gaussian
 from unrollbit.problems import BlockSparseRecovery, SparseRecovery
 from unrollbit.training import LogNMSE, training_set
-from unrollbit.weights import Normalised, WeightsFactory
 
-FORMATS: dict[str, WeightsFactory] = {
-    "BitNet": BitNet.for_map,
-    "b1.58": Ternary.for_map,
-    "OneBit": OneBitSVID.for_map,
-    "LittleBit": partial(LittleBit.for_map, rank=6),
+FORMATS: dict[str, Format] = {
+    "BitNet": BitNet(),
+    "b1.58": Ternary(),
+    "OneBit": OneBitSVID(),
+    "LittleBit": LittleBit(rank=6),
 }
 ALGORITHMS = {
     "ista": ISTA(),
@@ -57,9 +56,9 @@ def test_every_algorithm_runs_on_every_format(name: str) -> None:
     y = A(jax.random.normal(jax.random.key(0), (2, 16)))
     for algorithm in ALGORITHMS.values():
         net = Unrolled(algorithm, A, 2, FORMATS[name], distinct=1)
-        exact = net.with_maps({map_name: weights.unquantised() for map_name, weights in net.maps.items()})
+        exact = net.unquantised()
         for map_name, weights in exact.maps.items():
-            weights.cores[...] = net.maps[map_name].dense()
+            weights.variables["values"][...] = net.maps[map_name].dense()
         np.testing.assert_allclose(net(y), exact(y), rtol=2e-4, atol=2e-5)
 
 
@@ -108,23 +107,23 @@ def test_bits_per_link_of_networks(sparse: SparseRecovery) -> None:
         "OneBit": m * n + 16 * (m + n),
         "LittleBit": 6 * (m + n + 16) + 16 * (m + n),
     }
-    for name, factory in FORMATS.items():
-        net = Unrolled(AMP(), sparse, K, factory, distinct=1)
+    for name, format in FORMATS.items():
+        net = Unrolled(AMP(), sparse, K, format, distinct=1)
         report = count_bits(net)
         scalars = sum(variable[...].size for variable in net.scalars.values())
         assert report.bits_per_link == pytest.approx((expected[name] + 32 * scalars) / links)
 
 
 def test_recipes_normalise_what_keeps_its_columns(sparse: SparseRecovery) -> None:
-    for name, factory in FORMATS.items():
-        weights = recipes.learned_signs(sparse, 2, weights=factory, distinct=1).network.maps["W"]
-        assert isinstance(weights, Normalised) == (name != "LittleBit")
+    for name, format in FORMATS.items():
+        weights = recipes.learned_signs(sparse, 2, weights=format, distinct=1).network.maps["W"]
+        assert isinstance(weights.format, Normalised) == (name != "LittleBit")
 
 
 @pytest.mark.slow
 def test_two_stages_hand_over_to_every_format(sparse: SparseRecovery) -> None:
-    for factory in (FORMATS["b1.58"], FORMATS["LittleBit"]):
-        network, stages = recipes.two_stage(sparse, 2, weights=factory, steps=6, batch=8, algorithm=ISTA())
+    for format in (FORMATS["b1.58"], FORMATS["LittleBit"]):
+        network, stages = recipes.two_stage(sparse, 2, weights=format, steps=6, batch=8, algorithm=ISTA())
         report = fit(network, sparse, stages, progress=False)
         assert np.isfinite(report.nmse_db)
 
@@ -133,8 +132,8 @@ def test_two_stages_hand_over_to_every_format(sparse: SparseRecovery) -> None:
 def test_blocks_and_fully_connected_networks(tmp_path: Path) -> None:
     blocks = BlockSparseRecovery(blocks=3, m=6, n=8)
     y = blocks.sample(jax.random.key(0), 4)[1]
-    for name, factory in FORMATS.items():
-        small = partial(LittleBit.for_map, rank=2) if name == "LittleBit" else factory
+    for name, format in FORMATS.items():
+        small = LittleBit(rank=2) if name == "LittleBit" else format
         net = Unrolled(AMP(), blocks, 2, small)
         packed = pack(net)
         np.testing.assert_allclose(packed(y), net(y), rtol=1e-4, atol=1e-5)
@@ -147,8 +146,8 @@ def test_blocks_and_fully_connected_networks(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_ternary_and_one_bit_train_further_on_a_larger_problem() -> None:
     problem = SparseRecovery(128, 256)
-    for name, factory in FORMATS.items():
-        weights = partial(LittleBit.for_map, bits_per_weight=1.0, turns=True) if name == "LittleBit" else factory
+    for name, format in FORMATS.items():
+        weights = LittleBit(bits_per_weight=1.0, turns=True) if name == "LittleBit" else format
         network, stages = recipes.learned_signs(problem, 8, weights=weights, steps=200, sign_rate=3e-3)
         x, y = problem.split("validation").sample(jax.random.key(0), 500)
         start = problem.metrics(network(y), x)["nmse_db"]

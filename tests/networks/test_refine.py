@@ -12,11 +12,11 @@ import pytest
 from unrollbit import FullyConnected, Unrolled, load, nmse_db, pack, refine
 from unrollbit.algorithms import ADMM, AMP, FISTA, ISTA, Algorithm, solve
 from unrollbit.cli import main
+from unrollbit.formats import Fixed, FullPrecision
 from unrollbit.metrics import failures
 from unrollbit.operators import LinearOperator, Preconditioned, gaussian, gaussian_blocks, ill_conditioned
 from unrollbit.problems import SparseRecovery
 from unrollbit.shrinkage import BernoulliGaussian, Soft
-from unrollbit.weights import Fixed, FullPrecision
 
 DEPTH = 4
 ALGORITHMS: dict[str, Algorithm] = {
@@ -46,9 +46,9 @@ def measured(A: LinearOperator, *batch: int, seed: int = 0) -> jax.Array:
 def varied(algorithm: Algorithm, A: LinearOperator, copies: int) -> Unrolled:
     """A network whose layers all differ: in their scalars and, as far as there are copies, in their matrices."""
     random = np.random.RandomState(0)
-    start = Unrolled(algorithm, A, DEPTH, FullPrecision, distinct=copies)
+    start = Unrolled(algorithm, A, DEPTH, FullPrecision(), distinct=copies)
     matrices = start.maps["W"].dense() * (1 + 0.1 * random.standard_normal((copies, *A.shape)).astype(np.float32))
-    weights = FullPrecision.from_matrix(matrices, start.maps["W"].structure, copies=copies)
+    weights = FullPrecision().from_matrix(matrices, start.maps["W"].structure, copies=copies)
     scalars = {
         name: raw[...] * (1 + 0.1 * random.standard_normal(raw[...].shape)) for name, raw in start.scalars.items()
     }
@@ -60,7 +60,7 @@ def deeper(net: Unrolled, rounds: int, cycle: int) -> Unrolled:
     layers = [*range(net.depth), *rounds * list(range(net.depth - cycle, net.depth))]
     weights = net.maps["W"]
     matrices = weights.dense()[np.array([k % weights.copies for k in layers])]
-    stacked = FullPrecision.from_matrix(matrices, weights.structure, copies=len(layers))
+    stacked = FullPrecision().from_matrix(matrices, weights.structure, copies=len(layers))
     scalars = {name: raw[...][np.array(layers)] for name, raw in net.scalars.items()}
     return Unrolled(net.algorithm, net.operator, len(layers), {"W": stacked}, scalars=scalars)
 
@@ -101,7 +101,7 @@ def test_more_rounds_are_a_network_of_more_layers(algorithm: str, physics: str, 
 
 def test_every_signal_stops_at_its_own_round() -> None:
     A = gaussian(16, 32, seed=1)
-    net, y = Unrolled(AMP(), A, DEPTH, FullPrecision, distinct=2), measured(A, COUNT)
+    net, y = Unrolled(AMP(), A, DEPTH, FullPrecision(), distinct=2), measured(A, COUNT)
     tolerance, cycle, rounds = 2e-2, 2, 4  # so large a tolerance that one round more is another estimate
     found = refine(net, y, tolerance=tolerance, layers=rounds * cycle, cycle=cycle)
     trail = np.asarray(deeper(net, rounds, cycle)(y, iterates=True))[DEPTH - 1 :: cycle]  # after every round
@@ -121,10 +121,10 @@ def test_every_signal_stops_at_its_own_round() -> None:
 def test_what_never_settles_fits_no_worse_than_the_network() -> None:
     problem = SparseRecovery(16, 32)
     _, y = problem.sample(jax.random.key(1), 16)
-    net = Unrolled(AMP(Soft()), problem, DEPTH, Fixed)  # diverges on some of these
+    net = Unrolled(AMP(Soft()), problem, DEPTH, Fixed())  # diverges on some of these
     repeated = np.array([*range(DEPTH), *64 * list(range(DEPTH))])
     scalars = {name: raw[...][repeated] for name, raw in net.scalars.items()}
-    deep = np.asarray(run(Unrolled(net.algorithm, problem, len(repeated), Fixed, scalars=scalars), y))
+    deep = np.asarray(run(Unrolled(net.algorithm, problem, len(repeated), Fixed(), scalars=scalars), y))
     found = refine(net, y, layers=256)
     own, A = run(net, y), problem.operator
     left = ~np.asarray(found.converged)
@@ -136,7 +136,7 @@ def test_what_never_settles_fits_no_worse_than_the_network() -> None:
 
 def test_finished_signals_stay_exactly_as_they_were() -> None:
     A = gaussian(16, 32, seed=1)
-    net, y = Unrolled(AMP(), A, DEPTH, Fixed), measured(A, COUNT)
+    net, y = Unrolled(AMP(), A, DEPTH, Fixed()), measured(A, COUNT)
     first, last = (refine(net, y, tolerance=1e-3, layers=layers) for layers in (16, 256))
     done = np.asarray(first.converged)
     assert 0 < done.sum() < done.size
@@ -149,7 +149,7 @@ def test_finished_signals_stay_exactly_as_they_were() -> None:
 
 def test_leading_axes_are_batch_axes() -> None:
     A = gaussian(16, 32, seed=1)
-    net, y = Unrolled(AMP(), A, DEPTH, Fixed), measured(A, 3, 4)
+    net, y = Unrolled(AMP(), A, DEPTH, Fixed()), measured(A, 3, 4)
     flat, nested = refine(net, y.reshape(COUNT, 16)), refine(net, y)
     assert (nested.x.shape, nested.layers.shape, nested.converged.shape) == ((3, 4, 32), (3, 4), (3, 4))
     for a, b in zip(nested, flat, strict=True):
@@ -161,13 +161,13 @@ def test_leading_axes_are_batch_axes() -> None:
 
 
 def test_no_signals_are_no_estimates() -> None:
-    net = Unrolled(AMP(), gaussian(8, 16), DEPTH, Fixed)
+    net = Unrolled(AMP(), gaussian(8, 16), DEPTH, Fixed())
     assert refine(net, jnp.zeros((0, 8))).x.shape == net(jnp.zeros((0, 8))).shape == (0, 16)
 
 
 def test_only_whole_rounds_are_run() -> None:
     A = gaussian(16, 32, seed=1)
-    net, y = Unrolled(AMP(), A, DEPTH, Fixed), measured(A, COUNT)
+    net, y = Unrolled(AMP(), A, DEPTH, Fixed()), measured(A, COUNT)
     for layers, taken in ((3, 3), (5, 3), (13, 12)):
         assert int(refine(net, y, tolerance=NEVER, layers=layers, cycle=3).layers.max()) == DEPTH + taken
     silent = refine(net, jnp.zeros((COUNT, 16)))  # an estimate of 0 stands still at once
@@ -192,7 +192,7 @@ def test_packed_networks_give_the_same(copies: int, tmp_path: Any) -> None:
 
 def test_signals_that_are_not_finite_end_unconverged_and_harm_no_other() -> None:
     A = gaussian(16, 32, seed=1)
-    net, y = Unrolled(AMP(), A, DEPTH, Fixed), measured(A, COUNT)
+    net, y = Unrolled(AMP(), A, DEPTH, Fixed()), measured(A, COUNT)
     spoilt = y.at[1, 3].set(jnp.nan).at[2].set(jnp.inf)
     found, clean = refine(net, spoilt, layers=64), refine(net, y, layers=64)
     assert found.layers[1:3].tolist() == 2 * [DEPTH + 64]
@@ -207,7 +207,7 @@ def test_an_estimate_that_waits_for_the_state_is_not_done() -> None:
     A = gaussian(8, 16)
     y = A(jnp.zeros(16).at[3].set(1.0).at[7].set(-1.0))
     algorithm = ADMM(regularisation=0.3, rho=0.1)  # x is 0 until v has grown beyond the threshold
-    found = refine(Unrolled(algorithm, A, DEPTH, Fixed), y, layers=2000)
+    found = refine(Unrolled(algorithm, A, DEPTH, Fixed()), y, layers=2000)
     expected = solve(algorithm, A, y, 2000, 1e-6).x
     np.testing.assert_allclose(found.x, expected, atol=0.01)
 
@@ -215,7 +215,7 @@ def test_an_estimate_that_waits_for_the_state_is_not_done() -> None:
 def test_hard_signals_are_recovered() -> None:
     problem = SparseRecovery(64, 128, sparsity=0.05)
     x, y = problem.split("test").sample(jax.random.key(1), 400)
-    net = Unrolled(AMP(BernoulliGaussian(sparsity=0.05)), problem, DEPTH, Fixed)
+    net = Unrolled(AMP(BernoulliGaussian(sparsity=0.05)), problem, DEPTH, Fixed())
     before, found = run(net, y), refine(net, y)
     assert float(nmse_db(found.x, x)) < float(nmse_db(before, x)) - 5
     assert float(failures(found.x, x)) < 0.2 * float(failures(before, x))
@@ -226,7 +226,7 @@ def test_hard_signals_are_recovered() -> None:
 def test_recover_refines_on_demand(tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
     A = gaussian(16, 32, seed=1)
     file, y = tmp_path / "net.safetensors", np.asarray(measured(A, 3, 4))
-    packed = pack(Unrolled(AMP(), A, DEPTH, Fixed))
+    packed = pack(Unrolled(AMP(), A, DEPTH, Fixed()))
     packed.save(file)
     np.save(tmp_path / "y.npy", y)
 
@@ -261,7 +261,7 @@ def test_recover_refines_on_demand(tmp_path: Any, capsys: pytest.CaptureFixture[
     ],
 )
 def test_what_cannot_be_refined_is_named(options: dict[str, Any], message: str) -> None:
-    net = Unrolled(AMP(), gaussian(8, 16), DEPTH, Fixed)
+    net = Unrolled(AMP(), gaussian(8, 16), DEPTH, Fixed())
     with pytest.raises(ValueError, match=message):
         refine(net, **{"y": jnp.ones((2, 8)), **options})
 
@@ -272,4 +272,4 @@ def test_wrong_types_are_named() -> None:
     with pytest.raises(TypeError, match=r"net: expected an Unrolled, such as .* got FullyConnected"):
         refine(dense, jnp.ones(8))
     with pytest.raises(TypeError, match=r"refine\(y\): expected real numbers, got dtype complex64; stack"):
-        refine(Unrolled(AMP(), A, DEPTH, Fixed), jnp.ones(8, jnp.complex64))
+        refine(Unrolled(AMP(), A, DEPTH, Fixed()), jnp.ones(8, jnp.complex64))

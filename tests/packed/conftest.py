@@ -3,7 +3,6 @@
 import hashlib
 import json
 import tracemalloc
-from functools import partial
 
 import numpy as np
 import pytest
@@ -11,6 +10,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from unrollbit import AMP, ISTA, FullPrecision, FullyConnected, OneBit, Unrolled, load, pack
+from unrollbit.formats import Fixed, LittleBit, SharedTaps, SignalDomain, Ternary
 from unrollbit.operators import (
     Banded,
     Composition,
@@ -32,28 +32,27 @@ from unrollbit.packed_operators import sign_planes
 from unrollbit.problems import SparseRecovery
 from unrollbit.shrinkage import Grouped, Soft
 from unrollbit.structures import Indexed
-from unrollbit.weights import Fixed, LittleBit, Ternary, in_signal_domain, shared
 
 MASK = np.random.RandomState(0).uniform(size=(8, 16)) < 0.5
 FILES = {
-    "gaussian": lambda: Unrolled(AMP(), gaussian(8, 16), 3, partial(OneBit.for_map, scale="row"), distinct=2),
-    "flips": lambda: Unrolled(AMP(), gaussian(40, 80), 3, OneBit, distinct=2),
+    "gaussian": lambda: Unrolled(AMP(), gaussian(8, 16), 3, OneBit(scale="row"), distinct=2),
+    "flips": lambda: Unrolled(AMP(), gaussian(40, 80), 3, OneBit(), distinct=2),
     "masked": lambda: Unrolled(ISTA(), Dense.of(np.ones((8, 16)), Indexed.from_mask(MASK)), 2),
-    "blocks": lambda: Unrolled(ISTA(), gaussian_blocks(3, 4, 8), 2, Ternary),
-    "signs of blocks": lambda: Unrolled(ISTA(), rademacher_blocks(3, 4, 8), 2, Fixed),
-    "hadamard blocks": lambda: Unrolled(ISTA(), hadamard_blocks(3, 4, 8), 2, Fixed),
-    "rademacher": lambda: Unrolled(AMP(), Rademacher(8, 16), 2, FullPrecision),
+    "blocks": lambda: Unrolled(ISTA(), gaussian_blocks(3, 4, 8), 2, Ternary()),
+    "signs of blocks": lambda: Unrolled(ISTA(), rademacher_blocks(3, 4, 8), 2, Fixed()),
+    "hadamard blocks": lambda: Unrolled(ISTA(), hadamard_blocks(3, 4, 8), 2, Fixed()),
+    "rademacher": lambda: Unrolled(AMP(), Rademacher(8, 16), 2, FullPrecision()),
     "wavelet": lambda: Unrolled(
-        AMP(), Composition.of(Hadamard(8, 16), Wavelet.of((4, 4), "db1", 1)), 2, in_signal_domain(OneBit.for_map)
+        AMP(), Composition.of(Hadamard(8, 16), Wavelet.of((4, 4), "db1", 1)), 2, SignalDomain(OneBit())
     ),
     "radon": lambda: Unrolled(ISTA(), Radon.of(4, 3), 2),
-    "dct": lambda: Unrolled(ISTA(), SubsampledDCT.random(16, 8), 2, Fixed),
+    "dct": lambda: Unrolled(ISTA(), SubsampledDCT.random(16, 8), 2, Fixed()),
     "band": lambda: Unrolled(ISTA(), Banded.of([1.0, 2.0, 3.0], (8, 16), stride=2), 2),
-    "shared": lambda: Unrolled(ISTA(), Convolution.of(np.ones((2, 2)), (4, 4)), 2, shared(OneBit.for_map)),
-    "whitened": lambda: Unrolled(ISTA(), Preconditioned.of(gaussian(8, 16)), 2, partial(LittleBit.for_map, rank=4)),
-    "planes": lambda: Unrolled(ISTA(), sign_planes(gaussian(8, 16), 2), 2, Fixed),
+    "shared": lambda: Unrolled(ISTA(), Convolution.of(np.ones((2, 2)), (4, 4)), 2, SharedTaps(OneBit())),
+    "whitened": lambda: Unrolled(ISTA(), Preconditioned.of(gaussian(8, 16)), 2, LittleBit(rank=4)),
+    "planes": lambda: Unrolled(ISTA(), sign_planes(gaussian(8, 16), 2), 2, Fixed()),
     "grouped": lambda: Unrolled(AMP(Grouped(Soft(), (0, 0, 1, 1, 2, 2))), gaussian(4, 6), 3),
-    "dense ReLU": lambda: FullyConnected(gaussian(8, 16), 3, 12, OneBit),
+    "dense ReLU": lambda: FullyConnected(gaussian(8, 16), 3, 12, OneBit()),
 }
 
 
@@ -66,7 +65,7 @@ def originals(tmp_path_factory):
 @pytest.fixture
 def saved(tmp_path):
     problem = SparseRecovery(8, 16)
-    net = Unrolled(AMP(), problem, 2, partial(OneBit.for_map, scale="row"))
+    net = Unrolled(AMP(), problem, 2, OneBit(scale="row"))
     return pack(net, problem=problem).save(tmp_path / "net.safetensors")
 
 

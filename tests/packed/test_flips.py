@@ -1,11 +1,10 @@
 """Signs stored as flips from sign(A): which networks, how small, and every sign comes back."""
 
-from functools import partial
-
 import numpy as np
 import pytest
 
 from unrollbit import AMP, ISTA, OneBit, Unrolled, load, pack
+from unrollbit.formats import Anchored, BitNet, Normalised, OneBitSVID, PackedWeights, SignalDomain
 from unrollbit.networks import Network
 from unrollbit.operators import (
     BlockDiagonal,
@@ -27,7 +26,6 @@ from unrollbit.packed.flips import decode_signs
 from unrollbit.packed_operators import sign_planes
 from unrollbit.signbits import pack_signs
 from unrollbit.structures import Indexed
-from unrollbit.weights import BitNet, OneBitSVID, PackedWeights, anchored, in_signal_domain, normalised
 
 RANDOM = np.random.RandomState(0)
 MATRIX = RANDOM.standard_normal((40, 83)).astype(np.float32)
@@ -80,11 +78,9 @@ def flipped(net, rate, seed=0):
 
 
 def _last(spec):
+    from unrollbit.formats.stored import Signs
     from unrollbit.structures import Structure
-    from unrollbit.weights.stored import Signs
 
-    while "inner" in spec:
-        spec = spec["inner"]
     return Signs((), Structure.from_spec(spec["structure"])).rows[-1]
 
 
@@ -93,11 +89,11 @@ def stored_kind(path):
 
 
 FORMATS = {
-    "one plane": OneBit,
-    "two planes": partial(OneBit.for_map, planes=2, scale="row"),
-    "normalised": normalised(OneBit.for_map),
-    "BitNet": BitNet,
-    "OneBitSVID": OneBitSVID,
+    "one plane": OneBit(),
+    "two planes": OneBit(planes=2, scale="row"),
+    "normalised": Normalised(OneBit()),
+    "BitNet": BitNet(),
+    "OneBitSVID": OneBitSVID(),
 }
 SMALLER = [(kind, "one plane") for kind in EXACT] + [
     (kind, weights) for kind in ("masked array", "gaussian blocks") for weights in FORMATS if weights != "one plane"
@@ -127,7 +123,7 @@ def test_raw_where_the_code_is_not_shorter_or_has_no_reference(tmp_path):
     cases = {
         "half of the signs": flipped(Unrolled(ISTA(), A, 8), 0.5),
         "small": pack(Unrolled(ISTA(), gaussian(8, 16), 2)),
-        "anchored": pack(Unrolled(AMP(), A, 8, anchored(partial(OneBit.for_map, scale="global")))),
+        "anchored": pack(Unrolled(AMP(), A, 8, Anchored(OneBit(scale="global")))),
         "no exact signs": pack(Unrolled(AMP(), ill_conditioned(40, 83), 8)),
     }
     for name, packed in cases.items():
@@ -156,7 +152,7 @@ def test_sizes_of_files(tmp_path):
     assert none <= 2
     per_sign = (few - none) * 8 * 1024 / (256 * 512)
     assert 0.19 < per_sign < 0.205  # H2(0.03) = 0.194
-    net = Unrolled(ISTA(), single_pixel(), 16, in_signal_domain(OneBit.for_map), distinct=1)
+    net = Unrolled(ISTA(), single_pixel(), 16, SignalDomain(OneBit()), distinct=1)
     path = pack(net).save(tmp_path / "single-pixel.safetensors")
     assert path.stat().st_size <= 6 * 1024  # float32: 8.4 MB
 
@@ -172,7 +168,7 @@ DAMAGE = {
     "many copies": (lambda d: d["maps"]["W"].update(copies=2**40), {}, "copies: expected an integer from 1 to"),
     "copies beyond the limit": (lambda d: d["maps"]["W"].update(copies=2**26), {}, "are not in"),
     "truth": (lambda d: d["maps"]["W"].update(copies=True), {}, "copies: expected an integer from 1"),
-    "planes": (lambda d: d["maps"]["W"].update(planes=2), {}, "array 'signs' is missing"),
+    "planes": (lambda d: d["maps"]["W"]["format"].update(planes=2), {}, "array 'signs' is missing"),
     "missing": (lambda d: None, {"maps/W/flips": None}, "'flips' is missing"),
     "cut": (lambda d: None, {"maps/W/flips": np.zeros(3, np.uint8)}, "are not in|at least"),
     "floats": (
@@ -196,7 +192,7 @@ def test_damaged_codes(case, rewrite, tmp_path):
 
 
 def test_signs_beside_the_code_are_of_no_use(rewrite, tmp_path):
-    path = pack(Unrolled(ISTA(), gaussian(40, 83), 8, BitNet)).save(tmp_path / "net.safetensors")
+    path = pack(Unrolled(ISTA(), gaussian(40, 83), 8, BitNet())).save(tmp_path / "net.safetensors")
     rewrite(path, arrays={"maps/W/signs": np.zeros((8, 40, 11), np.uint8)})
     with pytest.raises(ValueError, match="of no use beside a flip code"):
         load(path)
@@ -204,7 +200,7 @@ def test_signs_beside_the_code_are_of_no_use(rewrite, tmp_path):
 
 def test_too_many_signs_are_refused_before_the_reference_is_formed():
     A = Hadamard(2**17, 2**17)
-    spec = {"kind": "OneBit", "structure": A.mask().to_spec(), "copies": 1, "planes": 1, "scale": "none", "flips": ""}
+    spec = {"format": OneBit(scale="none").to_spec(), "structure": A.mask().to_spec(), "copies": 1, "flips": ""}
     with pytest.raises(ValueError, match="are not in 5 bytes"):
         decode_signs(PackedWeights(spec, {"flips": np.zeros(5, np.uint8)}), A)
 

@@ -39,8 +39,13 @@ VALUES = [
         "\ud800",
     ),
     *([], {}, [1], [[1, 2]], [None], ["a"], [0] * 50, {"array": "x"}, {"array": "scalars/step"}, {"array": 3}),
-    *({"kind": "Full", "m": 8, "n": 16}, {"kind": "Fixed", "coherent": True}, {"kind": "Soft"}, {"kind": "Hadamard"}),
-    *("OneBit", "Ternary", "Fixed", "Normalised", "Anchored", "Transformed", "Dense", "Band", "row", "none", "global"),
+    *(
+        {"kind": "Full", "m": 8, "n": 16},
+        {"kind": "Coherent", "inner": {"kind": "Fixed"}},
+        {"kind": "Soft"},
+        {"kind": "Hadamard"},
+    ),
+    *("OneBit", "Ternary", "Fixed", "Normalised", "Anchored", "SignalDomain", "Dense", "Band", "row", "none", "global"),
 ]
 
 

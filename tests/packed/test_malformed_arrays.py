@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from unrollbit import ISTA, FullyConnected, Unrolled, load
+from unrollbit.formats import Fixed
 from unrollbit.operators import Dense, gaussian
-from unrollbit.weights import Fixed
 
 ARRAYS = {
     ("gaussian", "one more"): ({"extra": np.zeros(1, np.float32)}, "arrays of no use: 'extra'"),
@@ -92,5 +92,5 @@ def test_a_zero_matrix_has_no_step_size():
 
 
 def test_fixed_weights_need_physics():
-    with pytest.raises(ValueError, match="stores nothing"):
-        FullyConnected(gaussian(8, 16), 3, 12, Fixed)
+    with pytest.raises(ValueError, match="Fixed: it stores no matrix; give the physics to a network"):
+        FullyConnected(gaussian(8, 16), 3, 12, Fixed())

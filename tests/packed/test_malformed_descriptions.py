@@ -30,6 +30,10 @@ def nested(kind, field, depth):
     return change
 
 
+def normalised(format):
+    return {"kind": "Normalised", "inner": format}
+
+
 def many_parts(description):
     for _ in range(4):
         part = description["physics"]
@@ -38,6 +42,7 @@ def many_parts(description):
 
 HUGE = 2**40
 W = ("maps", "W")
+F = (*W, "format")
 DESCRIPTIONS = {
     # network
     ("gaussian", "depth 1e9"): (at("network", depth=10**9), "depth: expected at most"),
@@ -59,7 +64,7 @@ DESCRIPTIONS = {
     ("dense ReLU", "depth"): (at("network", depth=2**25), "expected shape"),
     ("dense ReLU", "skip"): (at("network", skip=1), "skip true or false"),
     ("dense ReLU", "copies"): (at("maps", "hidden", copies=2), "expected shape"),
-    ("dense ReLU", "nothing"): (lambda d: d["maps"].update(first={"kind": "Fixed", "coherent": False}), "array"),
+    ("dense ReLU", "nothing"): (lambda d: d["maps"].update(first={"format": {"kind": "Fixed"}}), "array"),
     # header
     ("gaussian", "fingerprint"): (at(fingerprint=["1"] * 8), "expected a list of numbers"),
     ("gaussian", "fingerprint of others"): (at(fingerprint=[1.0] * 8), "fingerprints disagree"),
@@ -115,13 +120,15 @@ DESCRIPTIONS = {
     ("planes", "scale"): (at("physics", scale="diagonal"), "expected a scale among"),
     ("planes", "structure"): (at("physics", "structure", n=2**26), "expected packed rows"),
     # weights
-    ("gaussian", "copies"): (at(*W, copies=2**60), "expected shape"),
-    ("gaussian", "copies false"): (at(*W, copies=False), "wrong copies False"),
-    ("gaussian", "copies float"): (at(*W, copies=2.0), "wrong copies 2.0"),
-    ("gaussian", "planes"): (at(*W, planes="1"), "wrong scale 'row' or planes '1'"),
-    ("gaussian", "scale"): (at(*W, scale=["row"]), "wrong scale"),
+    ("gaussian", "copies"): (at(*W, copies=2**60), "copies: expected at most"),
+    ("gaussian", "copies 10^6"): (at(*W, copies=10**6), "expected shape"),
+    ("gaussian", "copies false"): (at(*W, copies=False), "copies: expected a positive integer, got False"),
+    ("gaussian", "copies float"): (at(*W, copies=2.0), "copies: expected a positive integer, got 2.0"),
+    ("gaussian", "planes"): (at(*F, planes="1"), "OneBit.planes: expected int, got '1'"),
+    ("gaussian", "scale"): (at(*F, scale=["row"]), "OneBit.scale: expected one of"),
     ("gaussian", "weight field"): (at(*W, color="red"), "field 'color' of no use"),
-    ("gaussian", "surrogate"): (at(*W, surrogate={"kind": "Clipped", "limit": -1.0}), "limit"),
+    ("gaussian", "format field"): (at(*F, color="red"), "OneBit has no field 'color'"),
+    ("gaussian", "surrogate"): (at(*F, surrogate={"kind": "Clipped", "limit": -1.0}), "limit"),
     ("gaussian", "structure"): (at(*W, structure={"kind": "Full", "m": HUGE, "n": HUGE}), "m: expected at most"),
     ("gaussian", "other structure"): (
         at(*W, structure={"kind": "Blocks", "count": 2, "block_m": 4, "block_n": 8}),
@@ -141,14 +148,17 @@ DESCRIPTIONS = {
     ),
     ("gaussian", "structure field"): (at(*W, "structure", k=1), "does not take"),
     ("gaussian", "wrapped for ever"): (
-        lambda d: d["maps"].update(W={"kind": "Normalised", "inner": {"kind": "Normalised", "inner": d["maps"]["W"]}}),
+        lambda d: d["maps"]["W"].update(format=normalised(normalised(d["maps"]["W"]["format"]))),
         None,  # odd, and a network
     ),
-    ("gaussian", "frozen"): (at(*W, kind="Frozen"), "unknown weight format|not 'Frozen'"),
-    ("gaussian", "wrapper"): (at(*W, kind="Normalised"), "field .* of no use"),
+    ("gaussian", "frozen"): (at(*F, kind="Frozen"), "unknown kind of Format 'Frozen'"),
+    ("gaussian", "wrapper"): (at(*F, kind="Normalised"), "Normalised has no field 'planes', 'scale', 'surrogate'"),
     ("gaussian", "map"): (lambda d: d["maps"].update(V=d["maps"]["W"]), "expected maps"),
     ("gaussian", "maps"): (lambda d: d.update(maps=[1, 2]), "expected an object of maps"),
-    ("gaussian", "array as a spec"): (lambda d: d["maps"].update(W={"array": "scalars/step"}), "unknown weight format"),
+    ("gaussian", "array as a spec"): (
+        lambda d: d["maps"].update(W={"array": "scalars/step"}),
+        "expected a table with the key 'format'",
+    ),
     ("gaussian", "array as a name"): (lambda d: d["maps"].update(W={"array": ["x"]}), "is missing"),
     ("masked", "size"): (at(*W, "structure", size=2**60), "how many of 128 exist"),
     ("masked", "size true"): (at(*W, "structure", size=True), "how many of 128 exist"),
@@ -160,14 +170,14 @@ DESCRIPTIONS = {
     ("shared", "kernel"): (at(*W, "structure", kernel_shape=[2**20, 2**20]), "does not fit"),
     ("shared", "kernel of text"): (at(*W, "structure", kernel_shape="22"), "one or two sides"),
     ("shared", "grid"): (at(*W, "structure", signal_shape=[2**20, 2**20]), "unknowns: expected at most"),
-    ("blocks", "per byte"): (at(*W, per_byte=5.0), "per_byte: expected 5"),
-    ("whitened", "rank"): (at(*W, rank=2**40), "expected rank in"),
-    ("whitened", "paths"): (at(*W, paths=True), "expected paths in"),
+    ("blocks", "per byte"): (at(*F, per_byte=5.0), "per_byte: expected 5 weights a byte .* got 5.0"),
+    ("whitened", "rank"): (at(*F, rank=2**40), "expected rank in"),
+    ("whitened", "paths"): (at(*F, residual="two"), "LittleBit.residual: expected bool, got 'two'"),
     ("wavelet", "no composition"): (
         lambda d: d.update(physics={"kind": "Hadamard", "m": 8, "n": 16, "seed": 0}),
         "fingerprints disagree",
     ),
-    ("dct", "coherent"): (at(*W, coherent="yes"), "coherent true or false"),
+    ("dct", "coherent"): (at(*F, coherent=True), "Fixed has no field 'coherent'"),
 }
 
 

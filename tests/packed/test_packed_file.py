@@ -1,7 +1,5 @@
 """Files: round trips, size, what runs from the bits, and everything that can be wrong with a file."""
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,11 +9,11 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from unrollbit import AMP, ISTA, FullPrecision, FullyConnected, OneBit, Unrolled, count_bits, load, pack
+from unrollbit.formats import Designed, Fixed, Normalised
 from unrollbit.operators import Dense, gaussian
 from unrollbit.packed.runtime import VERSION
 from unrollbit.problems import BlockSparseRecovery, SparseRecovery
 from unrollbit.shrinkage import Grouped, Soft
-from unrollbit.weights import Fixed, designed, normalised
 
 PROBLEMS = {
     "gaussian": lambda: SparseRecovery(24, 48),
@@ -24,11 +22,11 @@ PROBLEMS = {
     "blocks": lambda: BlockSparseRecovery(blocks=3, m=8, n=17),
 }
 WEIGHTS = {
-    "W = A": normalised(Fixed.for_map),
-    "row scales, two planes": partial(OneBit.for_map, scale="row", planes=2),
-    "global scale": partial(OneBit.for_map, scale="global"),
-    "designed": normalised(partial(designed, steps=5)),
-    "float32": FullPrecision,
+    "W = A": Normalised(Fixed()),
+    "row scales, two planes": OneBit(scale="row", planes=2),
+    "global scale": OneBit(scale="global"),
+    "designed": Normalised(Designed(steps=5)),
+    "float32": FullPrecision(),
 }
 
 
@@ -76,7 +74,7 @@ def test_leading_axes(leading, tmp_path):
 
 def test_fully_connected_round_trip(tmp_path):
     problem = SparseRecovery(8, 16)
-    for weights in (FullPrecision, OneBit):
+    for weights in (FullPrecision(), OneBit()):
         net = FullyConnected(problem, 4, 12, weights, skip=True)
         packed = load(pack(net, problem=problem).save(tmp_path / "fc.safetensors"))
         np.testing.assert_allclose(packed(jnp.ones((2, 8))), net(jnp.ones((2, 8))), rtol=1e-5, atol=1e-6)
@@ -112,7 +110,7 @@ def _float_arrays(jaxpr, found):
 def test_no_float_form_of_a_packed_matrix(distinct):
     m, n = 64, 128
     problem = SparseRecovery(m, n, matrix="hadamard")
-    net = Unrolled(AMP(), problem, 4, normalised(partial(designed, steps=2)), distinct=distinct)
+    net = Unrolled(AMP(), problem, 4, Normalised(Designed(steps=2)), distinct=distinct)
     packed = pack(net)
     found: list[tuple[int, ...]] = []
     _float_arrays(jax.make_jaxpr(packed.network.__call__)(jnp.ones((1, m))).jaxpr, found)
@@ -141,9 +139,9 @@ def test_no_float_form_of_a_packed_matrix(distinct):
         ({"arrays": {"maps/W/log_scales": np.full((2, 1, 8), np.inf, np.float32)}}, "'log_scales' has NaN"),
         ({"description": lambda d: d["network"].update(kind="Other")}, "unknown network kind 'Other'"),
         ({"description": lambda d: d["network"]["algorithm"].update(kind="Other")}, "unknown kind of Algorithm"),
-        ({"description": lambda d: d["maps"]["W"].update(kind="Other")}, "unknown weight format 'Other'"),
-        ({"description": lambda d: d["maps"]["W"].update(copies=-1)}, "OneBit"),
-        ({"description": lambda d: d["maps"]["W"].update(copies="x")}, "wrong copies"),
+        ({"description": lambda d: d["maps"]["W"]["format"].update(kind="Other")}, "unknown kind of Format 'Other'"),
+        ({"description": lambda d: d["maps"]["W"].update(copies=-1)}, "copies: expected a positive integer, got -1"),
+        ({"description": lambda d: d["maps"]["W"].update(copies="x")}, "copies: expected a positive integer, got 'x'"),
         ({"description": lambda d: d["maps"]["W"]["structure"].update(m=9)}, "expected matrices of shape"),
         ({"description": lambda d: d["physics"].update(kind="Other")}, "unknown operator kind"),
         ({"description": lambda d: d["physics"].update(recipe=["gaussian", 8, 16, 1])}, "fingerprints disagree"),

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from unrollbit import AMP, ISTA, Unrolled, load, pack
+from unrollbit.formats import Anchored, Designed, Fixed, Normalised, OneBit
 from unrollbit.operators import Dense, LinearOperator, Preconditioned, ill_conditioned
 from unrollbit.packed_operators import sign_planes
 from unrollbit.packed_operators.packed_signs import PackedSigns
 from unrollbit.problems import BlockSparseRecovery, SparseRecovery
 from unrollbit.training import recipes
-from unrollbit.weights import Fixed, anchored, designed, normalised
 
 FORMS = {
     "preconditioned": lambda A: Preconditioned.of(A, 0.01),
@@ -26,8 +24,8 @@ PROBLEMS = {
     "blocks": lambda: BlockSparseRecovery(blocks=3, m=8, n=16),
 }
 WEIGHTS = {
-    "W = A": normalised(Fixed.for_map),
-    "anchored": normalised(anchored(partial(designed, scale="global", around_physics=True, steps=5))),
+    "W = A": Normalised(Fixed()),
+    "anchored": Normalised(Anchored(Designed(OneBit(scale="global"), steps=5))),
 }
 
 
@@ -64,8 +62,8 @@ def test_a_whitened_network_takes_raw_measurements() -> None:
     A = ill_conditioned(12, 24, condition=100.0)
     held = Preconditioned.of(A, 1e-3)
     y = A(jnp.asarray(np.random.RandomState(0).standard_normal((3, 24)) * (np.arange(24) < 3), jnp.float32))
-    net = Unrolled(AMP(), held, 3, Fixed)
-    by_hand = Unrolled(AMP(), Dense(held.dense()), 3, Fixed)(held.accept(y))
+    net = Unrolled(AMP(), held, 3, Fixed())
+    by_hand = Unrolled(AMP(), Dense(held.dense()), 3, Fixed())(held.accept(y))
     np.testing.assert_allclose(net(y), by_hand, rtol=1e-4, atol=1e-5)
     assert float(jnp.linalg.norm(net(y) - net(held.accept(y)))) > 0.1 * float(jnp.linalg.norm(net(y)))
     np.testing.assert_allclose(pack(net)(y), by_hand, rtol=1e-4, atol=1e-5)
@@ -73,7 +71,7 @@ def test_a_whitened_network_takes_raw_measurements() -> None:
 
 def test_saving_what_was_loaded_keeps_the_fingerprint_of_the_problem(tmp_path) -> None:
     problem = SparseRecovery(8, 16)
-    net = Unrolled(AMP(), sign_planes(problem.operator, 2), 2, Fixed)
+    net = Unrolled(AMP(), sign_planes(problem.operator, 2), 2, Fixed())
     for given, fingerprint in ((problem, problem.operator.fingerprint()), (None, None)):
         first = load(pack(net, problem=given).save(tmp_path / "first.safetensors"))
         assert first.run.fingerprint == fingerprint
@@ -113,7 +111,7 @@ def test_more_planes_of_physics_recover_better() -> None:
     x, y = problem.sample(jax.random.key(0), 200)
 
     def error(A: LinearOperator) -> float:
-        net = Unrolled(AMP(), A, 12, normalised(Fixed.for_map), distinct=1)
+        net = Unrolled(AMP(), A, 12, Normalised(Fixed()), distinct=1)
         return float(jnp.sum((net(y) - x) ** 2) / jnp.sum(x**2))
 
     errors = [error(sign_planes(problem.operator, planes)) for planes in (2, 4, 8)]
@@ -129,7 +127,7 @@ def test_recipes_hold_a_form_of_the_physics_and_refuse_another_shape() -> None:
         "two_stage": recipes.two_stage(problem, 3, physics=held),
         "designed_signs": recipes.designed_signs(problem, 3, physics=held),
         "learned_signs": recipes.learned_signs(problem, 3, physics=held),
-        "scalars_only": recipes.scalars_only(problem, 3, weights=Fixed.for_map, physics=held),
+        "scalars_only": recipes.scalars_only(problem, 3, weights=Fixed(), physics=held),
         "full_precision": recipes.full_precision(problem, 3, physics=held),
     }
     for name, recipe in made.items():

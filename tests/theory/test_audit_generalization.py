@@ -1,17 +1,15 @@
 """Certificates of networks: the sample is that of the training, and what the flips of stored signs stand for."""
 
-from functools import partial
-
 import jax
 import numpy as np
 import pytest
 
 from unrollbit import ISTA, GradientDescent, OneBit, Unrolled
+from unrollbit.formats import Normalised
 from unrollbit.problems import BlockSparseRecovery, SparseRecovery
 from unrollbit.theory import audit, generalization
 from unrollbit.theory.generalization import clipped_losses, network_code
 from unrollbit.training import training_set
-from unrollbit.weights import normalised
 
 SETTINGS = audit.Settings(test=500, sample=400)
 
@@ -35,14 +33,14 @@ def test_the_sample_is_that_of_the_training():
 
 def test_random_flips_of_cycled_matrices_are_shared_by_their_layers():
     problem = SparseRecovery(16, 24)
-    found = reports(Unrolled(ISTA(), problem, 4, partial(OneBit.for_map, scale="global"), distinct=2), problem)
+    found = reports(Unrolled(ISTA(), problem, 4, OneBit(scale="global"), distinct=2), problem)
     assert found["G3c"].status == "holds"
 
 
 @pytest.mark.slow
 def test_signs_that_normalise_columns_have_no_random_flips():
     problem = SparseRecovery(16, 24, matrix="rademacher")  # W D has one magnitude while W = A
-    net = Unrolled(ISTA(), problem, 2, normalised(OneBit.for_map))
+    net = Unrolled(ISTA(), problem, 2, Normalised(OneBit()))
     assert network_code(net).entries
     report = reports(net, problem)["G3c"]
     assert not report.assumptions["a flipped sign changes no other entry of its matrices"]

@@ -2,7 +2,6 @@
 
 import itertools
 import math
-from functools import partial
 
 import jax.numpy as jnp
 import numpy as np
@@ -24,6 +23,7 @@ from unrollbit import (
     load,
     pack,
 )
+from unrollbit.formats import Anchored, Fixed, Normalised, SignalDomain
 from unrollbit.operators import BlockDiagonal, Dense, gaussian
 from unrollbit.problems import EEGCompressiveRecovery, SparseRecovery
 from unrollbit.theory.generalization import (
@@ -35,7 +35,6 @@ from unrollbit.theory.generalization import (
     mask_length,
     network_code,
 )
-from unrollbit.weights import Fixed, anchored, in_signal_domain, normalised
 
 
 def test_the_flip_code_is_a_prefix_code():
@@ -76,7 +75,7 @@ def test_flips_by_brute_force(m, n, copies, seed):
 
 def flipped(net, name, positions):
     """The network with the latents of a map negated at (copy, i, j)."""
-    latents = net.maps[name].latents
+    latents = net.maps[name].variables["signs"]
     values = np.array(latents[...])
     for copy, i, j in positions:
         values[copy, 0, i, j] *= -1
@@ -92,10 +91,11 @@ def flipped(net, name, positions):
 )
 def test_one_bit_networks_of_every_algorithm(algorithm, scale, distinct):
     A = gaussian(6, 9)
-    net = Unrolled(algorithm, A, 3, partial(OneBit.for_map, scale=scale), distinct=distinct)
+    net = Unrolled(algorithm, A, 3, OneBit(scale=scale), distinct=distinct)
     start = network_code(net).flips[0]
     assert (start > 0) == isinstance(algorithm, ADMM)  # it starts at (A A^T + rho I)^-1 A, not at A
-    net.maps["W"].latents[...] = jnp.broadcast_to(A.dense(), net.maps["W"].latents[...].shape)
+    latents = net.maps["W"].variables["signs"]
+    latents[...] = jnp.broadcast_to(A.dense(), latents.shape)
     code = network_code(flipped(net, "W", [(0, 1, 2), (0, 3, 4), (distinct - 1, 0, 0)]))
     counts = [0] * distinct
     counts[0] += 2
@@ -113,8 +113,8 @@ def test_one_bit_networks_of_every_algorithm(algorithm, scale, distinct):
 
 def test_flips_agree_with_the_dense_matrices():
     problem = SparseRecovery(12, 20)
-    net = Unrolled(ISTA(), problem, 4, OneBit)
-    latents = net.maps["W"].latents
+    net = Unrolled(ISTA(), problem, 4, OneBit())
+    latents = net.maps["W"].variables["signs"]
     latents[...] = jnp.asarray(np.random.RandomState(0).randn(*latents[...].shape))
     signs = np.asarray(net.maps["W"].dense())
     assert network_code(net).flips == flips_from(signs, np.asarray(problem.operator.dense()))
@@ -126,7 +126,7 @@ def test_blocks_and_irregular_masks_count_existing_entries_only(tmp_path):
     for A, P in ((blocks, 60), (Dense(jnp.asarray(matrix, jnp.float32)), None)):
         net = Unrolled(ISTA(), A, 4)
         P = net.maps["W"].structure.size if P is None else P
-        latents = net.maps["W"].latents
+        latents = net.maps["W"].variables["signs"]
         latents[...] = -latents[...]
         code = network_code(net)
         assert code.entries == (P,) * 4
@@ -139,29 +139,29 @@ def test_blocks_and_irregular_masks_count_existing_entries_only(tmp_path):
 
 def test_maps_without_a_reference_are_counted_as_they_are():
     A, depth = gaussian(6, 9), 3
-    two = network_code(Unrolled(ISTA(), A, depth, partial(OneBit.for_map, planes=2)))
+    two = network_code(Unrolled(ISTA(), A, depth, OneBit(planes=2)))
     assert (two.entries, two.flip, two.weights, two.stored) == ((), None, 2 * 3 * 54, 3 * 54)
     assert two.bits == two.raw + 1
-    corrected = network_code(Unrolled(ISTA(), A, depth, anchored(OneBit.for_map)))
+    corrected = network_code(Unrolled(ISTA(), A, depth, Anchored(OneBit())))
     assert (corrected.entries, corrected.weights) == ((), 3 * 54)
-    column = network_code(Unrolled(ISTA(), A, depth, normalised(OneBit.for_map)))
+    column = network_code(Unrolled(ISTA(), A, depth, Normalised(OneBit())))
     assert (column.entries, column.flips) == ((54,) * 3, (0,) * 3)
     square = network_code(Unrolled(ISTA(parametrisation="classic"), gaussian(6, 6), depth))
     assert (square.entries, square.weights) == ((), 2 * 3 * 36)
-    full = network_code(Unrolled(ISTA(), A, depth, FullPrecision))
+    full = network_code(Unrolled(ISTA(), A, depth, FullPrecision()))
     assert (full.entries, full.weights, full.bits) == ((), 32 * 3 * 54, full.raw + 1)
     assert full.float32_bits == full.raw
-    fixed = network_code(Unrolled(ISTA(), A, depth, Fixed))
+    fixed = network_code(Unrolled(ISTA(), A, depth, Fixed()))
     assert (fixed.weights, fixed.stored, fixed.flip_share) == (0, 0, None)
     assert fixed.raw == 32 * fixed.scalars
-    dense = network_code(FullyConnected(gaussian(6, 6), depth, 6, OneBit))
+    dense = network_code(FullyConnected(gaussian(6, 6), depth, 6, OneBit()))
     assert dense.entries == ()
     assert dense.stored == 3 * 36
 
 
 def test_signs_in_the_domain_of_the_signal_are_counted_as_they_are():
     problem = EEGCompressiveRecovery()
-    net = Unrolled(AMP(), problem, 2, in_signal_domain(OneBit.for_map))
+    net = Unrolled(AMP(), problem, 2, SignalDomain(OneBit()))
     code = network_code(net)
     m, n = problem.operator.shape
     assert (code.entries, code.stored) == ((), 2 * m * n)

@@ -17,7 +17,7 @@ def test_no_violation_in_repeated_trainings():
     problem = SparseRecovery(16, 24)
     trials, violated, gaps = 12, 0, []
     for seed in range(trials):
-        net = Unrolled(ISTA(regularisation=0.1), problem, 5, OneBit, distinct=1)
+        net = Unrolled(ISTA(regularisation=0.1), problem, 5, OneBit(), distinct=1)
         rates = {"scalars": 1e-2, "scales": 1e-2, "signs": 1e-2}
         fit(net, problem, [Stage(300, rates=rates, loss=LogNMSE())], seed=seed, samples=200, progress=False)
         training = training_set(problem, seed, 200)

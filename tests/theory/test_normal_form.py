@@ -1,7 +1,6 @@
 """The normal form is the network: same outputs in float64, closed-form Jacobians against finite differences."""
 
 from dataclasses import replace
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -41,7 +40,7 @@ CASES = {
 FORMS = {"alista": "ista", "projected": "ista", "admm-nonnegative": "admm", "firm": "ista", "group": "ista"}
 
 
-WEIGHTS = [OneBit, FullPrecision, partial(OneBit.for_map, scale="row", planes=2)]
+WEIGHTS = [OneBit(), FullPrecision(), OneBit(scale="row", planes=2)]
 # every pair of algorithm and weights once, in turn tied, cycled and untied; the rest are slow
 COMBINED = [
     pytest.param(case, weights, distinct, marks=[] if (i + j) % 3 == k else pytest.mark.slow)
@@ -99,8 +98,8 @@ def test_the_mask_is_that_of_the_physics_and_one_bit_has_one_magnitude():
     assert (form.G[:, ~form.mask.T] == 0).all()
     assert form.magnitudes is not None
     np.testing.assert_allclose(form.magnitudes, np.abs(form.G).max(axis=(1, 2)))
-    assert normal_form(Unrolled(ISTA(), A, 3, FullPrecision)).magnitudes is None
-    assert normal_form(Unrolled(ISTA(), A, 3, partial(OneBit.for_map, planes=2))).magnitudes is None
+    assert normal_form(Unrolled(ISTA(), A, 3, FullPrecision())).magnitudes is None
+    assert normal_form(Unrolled(ISTA(), A, 3, OneBit(planes=2))).magnitudes is None
 
 
 def test_a_preconditioned_network_sees_whitened_measurements():
@@ -169,7 +168,7 @@ def test_cycled_matrices_flip_in_every_layer_that_uses_them():
 
 def test_the_mask_is_that_of_the_weights():
     A = BlockDiagonal(jnp.asarray(np.random.RandomState(0).randn(3, 4, 5)))
-    W = OneBit.from_matrix(np.random.RandomState(1).randn(12, 15), copies=2)
+    W = OneBit().from_matrix(np.random.RandomState(1).randn(12, 15), copies=2)
     form = normal_form(Unrolled(ISTA(), A, 2, {"W": W}))
     assert form.mask.all()  # although the physics has blocks
     assert part_bits(form, equal_parts(15, 3), 0) == (5 * 12 + 15 * 12,) * 3

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unrollbit import AMP, ISTA, FullyConnected, Stage, Unrolled, fit, load, pack, recipes
+from unrollbit.formats import Coherent, Fixed, Format, FullPrecision, LittleBit, OneBit, OneBitSVID, Ternary
 from unrollbit.networks import Activations
 from unrollbit.operators import gaussian
 from unrollbit.problems import SparseRecovery
@@ -23,7 +24,6 @@ from unrollbit.training.check import check_run
 from unrollbit.training.distilled import matrices
 from unrollbit.training.fingerprint import run_fingerprint
 from unrollbit.training.program import _followed
-from unrollbit.weights import Fixed, FullPrecision, LittleBit, Normalised, OneBit, OneBitSVID, Ternary
 
 # two layers, two signals of two unknowns; ||x||^2 = 100 in all
 X = jnp.array([[6.0, 0.0], [0.0, 8.0]])
@@ -37,7 +37,7 @@ run = jax.jit(lambda net, y: net(y))
 DIRECTION = ((0.5 - 1) ** 2 + (np.sqrt(3) / 2) ** 2 + 2.0) / 2  # 60 degrees for one signal, 90 for the other
 
 
-def network(depth: int = 2, weights: Any = OneBit, seed: int = 0) -> Unrolled:
+def network(depth: int = 2, weights: Any = OneBit(), seed: int = 0) -> Unrolled:
     """A network whose layers differ from those of other seeds."""
     net = Unrolled(ISTA(regularisation=0.05), PROBLEM, depth, weights)
     random = np.random.RandomState(seed)
@@ -178,7 +178,7 @@ def test_a_student_follows_the_output_of_a_deeper_teacher_and_its_first_layers()
 @pytest.mark.slow
 def test_a_student_comes_closer_to_its_teacher_and_resumes_with_no_other(tmp_path: Path) -> None:
     """With nothing but the teacher to follow, and 8-bit activations on the way; the teacher stays as it is."""
-    teacher = network(3, FullPrecision, seed=1)
+    teacher = network(3, FullPrecision(), seed=1)
     net = Unrolled(ISTA(regularisation=0.3), PROBLEM, 2, activations=Activations(bits=8))
     y = PROBLEM.sample(jax.random.key(5), 300)[1]
 
@@ -191,7 +191,7 @@ def test_a_student_comes_closer_to_its_teacher_and_resumes_with_no_other(tmp_pat
     assert distance() < 0.5 * before
     assert all(np.array_equal(a, b) for a, b in zip(leaves(teacher), frozen, strict=True))
     with pytest.raises(ValueError, match=r"started otherwise: teacher.content was .* now"):
-        quiet(net, PROBLEM, stages, teacher=network(3, FullPrecision, seed=2), out=tmp_path, resume=True)
+        quiet(net, PROBLEM, stages, teacher=network(3, FullPrecision(), seed=2), out=tmp_path, resume=True)
 
 
 def test_fully_connected_networks_follow_and_are_followed() -> None:
@@ -238,9 +238,10 @@ def test_the_fingerprint_tells_teachers_apart(tmp_path: Path) -> None:
     loaded = load(pack(teacher).save(tmp_path / "net.safetensors")).trainable()
     assert of(loaded) == of(teacher)
     flipped = network(3, seed=1)
-    flipped.maps["W"].latents[...] = flipped.maps["W"].latents[...].at[2, 0, 0].multiply(-1)
-    fixed = [Unrolled(AMP(), PROBLEM, 2, factory) for factory in (Fixed.for_map, Fixed.coherent_with)]
-    others = [network(3, seed=2), network(2, seed=1), network(3, FullPrecision, seed=1), flipped, *fixed]
+    latents = flipped.maps["W"].variables["signs"]
+    latents[...] = latents[...].at[2, 0, 0].multiply(-1)
+    fixed = [Unrolled(AMP(), PROBLEM, 2, format) for format in (Fixed(), Coherent(Fixed()))]
+    others = [network(3, seed=2), network(2, seed=1), network(3, FullPrecision(), seed=1), flipped, *fixed]
     found = [json.dumps(of(other)["teacher"]) for other in (teacher, *others)]
     assert len(set(found)) == len(found)
 
@@ -253,37 +254,29 @@ def amp() -> Unrolled:
     """A teacher whose columns are normalised, with matrices away from A."""
     net = recipes.full_precision(PROBLEM, 4).network
     random = np.random.RandomState(3)
-    for variable in (net.maps["W"].inner.cores, *net.scalars.values()):
+    for variable in (net.maps["W"].leaf.variables["values"], *net.scalars.values()):
         variable[...] = variable[...] * (1 + 0.3 * jnp.asarray(random.standard_normal(variable.shape), jnp.float32))
     return net
 
 
-TINY = partial(LittleBit.for_map, bits_per_weight=4.0, multiple=1)
+TINY = LittleBit(bits_per_weight=4.0, multiple=1)
 
 
 @pytest.mark.parametrize(
-    ("weights", "kind"),
-    [
-        (OneBit, OneBit),
-        (OneBitSVID.for_map, OneBitSVID),
-        (Ternary, Ternary),
-        (TINY, LittleBit),
-        (FullPrecision, FullPrecision),
-        (Fixed, Fixed),
-    ],
-    ids=lambda value: getattr(value, "__name__", "factory"),
+    "weights",
+    [OneBit(), OneBitSVID(), Ternary(), TINY, FullPrecision(), Fixed()],
+    ids=lambda value: type(value).__name__,
 )
-def test_students_of_any_format_start_at_the_teacher(amp: Unrolled, weights: Any, kind: type) -> None:
+def test_students_of_any_format_start_at_the_teacher(amp: Unrolled, weights: Format) -> None:
     student, stages = recipes.distilled(PROBLEM, amp, weights=weights, steps=7, batch=4)
-    held = student.maps["W"]
-    inner = held.inner if isinstance(held, Normalised) else held
-    assert type(inner) is kind
+    inner = student.maps["W"].leaf
+    assert inner.format == weights
     assert (student.depth, student.algorithm) == (4, amp.algorithm)
     for name, variable in amp.scalars.items():
         np.testing.assert_array_equal(student.scalars[name][...], variable[...])
-    if weights is FullPrecision:
+    if weights == FullPrecision():
         np.testing.assert_allclose(run(student, jnp.ones(8)), run(amp, jnp.ones(8)), rtol=1e-3, atol=1e-4)
-    if weights is OneBit:
+    if weights == OneBit():
         np.testing.assert_array_equal(jnp.sign(inner.dense()), jnp.sign(amp.maps["W"].dense()))
     assert [stage.steps for stage in stages] == [7]
     assert stages[0].loss == Distillation()
@@ -293,7 +286,7 @@ def test_students_of_any_format_start_at_the_teacher(amp: Unrolled, weights: Any
 def test_students_of_fewer_layers_and_matrices(amp: Unrolled) -> None:
     dense = np.asarray(amp.maps["W"].dense())
     np.testing.assert_array_equal(matrices(amp.maps["W"], 3), dense[:3])
-    options: dict[str, Any] = {"weights": OneBit.for_map, "activations": Activations(bits=8)}
+    options: dict[str, Any] = {"weights": OneBit(), "activations": Activations(bits=8)}
     student = recipes.distilled(PROBLEM, amp, 3, distinct=2, **options).network
     assert (student.depth, student.maps["W"].copies, student.activations) == (3, 2, Activations(bits=8))
     wanted = [dense[[0, 2]].mean(0), dense[1]]
@@ -304,9 +297,9 @@ def test_students_of_fewer_layers_and_matrices(amp: Unrolled) -> None:
 
 
 def test_students_of_several_maps_and_of_packed_networks() -> None:
-    classic = Unrolled(ISTA(parametrisation="classic"), PROBLEM, 2, FullPrecision)
+    classic = Unrolled(ISTA(parametrisation="classic"), PROBLEM, 2, FullPrecision())
     student = recipes.distilled(PROBLEM, pack(classic).network).network
-    assert {name: type(held) for name, held in student.maps.items()} == {"W1": OneBit, "W2": OneBit}
+    assert {name: held.format for name, held in student.maps.items()} == {"W1": OneBit(), "W2": OneBit()}
     for name, held in student.maps.items():
         np.testing.assert_array_equal(jnp.sign(held.dense()), jnp.where(classic.maps[name].dense() >= 0, 1, -1))
 

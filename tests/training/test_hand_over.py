@@ -10,19 +10,19 @@ import pytest
 from flax import nnx
 
 from unrollbit import AMP, Stage, Unrolled, fit
+from unrollbit.formats import BitNet, LittleBit, OneBit, OneBitSVID, Ternary
 from unrollbit.problems import SparseRecovery
 from unrollbit.training.hand_over import hand_over
 from unrollbit.variables import TRAINED, MatrixParam
-from unrollbit.weights import BitNet, LittleBit, OneBit, OneBitSVID, Ternary
 
 PROBLEM = SparseRecovery(12, 24, seed=1)
 FORMATS = {
-    "OneBit": OneBit,
-    "OneBit, 2 planes": partial(OneBit.for_map, planes=2),
-    "Ternary": Ternary,
-    "BitNet": BitNet,
-    "OneBitSVID": OneBitSVID,
-    "LittleBit": partial(LittleBit.for_map, bits_per_weight=4),
+    "OneBit": OneBit(),
+    "OneBit, 2 planes": OneBit(planes=2),
+    "Ternary": Ternary(),
+    "BitNet": BitNet(),
+    "OneBitSVID": OneBitSVID(),
+    "LittleBit": LittleBit(bits_per_weight=4),
 }
 
 
@@ -42,15 +42,15 @@ def test_the_scale_of_trained_matrices_is_handed_over(name: str) -> None:
     assert np.linalg.norm(once) > 0.3 * np.linalg.norm(before)
 
 
-@pytest.mark.parametrize("weights", [Ternary, BitNet])
+@pytest.mark.parametrize("weights", [Ternary(), BitNet()])
 def test_a_run_resumed_after_the_hand_over_has_its_scale(weights, tmp_path, monkeypatch) -> None:
     """The unit of a format is no parameter, yet it is in the checkpoint of a later stage."""
     stages = [Stage(30, batch=8, quantised=False, rates={"matrices": 0.1}), Stage(4, batch=8)]
     run = partial(fit, problem=PROBLEM, stages=stages, chunk=2, checkpoint_seconds=0.0, progress=False)
     whole, resumed = (Unrolled(AMP(), PROBLEM, 2, weights) for _ in range(2))
-    units = np.asarray(whole.maps["W"].unit[...])
+    units = np.asarray(whole.maps["W"].variables["unit"][...])
     run(whole, out=tmp_path)
-    assert not np.allclose(whole.maps["W"].unit[...], units, rtol=1e-2)
+    assert not np.allclose(whole.maps["W"].variables["unit"][...], units, rtol=1e-2)
     run(resumed, out=tmp_path, resume=True)  # from the last checkpoint, which lies in the second stage
     for a, b in zip(
         jax.tree.leaves(nnx.state(whole, TRAINED)), jax.tree.leaves(nnx.state(resumed, TRAINED)), strict=True

@@ -20,11 +20,11 @@ import pytest
 from flax import nnx
 
 from unrollbit import ADMM, AMP, ISTA, FullyConnected, GradientDescent, Stage, TrainingDiverged, Unrolled, fit
+from unrollbit.formats import FullPrecision, Normalised, OneBit, clipped, identity
 from unrollbit.problems import SparseRecovery
 from unrollbit.training import LogNMSE
 from unrollbit.training.checkpoint import Checkpoints
 from unrollbit.variables import BinaryParam, ScalarParam, ScaleParam
-from unrollbit.weights import OneBit, clipped, identity, normalised
 
 PROBLEM = SparseRecovery(12, 24, seed=1)
 quiet = partial(fit, progress=False)
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::unrollbit.training.ResultWarnin
 
 
 def network(depth: int = 3, **options) -> Unrolled:
-    return Unrolled(AMP(), PROBLEM, depth, partial(OneBit.for_map, scale="row"), **options)
+    return Unrolled(AMP(), PROBLEM, depth, OneBit(scale="row"), **options)
 
 
 def leaves(net) -> list[np.ndarray]:
@@ -129,10 +129,10 @@ def test_fixed_training_set() -> None:
 @pytest.mark.parametrize(
     ("algorithm", "weights"),
     [
-        (ISTA(regularisation=0.05), partial(OneBit.for_map, scale="layer")),
-        (ISTA(regularisation=0.05, parametrisation="classic"), partial(OneBit.for_map, scale="row")),
-        (ADMM(regularisation=0.05), partial(OneBit.for_map, scale="column", planes=2)),
-        (GradientDescent(), normalised(partial(OneBit.for_map, scale="global"))),
+        (ISTA(regularisation=0.05), OneBit(scale="layer")),
+        (ISTA(regularisation=0.05, parametrisation="classic"), OneBit(scale="row")),
+        (ADMM(regularisation=0.05), OneBit(scale="column", planes=2)),
+        (GradientDescent(), Normalised(OneBit(scale="global"))),
     ],
     ids=["ista", "classic", "admm", "gradient descent"],
 )
@@ -146,9 +146,10 @@ def test_full_precision_first_then_one_bit(algorithm, weights) -> None:
     assert np.isfinite(report.nmse_db)
     for name, weights in net.maps.items():
         assert not np.array_equal(weights.dense(), start[name])
-        inner = getattr(weights, "inner", weights)
+        inner = weights.leaf
+        levels = 2 * 24 if inner.format.scale == "column" else 2**inner.format.planes
         for row in np.abs(np.asarray(inner.layer(0).dense())):
-            assert len(np.unique(row.round(5))) <= (2 * 24 if inner.scale == "column" else 2 ** (inner.planes - 1) * 2)
+            assert len(np.unique(row.round(5))) <= levels
 
 
 def test_unquantised_stages_end_as_the_best_signs_of_the_trained_matrices() -> None:
@@ -156,9 +157,9 @@ def test_unquantised_stages_end_as_the_best_signs_of_the_trained_matrices() -> N
     stage = Stage(6, batch=8, quantised=False)
     net = network(2)
     quiet(net, PROBLEM, [stage])
-    twin = Unrolled(AMP(), PROBLEM, 2, {"W": network(2).maps["W"].unquantised()})
+    twin = Unrolled(AMP(), PROBLEM, 2, {"W": network(2).maps["W"].unquantised(FullPrecision())})
     quiet(twin, PROBLEM, [stage])
-    expected = OneBit.from_matrix(twin.maps["W"].dense(), copies=2, scale="row")
+    expected = OneBit(scale="row").from_matrix(twin.maps["W"].dense(), copies=2)
     np.testing.assert_allclose(net.maps["W"].dense(), expected.dense(), rtol=1e-4)
     for name in net.scalars:
         np.testing.assert_array_equal(net.scalars[name][...], twin.scalars[name][...])
@@ -166,7 +167,7 @@ def test_unquantised_stages_end_as_the_best_signs_of_the_trained_matrices() -> N
 
 @pytest.mark.slow
 def test_fully_connected_networks_train() -> None:
-    net = FullyConnected(PROBLEM, 3, 20, OneBit)
+    net = FullyConnected(PROBLEM, 3, 20, OneBit())
     stages = [Stage(30, batch=16, loss=LogNMSE(), quantised=False), Stage(30, batch=16, loss=LogNMSE())]
     report = quiet(net, PROBLEM, stages, chunk=10)
     assert report.records[2]["loss"] < report.records[0]["loss"]
@@ -274,7 +275,7 @@ def test_resume_compares_the_whole_format(tmp_path: Path) -> None:
     """Another pseudo-gradient is another training, though the stored bits are of the same kind."""
 
     def of(**options) -> Unrolled:
-        return Unrolled(AMP(), PROBLEM, 2, partial(OneBit.for_map, **options))
+        return Unrolled(AMP(), PROBLEM, 2, OneBit(**options))
 
     quiet(of(surrogate=identity()), PROBLEM, Stage(4, batch=4), out=tmp_path)
     for options, field in (({"surrogate": clipped(0.01)}, "surrogate"), ({"planes": 2}, "planes")):
@@ -309,12 +310,11 @@ def test_resume_under_another_environment_warns(tmp_path: Path, monkeypatch: pyt
 
 SCRIPT = """
 import sys
-from functools import partial
 from unrollbit import AMP, OneBit, Stage, Unrolled, fit
 from unrollbit.problems import SparseRecovery
 
 problem = SparseRecovery(12, 24, seed=1)
-net = Unrolled(AMP(), problem, 3, partial(OneBit.for_map, scale="row"))
+net = Unrolled(AMP(), problem, 3, OneBit(scale="row"))
 stages = (Stage(40, batch=4, quantised=False, depth=2), Stage(40, batch=4))
 fit(net, problem, stages, out=sys.argv[1], chunk=1, checkpoint_seconds=0.0, progress=False)
 """
@@ -371,7 +371,7 @@ from unrollbit.problems import SparseRecovery
 assert jax.device_count() == 4
 folder = Path(sys.argv[1])
 problem = SparseRecovery(12, 24, seed=1)
-make = lambda: Unrolled(AMP(), problem, 3, partial(OneBit.for_map, scale="row"))
+make = lambda: Unrolled(AMP(), problem, 3, OneBit(scale="row"))
 stages = (Stage(8, batch=8, quantised=False), Stage(8, batch=8))
 net = make()
 fit(net, problem, stages, out=folder / "run", chunk=4, checkpoint_seconds=0.0, progress=False)

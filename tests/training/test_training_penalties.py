@@ -11,18 +11,18 @@ import pytest
 from flax import nnx
 
 from unrollbit import ADMM, ISTA, GradientDescent, Unrolled
+from unrollbit.formats import FullPrecision, Normalised, OneBit
 from unrollbit.operators import BlockDiagonal, LinearOperator, Rademacher, gaussian
 from unrollbit.training import Contraction, FlipPenalty, Penalty, SupportContraction
 from unrollbit.training.penalties import largest_singular_value
 from unrollbit.variables import BinaryParam
-from unrollbit.weights import FullPrecision, OneBit, normalised
 
 TALL, WIDE = gaussian(16, 8), gaussian(8, 16)
 KEY = jax.random.key(0)
 ALGORITHMS = [GradientDescent(), ISTA(), ISTA(parametrisation="classic"), ADMM()]
 
 
-def network(algorithm=None, A: LinearOperator = TALL, depth: int = 3, weights=FullPrecision, **options) -> Unrolled:
+def network(algorithm=None, A: LinearOperator = TALL, depth: int = 3, weights=FullPrecision(), **options) -> Unrolled:
     """With matrices and scalars away from their start, where singular values repeat."""
     net = Unrolled(algorithm or ISTA(), A, depth, weights, **options)
     parameters = nnx.state(net, nnx.Param)
@@ -93,21 +93,22 @@ def test_flip_penalty_by_hand() -> None:
     A = BlockDiagonal(jnp.array([[[1.0, -2.0], [0.0, 3.0]], [[-1.0, -1.0], [2.0, 2.0]]]))  # signs + - / + +, - - / + +
     latents = jnp.array([[[0.5, 2.0], [-3.0, -0.25]], [[-1.0, -1.0], [4.0, -1.5]]])
     net = Unrolled(ISTA(), A, 2, distinct=1)
-    net.maps["W"].latents[...] = latents[None, None]
+    net.maps["W"].variables["signs"][...] = latents[None, None]
     x = jnp.zeros((1, 4))
     assert float(FlipPenalty(4.0)(net, x[None], x)) == pytest.approx(4.0 * (2.0 + 3.0 + 0.25 + 1.5) / 8)
-    untied = Unrolled(ISTA(), A, 2, normalised(OneBit.for_map))
+    untied = Unrolled(ISTA(), A, 2, Normalised(OneBit()))
     assert float(FlipPenalty()(untied, x[None], x)) == 0.0
-    untied.maps["W"].inner.latents[...] = jnp.stack([latents, -latents])[:, None]
+    untied.maps["W"].leaf.variables["signs"][...] = jnp.stack([latents, -latents])[:, None]
     assert float(FlipPenalty(2.0)(untied, x[None], x)) == pytest.approx(2.0 * float(jnp.abs(latents).sum()) / 16)
 
 
 @pytest.mark.parametrize("operator", [Rademacher(8, 16), gaussian(8, 16)], ids=lambda A: type(A).__name__)
 def test_signs_of_the_physics_cost_nothing_and_a_flip_its_latent(operator: LinearOperator) -> None:
     net, x = Unrolled(ADMM(), operator, 3), jnp.zeros((1, 16))
-    net.maps["W"].latents[...] = jnp.where(operator.dense() >= 0, 1.0, -1.0)[None, None] * jnp.ones((3, 1, 1, 1))
+    latents = net.maps["W"].variables["signs"]
+    latents[...] = jnp.where(operator.dense() >= 0, 1.0, -1.0)[None, None] * jnp.ones((3, 1, 1, 1))
     assert float(FlipPenalty()(net, x[None], x)) == 0.0
-    net.maps["W"].latents[...] = net.maps["W"].latents[...].at[1, 0, 2, 3].multiply(-0.5)
+    latents[...] = latents[...].at[1, 0, 2, 3].multiply(-0.5)
     assert float(FlipPenalty(384.0)(net, x[None], x)) == pytest.approx(0.5)
 
 
@@ -151,11 +152,11 @@ def test_gradients_by_finite_differences(penalty: Penalty, algorithm, A: LinearO
 
 
 def test_the_gradient_of_flips() -> None:
-    net, x = network(weights=OneBit), jnp.zeros((1, 8))
+    net, x = network(weights=OneBit()), jnp.zeros((1, 8))
     graph, latents, rest = nnx.split(net, BinaryParam, ...)
     gradient = jax.grad(lambda state: FlipPenalty(2.0)(nnx.merge(graph, state, rest), x[None], x))(latents)
     signs = np.where(np.asarray(TALL.dense()) >= 0, 1.0, -1.0)
-    against = signs * np.asarray(net.maps["W"].latents[...]) < 0
+    against = signs * np.asarray(net.maps["W"].variables["signs"][...]) < 0
     assert 0 < against.sum() < against.size
     (found,) = jax.tree.leaves(gradient)
     np.testing.assert_allclose(found, -2.0 * signs * against / against.size, rtol=1e-6)

@@ -23,6 +23,7 @@ from flax import nnx
 from rich.console import Console
 
 from unrollbit import ISTA, Stage, Unrolled, fit, recipes
+from unrollbit.formats import OneBit
 from unrollbit.operators import gaussian
 from unrollbit.problems import SparseRecovery
 from unrollbit.training import Event, ResultWarning
@@ -31,7 +32,6 @@ from unrollbit.training.folder import RunFolder
 from unrollbit.training.progress import TrainingProgress
 from unrollbit.training.validation import Validation, shortfall
 from unrollbit.variables import TRAINED
-from unrollbit.weights import OneBit
 
 PROBLEM = SparseRecovery(12, 24, seed=1)
 STAGE = Stage(8, batch=4)
@@ -40,7 +40,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::unrollbit.training.ResultWarnin
 
 
 def network(depth: int = 2) -> Unrolled:
-    return Unrolled(ISTA(regularisation=0.05), PROBLEM, depth, partial(OneBit.for_map, scale="row"))
+    return Unrolled(ISTA(regularisation=0.05), PROBLEM, depth, OneBit(scale="row"))
 
 
 def leaves(net: Unrolled) -> list[np.ndarray]:

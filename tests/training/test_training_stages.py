@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from unrollbit import AMP, ISTA, Stage, recipes
+from unrollbit.formats import Anchored, Designed, Fixed, FullPrecision, Normalised, OneBit, SignalDomain
 from unrollbit.operators import Composition, Hadamard, Rademacher, SubsampledDCT, gaussian
 from unrollbit.training import Distillation, LayerwiseLogNMSE, LogNMSE, Loss, MeanSquaredError, grown
 from unrollbit.training.recipes import designed_signs, full_precision, scalars_only, two_stage
-from unrollbit.weights import Anchored, Fixed, FullPrecision, Normalised, OneBit, Transformed, designed
 
 # two layers, two signals of two unknowns; ||x||^2 = 100 in all
 X = jnp.array([[6.0, 0.0], [0.0, 8.0]])
@@ -120,24 +120,23 @@ A = gaussian(8, 16)
 def test_two_stage_recipe() -> None:
     recipe = two_stage(A, 4, steps=100, batch=16, distinct=2, loss=LogNMSE())
     weights = recipe.network.maps["W"]
-    assert isinstance(weights, Normalised)  # AMP's map has a unit diagonal
-    assert isinstance(weights.inner, OneBit)
-    assert (weights.inner.scale, weights.copies, recipe.network.depth) == ("layer", 2, 4)
+    assert weights.format == Normalised(OneBit())  # AMP's map has a unit diagonal
+    assert (weights.copies, recipe.network.depth) == (2, 4)
     assert [stage.quantised for stage in recipe.stages] == [False, False, True]
     assert sum(stage.steps for stage in recipe.stages) == pytest.approx(100, abs=2)
     assert recipe.stages[-1].depth is None
     assert all(stage.batch == 16 and stage.loss == LogNMSE() for stage in recipe.stages)
-    assert two_stage(A, 2, planes=2).network.maps["W"].inner.planes == 2
-    assert isinstance(two_stage(A, 2, algorithm=ISTA()).network.maps["W"], OneBit)
+    assert two_stage(A, 2, planes=2).network.maps["W"].format == Normalised(OneBit(planes=2))
+    assert two_stage(A, 2, algorithm=ISTA()).network.maps["W"].format == OneBit()
 
 
 @pytest.mark.parametrize("m", [8, 16], ids=["wide", "square"])
 def test_two_stage_recipe_of_composed_physics(m: int) -> None:
     """Signs live in the domain of the signal, but for maps that have none."""
     composed = Composition.of(Rademacher(m, 16), SubsampledDCT.random(16, 16).T)
-    assert isinstance(two_stage(composed, 2).network.maps["W"].inner, Transformed)
+    assert two_stage(composed, 2).network.maps["W"].format == Normalised(SignalDomain(OneBit()))
     classic = two_stage(composed, 2, algorithm=ISTA(parametrisation="classic")).network
-    assert all(isinstance(weights, OneBit) for weights in classic.maps.values())
+    assert all(weights.format == OneBit() for weights in classic.maps.values())
     assert classic(jnp.ones(m)).shape == (16,)
 
 
@@ -152,7 +151,7 @@ def test_designed_signs_recipe() -> None:
     assert set(planes.stages[0].rates) == {"scalars", "scales"}
     for recipe, bits in ((untied, 3 * 128), (tied, 128), (planes, 2 * 2 * 128 + 64)):
         weights = recipe.network.maps["W"]
-        assert isinstance(weights, Normalised)
+        assert isinstance(weights.format, Normalised)
         assert weights.bits() == bits
         np.testing.assert_allclose(jnp.sum(weights.dense() * A.dense(), axis=1), 1.0, rtol=1e-4)
     assert recipes.designed_signs is designed_signs
@@ -164,19 +163,19 @@ def test_designed_signs_recipe_around_the_physics() -> None:
     assert set(untied.stages[0].rates) == {"scalars", "scales", "signs"}
     for recipe, bits in ((tied, 128 + 32), (untied, 3 * 128 + 32)):
         weights = recipe.network.maps["W"]
-        assert isinstance(weights, Normalised)
-        assert isinstance(weights.inner, Anchored)
+        assert isinstance(weights.format, Normalised)
+        assert isinstance(weights.format.inner, Anchored)
         assert weights.bits() == bits
         np.testing.assert_allclose(jnp.sum(weights.dense() * A.dense(), axis=1), 1.0, rtol=1e-4)
         np.testing.assert_allclose(weights.inner.dense() - A.dense(), weights.inner.inner.dense(), atol=1e-6)
 
 
 def test_other_recipes() -> None:
-    fixed = scalars_only(Hadamard(8, 16), 3, weights=Fixed.for_map)
+    fixed = scalars_only(Hadamard(8, 16), 3, weights=Fixed())
     assert fixed.network.maps["W"].bits() == 0
     assert all(set(stage.rates) == {"scalars"} for stage in fixed.stages)
-    signs = scalars_only(A, 3, weights=designed, algorithm=AMP())
+    signs = scalars_only(A, 3, weights=Designed(), algorithm=AMP())
     assert (signs.network.maps["W"].bits(), signs.network.maps["W"].copies) == (128, 1)
     floats = full_precision(A, 3)
-    assert isinstance(floats.network.maps["W"].inner, FullPrecision)
+    assert floats.network.maps["W"].format == Normalised(FullPrecision())
     assert floats.network.maps["W"].bits() == 3 * 32 * 128

@@ -13,11 +13,11 @@ import pytest
 
 from unrollbit import ADMM, AMP, FISTA, ISTA, FullyConnected, GradientDescent, Stage, Unrolled, fit
 from unrollbit.cli.config import build_run
+from unrollbit.formats import Anchored, FullPrecision, OneBit, SignalDomain
 from unrollbit.operators import Composition, Rademacher, SubsampledDCT, gaussian
 from unrollbit.problems import SparseRecovery
 from unrollbit.training import Contraction, FlipPenalty, LogNMSE, Penalty, SupportContraction, grown
 from unrollbit.training.validation import power_of_two
-from unrollbit.weights import FullPrecision, OneBit, anchored, in_signal_domain
 
 TALL, WIDE = gaussian(16, 8), gaussian(8, 16)
 quiet = partial(fit, progress=False)
@@ -64,7 +64,7 @@ REFUSED = [
         SupportContraction(),
         "SupportContraction: the layers have no normal form .FullyConnected",
     ),
-    (lambda: FullyConnected(TALL, 3, 8, OneBit), FlipPenalty(), "FlipPenalty: expected a map of the shape of A"),
+    (lambda: FullyConnected(TALL, 3, 8, OneBit()), FlipPenalty(), "FlipPenalty: expected a map of the shape of A"),
     (lambda: Unrolled(AMP(), TALL, 2), Contraction(), "Contraction: the layers have no normal form .*AMP"),
     (lambda: Unrolled(FISTA(), TALL, 2), Contraction(), "Contraction: the layers have no normal form .*FISTA"),
     (lambda: Unrolled(ISTA(adaptive=True), TALL, 2), SupportContraction(), "no normal form .*adaptive thresholds"),
@@ -76,11 +76,15 @@ REFUSED = [
     (lambda: Unrolled(ADMM(), WIDE, 2), Contraction(), "use SupportContraction, or a limit of at least 1"),
     (lambda: Unrolled(ADMM(), WIDE, 2), SupportContraction(), r"the estimates of ADMM.* have no supports$"),
     (lambda: Unrolled(GradientDescent(), TALL, 2), SupportContraction(), "have no supports; use Contraction"),
-    (lambda: Unrolled(ISTA(), TALL, 2, FullPrecision), FlipPenalty(), "got W: FullPrecision; a stage with quantised"),
-    (lambda: Unrolled(ISTA(), TALL, 2, partial(OneBit.for_map, planes=2)), FlipPenalty(), "one plane of trained signs"),
-    (lambda: Unrolled(ISTA(), TALL, 2, anchored(OneBit.for_map)), FlipPenalty(), "got W: Anchored"),
-    (lambda: Unrolled(ISTA(), COMPOSED, 2, in_signal_domain(OneBit.for_map)), FlipPenalty(), "got W: Transformed"),
-    (lambda: Unrolled(ISTA(parametrisation="classic"), TALL, 2), FlipPenalty(), "got W1: OneBit, W2: OneBit"),
+    (
+        lambda: Unrolled(ISTA(), TALL, 2, FullPrecision()),
+        FlipPenalty(),
+        r"got W: FullPrecision\(\); a stage with quantised",
+    ),
+    (lambda: Unrolled(ISTA(), TALL, 2, OneBit(planes=2)), FlipPenalty(), "one plane of trained signs"),
+    (lambda: Unrolled(ISTA(), TALL, 2, Anchored(OneBit())), FlipPenalty(), "got W: Anchored"),
+    (lambda: Unrolled(ISTA(), COMPOSED, 2, SignalDomain(OneBit())), FlipPenalty(), "got W: SignalDomain"),
+    (lambda: Unrolled(ISTA(parametrisation="classic"), TALL, 2), FlipPenalty(), r"got W1: OneBit\(.*\), W2: OneBit\("),
 ]
 
 
@@ -130,7 +134,7 @@ def test_training_lowers_every_norm_below_the_limit() -> None:
 def disturbed(problem: SparseRecovery) -> Unrolled:
     """One-bit ISTA with flips from the signs of A and layers that expand."""
     net = Unrolled(ISTA(), problem, 3)
-    latents = net.maps["W"].latents
+    latents = net.maps["W"].variables["signs"]
     latents[...] = latents[...] + 0.3 * jax.random.normal(jax.random.key(0), latents.shape)
     net.scalars["step"][...] = net.scalars["step"][...] + 1.0
     return net
@@ -162,7 +166,7 @@ def test_fewer_flips_with_the_penalty() -> None:
         net = Unrolled(ISTA(), problem, 3, distinct=1)
         rates = {"scalars": 1e-2, "signs": 3e-2}
         quiet(net, problem, [Stage(100, batch=16, rates=rates, penalties=penalties)])
-        return int((signs != (np.asarray(net.maps["W"].latents[...])[0, 0] >= 0)).sum())
+        return int((signs != (np.asarray(net.maps["W"].variables["signs"][...])[0, 0] >= 0)).sum())
 
     assert flips(FlipPenalty(100.0)) < 0.5 * flips()
 

@@ -8,13 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from unrollbit import count_bits
+from unrollbit.formats import Weights
 from unrollbit.networks import Network, Unrolled
 from unrollbit.signbits import unpack_signs
 from unrollbit.theory.generalization.code import flip_length, mask_length
-from unrollbit.weights import Normalised, Weights
-from unrollbit.weights.quantised import Formatted
-from unrollbit.weights.stored import Signs
-from unrollbit.weights.wrappers import Wrapper
 
 
 @dataclass(frozen=True)
@@ -77,7 +74,7 @@ def network_code(net: Network, *, learned_masks: bool = False) -> NetworkCode:
 
     Entries and scalars are those of ``count_bits``. The flip code, relative to ``sign(A)``, is for maps of one sign
     plane that have the shape and structure of A and are applied as ``W^T``; signs that correct A (``Anchored``), live
-    in another domain (``Transformed``) or have another shape are counted as they are. Masks that the physics sets cost
+    in another domain (``SignalDomain``) or have another shape are counted as they are. Masks that the physics sets cost
     nothing; ``learned_masks`` counts those of all stored maps.
 
     Example:
@@ -94,35 +91,29 @@ def network_code(net: Network, *, learned_masks: bool = False) -> NetworkCode:
     flips: list[int] = []
     stored, mask = 0, 0.0
     for name, weights in net.maps.items():
-        inner = _innermost(weights)
+        inner = weights.leaf
         if not inner.stored_weights():
             continue
         stored += inner.copies * inner.structure.size
         if learned_masks:
-            mask += mask_length(*inner.shape, inner.structure.size)
+            m, n = inner.shape
+            mask += mask_length(m, n, inner.structure.size)
         if isinstance(net, Unrolled) and name in net.transposed and _has_reference(weights, net):
             counted = _flips(inner, net)
             flips += counted
             entries += [inner.structure.size] * len(counted)
-    apart = not any(isinstance(weights, Wrapper) for weights in net.maps.values())
+    apart = all(weights.inner is None for weights in net.maps.values())
     scalars = -(-report.scale_bits // 32)
     return NetworkCode(report.weight_bits, scalars, tuple(entries), tuple(flips), stored, mask, apart)
 
 
-def _innermost(weights: Weights) -> Weights:
-    while isinstance(weights, Wrapper):
-        weights = weights.inner
-    return weights
-
-
 def _has_reference(weights: Weights, net: Unrolled) -> bool:
-    while isinstance(weights, Normalised):  # W D: the stored signs are still those of W
-        weights = weights.inner
-    A = net.operator
-    if not isinstance(weights, Formatted) or weights.structure != A.mask():
+    """Whether the signs are one plane that is measured against the signs of the physics themselves."""
+    leaf, A = weights.leaf, net.operator
+    if weights.format.reference(A) is not A or leaf.structure != A.mask():
         return False
-    signs = weights.format.stored().get("signs")  # one plane: as many as the matrices have entries
-    return isinstance(signs, Signs) and signs.weights == weights.copies * weights.structure.size
+    signs = weights.stored().get("signs")  # one plane: as many as the matrices have entries
+    return signs is not None and signs.weights == leaf.copies * leaf.structure.size
 
 
 def _flips(weights: Weights, net: Unrolled) -> list[int]:

@@ -17,10 +17,10 @@ from unrollbit.algorithms import FISTA
 from unrollbit.algorithms.base import Algorithm
 from unrollbit.cli.bench_products import Row, relative_error
 from unrollbit.cli.bench_timing import Timer
+from unrollbit.formats import Fixed, FullPrecision, OneBit, Place
 from unrollbit.networks import Network, Unrolled
 from unrollbit.operators import Dense, Hadamard, LinearOperator, Rademacher, gaussian
 from unrollbit.packed import PackedNetwork, load, pack
-from unrollbit.weights import Fixed, FullPrecision, OneBit
 
 DEPTH = 16
 _SEED = 0
@@ -39,7 +39,7 @@ class Case(NamedTuple):
 
 
 def _case(name: str, m: int, n: int, physics: Callable[[int, int], LinearOperator], learned: bool, copies: int) -> Case:
-    return Case(name, m, n, physics, *((OneBit, FullPrecision) if learned else (Fixed, Fixed)), copies)
+    return Case(name, m, n, physics, *((OneBit(), FullPrecision()) if learned else (Fixed(), Fixed())), copies)
 
 
 def cases(quick: bool) -> list[Case]:
@@ -68,9 +68,9 @@ def build(case: Case) -> tuple[Unrolled, PackedNetwork, Array]:
     scalars = initial_scalars(algorithm, A)
     net = Unrolled(algorithm, A, DEPTH, case.weights, distinct=case.copies, scalars=scalars)
     dense = Dense(jnp.asarray(A.dense(), jnp.float32))
-    matrices = {"W": case.floats.for_map(algorithm.maps(dense)["W"], dense, case.copies)}
-    if case.weights is OneBit:  # the same values
-        matrices = {"W": FullPrecision.from_matrix(net.maps["W"].dense(), copies=case.copies)}
+    matrices = {"W": case.floats.build(Place(algorithm.maps(dense)["W"], dense, case.copies))}
+    if case.weights == OneBit():  # the same values
+        matrices = {"W": FullPrecision().from_matrix(net.maps["W"].dense(), copies=case.copies)}
     floats = Unrolled(algorithm, dense, DEPTH, matrices, scalars=scalars)
     y = np.random.RandomState(_SEED).standard_normal((1, case.m)).astype(np.float32)
     return floats, through_file(net), jnp.asarray(y)

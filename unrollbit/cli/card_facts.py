@@ -6,13 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from unrollbit import __version__
+from unrollbit.formats import Weights
 from unrollbit.networks import Activations
 from unrollbit.packed import PackedNetwork
 from unrollbit.problems import Problem
 from unrollbit.problems.data import is_description
-from unrollbit.weights import Anchored, Fixed, FullPrecision, Normalised, Transformed, Weights
-from unrollbit.weights.quantised import Formatted
-from unrollbit.weights.wrappers import Wrapper
 
 
 def describe(packed: PackedNetwork) -> dict[str, Any]:
@@ -39,37 +37,15 @@ def describe_activations(activations: Activations) -> str:
 
 def describe_map(name: str, weights: Weights, uses: int) -> str:
     """``W (256 x 512): one-bit, 2 sign planes, tied (1 matrix), columns normalised``."""
-    extras = []
-    inner: Weights = weights
-    while isinstance(inner, Wrapper):
-        beside = isinstance(inner, Anchored) and not inner.shared
-        extras.append(_BESIDE if beside else _WRAPPERS.get(type(inner).__name__, type(inner).__name__))
-        inner = inner.inner
-    m, n = inner.shape
-    facts = [_format(inner)]
-    if not isinstance(inner, Fixed):
-        tie = "untied" if inner.copies >= uses > 1 else "tied" if inner.copies == 1 and uses > 1 else "cycled"
-        matrices = "1 matrix" if inner.copies == 1 else f"{inner.copies} matrices"
+    leaf = weights.leaf
+    m, n = leaf.shape
+    first, *around = weights.describe()
+    facts = [first]
+    if leaf.stored_weights():
+        tie = "untied" if leaf.copies >= uses > 1 else "tied" if leaf.copies == 1 and uses > 1 else "cycled"
+        matrices = "1 matrix" if leaf.copies == 1 else f"{leaf.copies} matrices"
         facts.append(matrices if uses == 1 else f"{tie} ({matrices})")
-    return f"{name} ({m} x {n}): " + ", ".join(facts + extras)
-
-
-_BESIDE = "anchored (added to the start value that A determines)"
-_WRAPPERS = {
-    Normalised.__name__: "columns normalised with A",
-    Anchored.__name__: "anchored (added to A)",
-    Transformed.__name__: "in the domain of the signal",
-}
-
-
-def _format(weights: Weights) -> str:
-    if isinstance(weights, Formatted):
-        return weights.format.description
-    if isinstance(weights, Fixed):
-        if weights.coherent:
-            return "not learned: the matrix of least coherence with A (ALISTA's), recomputed from A"
-        return "not learned: A itself" if weights.shared else "not learned: computed from A"
-    return "full precision (32-bit floats)" if isinstance(weights, FullPrecision) else type(weights).__name__
+    return f"{name} ({m} x {n}): " + ", ".join(facts + around)
 
 
 def read_problem(packed: PackedNetwork, problem: Problem) -> dict[str, Any]:

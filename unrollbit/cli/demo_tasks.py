@@ -15,6 +15,7 @@ import numpy as np
 
 from unrollbit.algorithms import FISTA, solve
 from unrollbit.cli.accuracy import accuracy, classic_solvers, draw_test
+from unrollbit.formats import Fixed
 from unrollbit.networks import FullyConnected, Network
 from unrollbit.packed import load, pack
 from unrollbit.problems import (
@@ -25,7 +26,6 @@ from unrollbit.problems import (
     SparseRecovery,
 )
 from unrollbit.training import LogNMSE, Stage, fit, recipes
-from unrollbit.weights import Fixed
 
 DEPTH = 16
 ORDER = (
@@ -77,7 +77,7 @@ def _dense_relu(problem: Problem, seed: int) -> Training:
     return Training(net, (Stage(2000, rates=rates, batch=64, loss=LogNMSE(), name="dense relu"),))
 
 
-_W_IS_A = partial(recipes.scalars_only, weights=Fixed.for_map)
+_W_IS_A = partial(recipes.scalars_only, weights=Fixed())
 
 _REAL = {  # one matrix shared by all layers: as good as K of them on so few data, and a K-th of the bits
     "full precision": _recipe(recipes.full_precision, distinct=1, steps=1000),

@@ -8,7 +8,7 @@ from typing import Any
 
 from unrollbit.algorithms.base import Algorithm
 from unrollbit.arguments import called
-from unrollbit.cli.weights_table import build_weights
+from unrollbit.formats import Format
 from unrollbit.networks import Activations, FullyConnected, Network, Unrolled
 from unrollbit.operators import LinearOperator, Preconditioned
 from unrollbit.packed_operators import sign_planes
@@ -32,7 +32,7 @@ def build_network(table: Mapping[str, Any], problem: Problem) -> Network:
 
     Raises ``ValueError``.
     """
-    options = _parts({"weights": {"format": "OneBit"}, **table}, problem)
+    options = _parts({"weights": "OneBit", **table}, problem)
     kind = options.pop("kind", "Unrolled")
     if kind == "FullyConnected":
         return called("[network]", FullyConnected, options, problem, hidden="biases")
@@ -60,6 +60,11 @@ def build_recipe(table: Mapping[str, Any], problem: Problem, teacher: Network | 
             raise ValueError(f"[recipe] {name}: needs teacher = 'network.safetensors' at the top of the config")
         recipe = partial(recipe, teacher=teacher)
     return called(f"[recipe] {name}", recipe, options, problem, hidden="teacher")
+
+
+def build_weights(spec: Any) -> Format:
+    """The format of a weights table, ``{kind = "Anchored", inner = {kind = "OneBit"}}``, or of a bare name."""
+    return Format.from_spec({"kind": spec} if isinstance(spec, str) else spec)
 
 
 def build_algorithm(spec: Any, problem: Problem) -> Algorithm:

@@ -13,9 +13,9 @@ from jaxtyping import Array, Float
 
 from unrollbit.arguments import instance
 from unrollbit.arrays import binary_unit, widened
+from unrollbit.formats import Weights
 from unrollbit.operators import LinearOperator
 from unrollbit.specs import Specified
-from unrollbit.weights import Weights
 
 _NORMALISATIONS = ("none", "input", "output")
 _EPSILON = 1e-5  # of the variance, relative to the mean square

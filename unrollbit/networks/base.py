@@ -12,6 +12,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from unrollbit.algorithms.base import Form, OutsideNormalForm
+from unrollbit.formats import FullPrecision
 from unrollbit.networks.activations import Activations
 from unrollbit.networks.parts import Parts
 from unrollbit.operators import LinearOperator
@@ -99,7 +100,7 @@ class Network(nnx.Module):
 
     def unquantised(self) -> Network:
         """The same network around full-precision weights to train before quantising."""
-        return self.with_maps({name: weights.unquantised() for name, weights in self.maps.items()})
+        return self.with_maps({name: weights.unquantised(FullPrecision()) for name, weights in self.maps.items()})
 
     @abc.abstractmethod
     def __call__(

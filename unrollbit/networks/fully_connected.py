@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 from unrollbit.algorithms.base import LinearMap
 from unrollbit.arguments import integer, switch
 from unrollbit.arrays import as_signal, in_dtype, widened
+from unrollbit.formats import Format, FullPrecision, Weights, as_format
 from unrollbit.networks.activations import Activations, for_maps
 from unrollbit.networks.base import Network
 from unrollbit.networks.parts import Parts
@@ -22,7 +23,6 @@ from unrollbit.operators.physics import physics_of
 from unrollbit.sizes import positive_integer
 from unrollbit.structures import Full
 from unrollbit.variables import Physics, ScalarParam
-from unrollbit.weights import FullPrecision, Weights, WeightsFactory
 
 
 class FullyConnected(Network):
@@ -39,8 +39,8 @@ class FullyConnected(Network):
         problem: its operator gives the sizes m and n; nothing else of the physics is used.
         depth: number of matrices K >= 2.
         width: hidden units (default n).
-        weights: ``FullPrecision`` (default), ``OneBit`` or a factory, as in ``Unrolled``; or weights objects by map
-        name. skip: add the input of each hidden layer to its output.
+        weights: a format that needs no physics, or weights objects by the names of the maps.
+        skip: add the input of each hidden layer to its output.
         seed: seed of the initial matrices (He et al. 2015: N(0, 2 / fan-in)).
         biases: ``bias_first`` (1, width) and ``bias_hidden`` (K - 2, width); None: zeros.
         activations: few bits or a normalisation for the input of the matrices; biases come after it.
@@ -57,7 +57,7 @@ class FullyConnected(Network):
         problem: Any,
         depth: int,
         width: int | None = None,
-        weights: type[Weights] | WeightsFactory | Mapping[str, Weights] = FullPrecision,
+        weights: Format | Mapping[str, Weights] = FullPrecision(),
         *,
         skip: bool = False,
         seed: int = 0,
@@ -165,9 +165,7 @@ def _zeros(rows: int, columns: int) -> Array:
     return np.broadcast_to(np.zeros((), np.float32), (rows, columns))  # pyright: ignore[reportReturnType]
 
 
-def _random_maps(
-    weights: type[Weights] | WeightsFactory, m: int, n: int, width: int, depth: int, skip: bool, seed: int
-) -> dict[str, Weights]:
+def _random_maps(weights: Format, m: int, n: int, width: int, depth: int, skip: bool, seed: int) -> dict[str, Weights]:
     draw = np.random.RandomState(seed).standard_normal
     matrices = {
         "first": draw((1, width, m)) * np.sqrt((0.5 if skip else 2.0) / m),
@@ -176,9 +174,6 @@ def _random_maps(
     }
     if skip and width >= n:
         matrices["last"] = np.eye(n, width)[None]
-    factory = weights.for_map if isinstance(weights, type) else weights
-    maps = {}
-    for name, (count, rows, columns) in _sizes(m, n, width, depth).items():
-        stack = jnp.asarray(matrices[name], jnp.float32)
-        maps[name] = factory(LinearMap(Dense(stack[0]), Full(rows, columns)), Dense(stack[0]), count).rebuild(stack)
-    return maps
+    return {
+        name: as_format(weights).from_matrix(stack, copies=len(stack)) for name, stack in matrices.items() if len(stack)
+    }

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from unrollbit.algorithms.base import LinearMap
+from unrollbit.formats import PackedWeights, Weights
+from unrollbit.formats.stored import required
 from unrollbit.networks.activations import Activations
 from unrollbit.operators import LinearOperator
 from unrollbit.scalars import LARGEST_LOG, Constraint
-from unrollbit.weights import PackedWeights, Weights
-from unrollbit.weights.base import required
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 from unrollbit.algorithms.base import Algorithm, Form, LinearMap, Maps, OutsideNormalForm, State
 from unrollbit.arguments import instance, integer
 from unrollbit.arrays import as_signal, in_dtype, widened
+from unrollbit.formats import Fixed, Format, OneBit, Place, Weights, as_format
 from unrollbit.networks.activations import Activations, for_maps
 from unrollbit.networks.base import Network
 from unrollbit.networks.parts import Parts
@@ -22,7 +23,6 @@ from unrollbit.operators.physics import physics_of
 from unrollbit.scalars import Constraint, constrained
 from unrollbit.sizes import positive_integer
 from unrollbit.variables import Physics, ScalarParam
-from unrollbit.weights import Fixed, OneBit, Weights, WeightsFactory
 
 
 class Unrolled(Network):
@@ -34,9 +34,8 @@ class Unrolled(Network):
         algorithm: the step, for example ``AMP()`` or ``ISTA(regularisation=0.05)``.
         problem: the physics: a ``LinearOperator``, or anything with an ``operator`` (a ``Problem``).
         depth: number of layers K.
-        weights: a weight format (``OneBit``, ``FullPrecision``, ``Fixed``), a factory
-            ``(map, physics, copies) -> Weights`` such as ``partial(OneBit.for_map, scale="row")``, or a mapping from
-            map names to either or to weights objects.
+        weights: a weight format, ``OneBit(scale="row")`` or ``Anchored(OneBit())`` for example, or a mapping from the
+            names of the maps to formats or weights objects.
         distinct: number of distinct matrices: K (untied, the default), 1 (tied) or any c (layer k uses matrix k mod c).
         scalars: raw scalars by name, (K, ...); None: the algorithm's initial values.
         packed: run on packed bits only (networks read from a file).
@@ -63,7 +62,7 @@ class Unrolled(Network):
         algorithm: Algorithm,
         problem: Any,
         depth: int,
-        weights: type[Weights] | WeightsFactory | Mapping[str, Any] = OneBit,
+        weights: Format | Mapping[str, Format | Weights] = OneBit(),
         *,
         distinct: int | None = None,
         scalars: Mapping[str, Array] | None = None,
@@ -250,14 +249,12 @@ class Unrolled(Network):
 
 def _build(name: str, linear_map: LinearMap, weights: Any, A: LinearOperator, copies: int) -> Weights:
     if not linear_map.learned:
-        return Fixed.for_map(linear_map, A)
+        return Fixed().build(Place(linear_map, A))
     if isinstance(weights, Mapping):
         if name not in weights:
             raise ValueError(f"weights: no entry for the map {name!r}; got {sorted(weights)}")
         weights = weights[name]
-    if isinstance(weights, type) and issubclass(weights, Weights):
-        weights = weights.for_map
-    built = weights if isinstance(weights, Weights) else weights(linear_map, A, copies)
+    built = weights if isinstance(weights, Weights) else as_format(weights).build(Place(linear_map, A, copies))
     if built.shape != linear_map.shape:
         raise ValueError(f"weights of map {name!r}: expected matrices of shape {linear_map.shape}, got {built.shape}")
     built.round_scales()

@@ -13,17 +13,19 @@ SHA-256 of the decoded signs: another reference is a ``ValueError``, never anoth
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from unrollbit.formats import Format, PackedWeights
+from unrollbit.formats.stored import Signs
 from unrollbit.operators import LinearOperator
 from unrollbit.packed import runtime
 from unrollbit.packed.file import stored, unstored
 from unrollbit.packed.flip_code import encode_flips
+from unrollbit.sizes import positive_integer
 from unrollbit.structures import Structure
-from unrollbit.weights import PackedWeights
-from unrollbit.weights.stored import Signs
 
 _OVERHEAD = 256  # bytes by which the description grows, at most
 
@@ -32,29 +34,25 @@ def code_signs(packed: PackedWeights, physics: LinearOperator) -> PackedWeights:
     """The weights with their first sign plane in the flip code; as they are where it is not shorter or has no
     reference.
 
-    The innermost spec gets the field ``flips`` (the SHA-256 of the packed first planes), the array ``flips`` takes the
-    place of ``signs``, which keeps the other planes if there are any.
+    The spec gets the field ``flips`` (the SHA-256 of the packed first planes), the array ``flips`` takes the place of
+    ``signs``, which keeps the other planes if there are any.
     """
     found = _coded(packed.spec, physics)
-    if found is None:
+    if found is None or found.signs.lead[0] * found.signs.structure.size > runtime.LARGEST_CODED:
         return packed
-    spec, structure, physics = found
-    if (
-        spec["copies"] * structure.size > runtime.LARGEST_CODED
-        or (reference := physics.sign_reference(structure)) is None
-    ):
+    reference = found.physics.sign_reference(found.signs.structure)
+    if reference is None:
         return packed
-    signs, rows = packed.arrays["signs"], Signs((), structure).rows
-    planes = spec.get("planes", 1)
-    first = signs[:, 0] if spec["kind"] == "OneBit" else signs
-    different = (np.flatnonzero(_entries(one ^ reference, rows[-1])) for one in first)
-    stream = encode_flips(different, structure.size)
+    signs, many = packed.arrays["signs"], len(found.signs.lead) > 1
+    first = signs[:, 0] if many else signs
+    different = (np.flatnonzero(_entries(one ^ reference, found.signs.rows[-1])) for one in first)
+    stream = encode_flips(different, found.signs.structure.size)
     if len(stream) + _OVERHEAD >= first.nbytes:
         return packed
     others = {name: array for name, array in packed.arrays.items() if name != "signs"}
-    if planes > 1:
+    if many and signs.shape[1] > 1:
         others["signs"] = np.ascontiguousarray(signs[:, 1:])
-    return PackedWeights(_with_flips(packed.spec, _digest(first)), {"flips": stream, **others})
+    return PackedWeights({**packed.spec, "flips": _digest(first)}, {"flips": stream, **others})
 
 
 def decode_signs(packed: PackedWeights, physics: LinearOperator) -> PackedWeights:
@@ -69,32 +67,30 @@ def decode_signs(packed: PackedWeights, physics: LinearOperator) -> PackedWeight
     found = _coded(packed.spec, physics)
     if found is None:
         raise ValueError(f"flip code: {type(physics).__name__} physics give no exact reference for these weights")
-    _, structure, physics = found
-    layout = runtime.Layout(Signs((), structure).rows[-1], structure.size, lambda: physics.sign_reference(structure))
+    structure, reference = found.signs.structure, found.physics.sign_reference
+    layout = runtime.Layout(found.signs.rows[-1], structure.size, lambda: reference(structure))
     arrays = {name: unstored(array) for name, array in runtime.with_signs(held, layout).arrays.items()}
-    return PackedWeights(_with_flips(packed.spec, None), arrays)
+    return PackedWeights({name: value for name, value in packed.spec.items() if name != "flips"}, arrays)
 
 
-def _with_flips(spec: dict[str, Any], digest: str | None) -> dict[str, Any]:
-    """A spec whose innermost part has (or no longer has) the field ``flips``."""
-    if "inner" in spec:
-        return {**spec, "inner": _with_flips(spec["inner"], digest)}
-    bare = {name: value for name, value in spec.items() if name != "flips"}
-    return bare if digest is None else {**bare, "flips": digest}
+class _Coded(NamedTuple):
+    """What the flip code needs to know of weights: their array of signs, and the physics that these start at."""
+
+    signs: Signs
+    physics: LinearOperator
 
 
-def _coded(spec: Any, physics: LinearOperator) -> tuple[dict[str, Any], Structure, LinearOperator] | None:
-    """The spec of a format of signs that may be coded, its structure, and the physics whose signs it starts at."""
-    while isinstance(spec, dict) and "inner" in spec:
-        if spec.get("kind") == "Transformed" and (parts := physics.split) is not None:
-            physics = parts[0]  # signs in the domain of the signal start at those of Phi
-        elif spec.get("kind") != "Normalised":
-            return None  # V of W = A + V has no natural reference
-        spec = spec["inner"]
-    if not isinstance(spec, dict) or spec.get("kind") not in runtime.CODED:
+def _coded(spec: Mapping[str, Any], physics: LinearOperator) -> _Coded | None:
+    """None for weights whose signs have no reference."""
+    format = Format.from_spec(spec["format"])
+    reference = format.reference(physics)
+    if reference is None or "structure" not in spec:
         return None
     structure = Structure.from_spec(spec["structure"])
-    return (spec, structure, physics) if structure.shape == physics.shape else None
+    signs = format.representation.stored(structure, positive_integer("copies", spec["copies"])).get("signs")
+    if not isinstance(signs, Signs) or structure.shape != reference.shape:  # bits, one a sign: nothing else is coded
+        return None
+    return _Coded(signs, reference)
 
 
 def _entries(packed: np.ndarray, n: int) -> np.ndarray:

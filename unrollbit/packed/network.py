@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 from unrollbit.arguments import shown
 from unrollbit.arrays import as_signal
 from unrollbit.bits import BitReport, count_bits
+from unrollbit.formats import PackedWeights
 from unrollbit.kernels import Compiled
 from unrollbit.networks import Network
 from unrollbit.networks.parts import Parts
@@ -22,7 +23,6 @@ from unrollbit.packed import runtime
 from unrollbit.packed.file import extract_arrays, unstored, write_file
 from unrollbit.packed.flips import code_signs, decode_signs
 from unrollbit.packed.run import Run
-from unrollbit.weights import PackedWeights
 
 
 class PackedNetwork:
@@ -76,7 +76,7 @@ class PackedNetwork:
         net, report = self.network, self.bits()
         m, n = net.operator.shape
         physics = type(net.operator).__name__
-        maps = ", ".join(f"{name}: {_kinds(weights.pack().spec)}" for name, weights in net.maps.items())
+        maps = ", ".join(f"{name}: {weights.format.name}" for name, weights in net.maps.items())
         rate = "" if report.bits_per_link is None else f", {report.bits_per_link:.3g} bits per link"
         size = "" if report.file_bits is None else f", file of {report.file_bits // 8:,} bytes"
         return f"PackedNetwork({net.method}, {net.depth} layers, {physics} {m} x {n}, {maps}{rate}{size})"
@@ -111,11 +111,6 @@ class PackedNetwork:
         }
         self._written(file := write_file(Path(path), description, self.run.to_json(), arrays | masks))
         return file
-
-
-def _kinds(spec: dict[str, Any]) -> str:
-    """``Normalised(OneBit)``: the kinds in the spec of a map."""
-    return f"{spec['kind']}({_kinds(spec['inner'])})" if "inner" in spec else spec["kind"]
 
 
 def _forward(net: Network, y: Array) -> Array:

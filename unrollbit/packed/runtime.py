@@ -1485,7 +1485,7 @@ def first_planes(code: Any, checksum: Any, layout: Layout, copies: int) -> np.nd
 
 
 class Held(NamedTuple):
-    """One map of a file: its format inside its wrappers, its structure, number of matrices, flip code and arrays."""
+    """One map of a file: its format, and the structure, number, flip code and arrays of the matrices that it stores."""
 
     format: Spec
     structure: Any
@@ -1496,14 +1496,13 @@ class Held(NamedTuple):
 
 
 def held_map(spec: Any, arrays: Arrays) -> Held:
-    """What the spec of a map says, apart from its format. The only place that knows how it is laid out."""
-    if not isinstance(spec, Mapping):
-        raise ValueError(f"unknown weight format {spec!r:.60}")
-    if "inner" in spec:
-        inside = held_map(spec["inner"], arrays)
-        return inside._replace(format={**spec, "inner": inside.format})
-    own = {name: value for name, value in spec.items() if name not in ("structure", "copies", "flips")}
-    return Held(own, spec.get("structure"), spec.get("copies"), "flips" in spec, spec.get("flips"), arrays)
+    """What the spec of a map says. The only place that knows how it is laid out."""
+    if not isinstance(spec, Mapping) or not isinstance(spec.get("format"), Mapping):
+        raise ValueError(f"weights: expected a table with the key 'format', got {spec!r:.60}")
+    if unknown := sorted(set(spec) - {"format", "structure", "copies", "flips"}):
+        raise ValueError(f"weights: fields of no use: {', '.join(map(repr, unknown))}")
+    structure, copies, flips = (spec.get(name) for name in ("structure", "copies", "flips"))
+    return Held(dict(spec["format"]), structure, copies, "flips" in spec, flips, arrays)
 
 
 def with_signs(held: Held, layout: Layout) -> Held:
@@ -1581,10 +1580,34 @@ def one_bit_svid(structure: Structure, copies: int, arrays: Arrays) -> list[Oper
     return [composed(diagonal(h[k]), composed(signs[k], diagonal(g[k]))) for k in range(copies)]
 
 
-def little_bit(structure: Structure, copies: int, arrays: Arrays, rank: Any, paths: Any) -> list[Operator]:
+def rank_of(m: int, n: int, entries: int, paths: int, rank: Any, rate: Any, multiple: Any) -> int:
+    """The rank of sign factors, or the largest multiple at which they take ``rate`` bits for each of the entries."""
+    multiple, bits = integer("multiple", multiple, 1, min(m, n)), number("bits_per_weight", rate)
+    if rank is None:
+        exact = (bits * entries / paths - 16 * (m + n)) / (m + n + 16)
+        rank = multiple * math.floor(exact / multiple + 1e-9) if math.isfinite(exact) else 0
+    return integer("rank", rank, 1, min(m, n))
+
+
+def little_bit(
+    structure: Structure,
+    copies: int,
+    arrays: Arrays,
+    rate: Any,
+    residual: Any,
+    rotate: Any,
+    multiple: Any,
+    rank: Any,
+    turns: Any,
+) -> list[Operator]:
     """``sum_p diag(h_p) L_p diag(l_p) R_p diag(g_p)`` with sign factors; an irregular mask multiplies the sum."""
     (m, n), count = structure.shape, structure.blocks
-    rank, paths = integer("rank", rank, 1, min(m, n) // count), one_of("paths", paths, (1, 2))
+    if structure.core[-2:] != (m // count, n // count):
+        raise ValueError("LittleBit: taps of a convolution have no rank")
+    residual, *_ = (one_of("option", option, (False, True)) for option in (residual, rotate, turns))
+    paths, whole = 1 + residual, structure.mask()
+    entries = (math.prod(structure.core) if whole is None else int(whole.sum())) // count
+    rank = rank_of(m // count, n // count, entries, paths, rank, rate, multiple)
     inner = count * rank
     if len(structure.core) == 3:
         left = Structure((m, inner), (count, m // count, rank), blocks=count)
@@ -1622,28 +1645,46 @@ def full_precision(structure: Structure, copies: int, arrays: Arrays) -> list[Op
     return [structured(structure, core) for core in cores]
 
 
-# a format with its options, in the order of its function's arguments
-FORMATS: dict[str, tuple[Callable[..., list[Operator]], tuple[str, ...]]] = {
-    "BitNet": (bitnet, ()),
-    "FullPrecision": (full_precision, ()),
-    "LittleBit": (little_bit, ("rank", "paths")),
-    "OneBit": (one_bit, ("planes", "scale")),
-    "OneBitSVID": (one_bit_svid, ()),
-    "Ternary": (ternary, ("per_byte",)),
+SURROGATE: Spec = {"surrogate": None}  # how it trains
+LOW_RANK: Spec = {
+    "bits_per_weight": 1.0,
+    "residual": False,
+    "rotate": False,
+    "multiple": 8,
+    "rank": None,
+    "turns": False,
+}
+
+# a format with the defaults of its options, in the order of its function's arguments
+FORMATS: dict[str, tuple[Callable[..., list[Operator]], Spec, Spec]] = {
+    "BitNet": (bitnet, {}, SURROGATE),
+    "FullPrecision": (full_precision, {}, {}),
+    "LittleBit": (little_bit, {**LOW_RANK, "turns": False}, SURROGATE),
+    "OneBit": (one_bit, {"planes": 1, "scale": "layer"}, SURROGATE),
+    "OneBitSVID": (one_bit_svid, {}, SURROGATE),
+    "Ternary": (ternary, {"per_byte": 5}, {}),
 }
 CODED = ("BitNet", "OneBit", "OneBitSVID")  # formats whose first sign plane may be in the flip code
 
 
 def fixed(format: Spec, held: Held, linear: Map, A: Operator) -> list[Operator]:
-    """``W = A``, or what the algorithm starts from, or (``coherent``) ALISTA's matrix."""
-    (coherent,) = fields(format, "coherent")
+    """``W = A``, or what the algorithm starts from."""
+    fields(format)
     if held.structure is not None or held.copies is not None:
         raise ValueError("Fixed stores nothing: it has neither a structure nor copies")
     if held.arrays:
         raise ValueError(f"arrays of no use: {', '.join(map(repr, sorted(held.arrays)))}")
-    if one_of("coherent", coherent, (False, True)) and not linear.adjoint:
-        raise ValueError("Fixed: the matrix of least coherence is for maps of the shape of A")
-    return [coherence_matrix(A) if coherent else linear.initial()]
+    return [linear.initial()]
+
+
+def inside(format: Spec, held: Held, linear: Map, A: Operator, **options: Any) -> list[Operator]:
+    """The matrices inside a wrapper, whose other fields only say how training starts."""
+    return matrices_of(fields(format, "inner", **options)[0], held, linear, A)
+
+
+def check_adjoint(format: Spec, linear: Map) -> None:
+    if not linear.adjoint:
+        raise ValueError(f"{format['kind']}: expected a map of the shape of A, applied as W^T")
 
 
 def normalised(format: Spec, held: Held, linear: Map, A: Operator) -> list[Operator]:
@@ -1651,12 +1692,30 @@ def normalised(format: Spec, held: Held, linear: Map, A: Operator) -> list[Opera
 
     def scale(W: Operator) -> np.ndarray:
         products = sum((W.panel(i, j) * A.panel(i, j)).sum(0, dtype=np.float64) for i, j in A.panels())
-        return np.where(products < 0, -1, 1) / np.maximum(np.abs(products), 1e-6)
+        size = np.abs(products)
+        return np.sign(products) / np.where(size > 0, np.maximum(size, 1e-6 * size.max()), 1)
 
-    if linear.shape != A.shape:
-        raise ValueError("Normalised: only maps of the shape of A have columns to normalise")
-    inner = matrices_of(fields(format, "inner")[0], held, linear, A)
-    return [composed(W, diagonal(scale(W).astype(np.float32))) for W in inner]
+    check_adjoint(format, linear)
+    return [composed(W, diagonal(scale(W).astype(np.float32))) for W in inside(format, held, linear, A)]
+
+
+def coherent(format: Spec, held: Held, linear: Map, A: Operator) -> list[Operator]:
+    """A start at ALISTA's matrix."""
+    check_adjoint(format, linear)
+    return inside(format, held, linear._replace(initial=lambda: coherence_matrix(A)), A)
+
+
+def designed(format: Spec, held: Held, linear: Map, A: Operator) -> list[Operator]:
+    """Signs that were designed before they were trained."""
+    check_adjoint(format, linear)
+    if not isinstance(format.get("inner"), Mapping) or format["inner"].get("kind") != "OneBit":
+        raise ValueError(f"Designed: expected OneBit inside, got {format.get('inner')!r:.60}")
+    return inside(format, held, linear, A, noise=0.0, steps=400, seed=0)
+
+
+def shared_taps(format: Spec, held: Held, linear: Map, A: Operator) -> list[Operator]:
+    """The taps of a convolution, as the structure says."""
+    return inside(format, held, linear, A, wider=0)
 
 
 def anchored(format: Spec, held: Held, linear: Map, A: Operator) -> list[Operator]:
@@ -1664,13 +1723,14 @@ def anchored(format: Spec, held: Held, linear: Map, A: Operator) -> list[Operato
     if held.coded:
         raise ValueError("Anchored: V of W = A + V has no reference for a flip code")
     anchor = linear.initial()
-    return [added(anchor, V) for V in matrices_of(fields(format, "inner")[0], held, linear, A)]
+    start = linear._replace(initial=lambda: scaled(anchor, 0.0))
+    return [added(anchor, V) for V in inside(format, held, start, A)]
 
 
-def transformed(format: Spec, held: Held, linear: Map, A: Operator) -> list[Operator]:
+def signal_domain(format: Spec, held: Held, linear: Map, A: Operator) -> list[Operator]:
     """``S Psi`` for physics ``A = Phi Psi``, where S starts at Phi (elsewhere: at ``W Psi^T``)."""
     if A.parts is None or A.parts[1].shape != (A.shape[1],) * 2 or A.parts[1].frame != 1 or not linear.adjoint:
-        raise ValueError("Transformed: expected physics that is a composition with an orthonormal synthesis")
+        raise ValueError("SignalDomain: expected physics that is a composition with an orthonormal synthesis")
     outer, psi = A.parts
 
     def initial() -> Operator:
@@ -1678,14 +1738,17 @@ def transformed(format: Spec, held: Held, linear: Map, A: Operator) -> list[Oper
         return outer if W is A else composed(W, transposed(psi))
 
     signal = Map(outer.shape, initial, linear.adjoint)
-    return [composed(S, psi) for S in matrices_of(fields(format, "inner")[0], held, signal, outer)]
+    return [composed(S, psi) for S in inside(format, held, signal, outer)]
 
 
 WRAPPERS: dict[str, Callable[[Spec, Held, Map, Operator], list[Operator]]] = {
     "Anchored": anchored,
+    "Coherent": coherent,
+    "Designed": designed,
     "Fixed": fixed,
     "Normalised": normalised,
-    "Transformed": transformed,
+    "SharedTaps": shared_taps,
+    "SignalDomain": signal_domain,
 }
 
 
@@ -1700,9 +1763,8 @@ def matrices_of(format: Any, held: Held, linear: Map, A: Operator) -> list[Opera
     found = kind_of(format, {**WRAPPERS, **FORMATS}, "weight format")
     if not isinstance(found, tuple):
         return found(format, held, linear, A)
-    build, names = found
-    others = {"surrogate": None} if build is not full_precision else {}  # how it trains
-    options = fields(format, *names, **others)[: len(names)]
+    build, defaults, others = found
+    options = fields(format, **defaults, **others)[: len(defaults)]
     if held.structure is None or held.copies is None:
         raise ValueError(f"{format['kind']}: expected the structure and the copies of its matrices")
     copies, structure = integer("copies", held.copies), structure_of(held.structure)

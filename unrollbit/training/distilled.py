@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from unrollbit.algorithms import LinearMap
+from unrollbit.formats import Format, OneBit, Weights
 from unrollbit.networks import Activations, Unrolled
 from unrollbit.operators import LinearOperator
 from unrollbit.training.losses import Distillation, Loss
 from unrollbit.training.recipe import Recipe, fitted, held_physics
 from unrollbit.training.stage import Stage
-from unrollbit.weights import OneBit, Weights, WeightsFactory
 
 
 def distilled(
@@ -23,7 +21,7 @@ def distilled(
     teacher: Unrolled,
     depth: int | None = None,
     *,
-    weights: type[Weights] | WeightsFactory = OneBit,
+    weights: Format = OneBit(),
     physics: LinearOperator | None = None,
     activations: Activations | None = None,
     distinct: int | None = None,
@@ -47,7 +45,7 @@ def distilled(
         problem: the teacher's problem.
         teacher: a trained network, ``load(path).trainable()`` for one in a file.
         depth: layers of the student, at most the teacher's (default: as many).
-        weights: the student's format, a class or a factory; columns are normalised where the algorithm asks for it.
+        weights: the student's format; columns are normalised where the algorithm asks for it.
         physics: what the student holds as its physics (default: what the teacher holds).
         activations: few bits or a normalisation for the input of the student's maps.
         distinct: distinct matrices of the student (default: as many as the teacher's, and at most ``depth``).
@@ -66,8 +64,8 @@ def distilled(
         >>> from unrollbit import AMP, FullPrecision, OneBit, Unrolled, fit
         >>> from unrollbit.problems import SparseRecovery
         >>> problem = SparseRecovery(8, 16)
-        >>> teacher = Unrolled(AMP(), problem, 4, FullPrecision)
-        >>> student, stages = distilled(problem, teacher, 2, weights=OneBit, steps=2, batch=4)
+        >>> teacher = Unrolled(AMP(), problem, 4, FullPrecision())
+        >>> student, stages = distilled(problem, teacher, 2, weights=OneBit(), steps=2, batch=4)
         >>> report = fit(student, problem, stages, teacher=teacher, progress=False)
         >>> student.depth, report.steps
         (2, 2)
@@ -85,16 +83,18 @@ def distilled(
         distinct = min(depth, max(held.copies for held in teacher.maps.values()))
     if loss is None:
         loss = Distillation()
-    factory = fitted(weights)
+    held = teacher.operator if physics is None else held_physics(physics, problem)
     net = Unrolled(
         teacher.algorithm,
-        teacher.operator if physics is None else held_physics(physics, problem),
+        held,
         depth,
-        {name: _starting_at(factory, matrices(held, depth)) for name, held in teacher.maps.items()},
+        fitted(weights, teacher.algorithm, held),
         distinct=distinct,
         scalars={name: raw[...][:depth] for name, raw in teacher.scalars.items()},
         activations=activations,
     )
+    started = {name: starting_at(weights, teacher.maps[name], depth) for name, weights in net.maps.items()}
+    net = net.with_maps(started)
     rates = {"scalars": 1e-2, "scales": 1e-3, "signs": sign_rate, "matrices": 1e-3}
     return Recipe(net, (Stage(steps, rates=rates, batch=batch, loss=loss, name="distillation"),))
 
@@ -104,11 +104,7 @@ def matrices(weights: Weights, depth: int) -> Float[Array, "depth m n"]:
     return jnp.asarray(weights.dense())[np.arange(depth) % weights.copies]
 
 
-def _starting_at(factory: WeightsFactory, layers: Float[Array, "depth m n"]) -> Callable[..., Weights]:
+def starting_at(weights: Weights, held: Weights, depth: int) -> Weights:
     """The same format at other matrices: number c at the mean of layers c, c + copies, ..."""
-
-    def build(linear_map: LinearMap, physics: LinearOperator, copies: int) -> Weights:
-        means = [jnp.mean(layers[c::copies], axis=0) for c in range(copies)]
-        return factory(linear_map, physics, copies).rebuild(jnp.stack(means))
-
-    return build
+    layers = matrices(held, depth)
+    return weights.rebuild(jnp.stack([jnp.mean(layers[c :: weights.copies], axis=0) for c in range(weights.copies)]))

@@ -11,9 +11,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from unrollbit.algorithms import Form, OutsideNormalForm
+from unrollbit.formats import Weights
 from unrollbit.networks import Network
 from unrollbit.specs import Specified
-from unrollbit.weights import Normalised, OneBit
 
 _SMALLEST_SQUARE = 1e-30  # sqrt is not differentiable at 0
 _LARGEST = 1e15  # of a weight or limit: far above any use, far below where squares overflow float32
@@ -163,7 +163,7 @@ class FlipPenalty(Penalty):
         for weights in _sign_maps(net):
             exists = weights.structure.core_mask
             signs = jnp.where(weights.structure.gather(dense) >= 0, 1.0, -1.0)
-            against = jnp.maximum(-signs * weights.latents[...], 0.0)
+            against = jnp.maximum(-signs * weights.variables["signs"][...].reshape(-1, *signs.shape), 0.0)
             total = total + jnp.sum(against if exists is None else against * exists)
             entries += weights.stored_weights()
         return self.weight * total / entries
@@ -172,18 +172,23 @@ class FlipPenalty(Penalty):
         if not isinstance(net, Network):
             raise ValueError(f"FlipPenalty: expected a network, got {type(net).__name__}")
         if not _sign_maps(net):
-            held = ", ".join(f"{name}: {type(weights).__name__}" for name, weights in net.maps.items())
+            held = ", ".join(f"{name}: {weights.format!r}" for name, weights in net.maps.items())
             raise ValueError(
                 "FlipPenalty: expected a map of the shape of A held as one plane of trained signs (OneBit, or "
                 f"Normalised around it), got {held}; a stage with quantised = False trains no signs"
             )
 
 
-def _sign_maps(net: Network) -> list[OneBit]:
-    """One-plane latents of the maps that have the shape of A and are applied as W^T."""
+def _sign_maps(net: Network) -> list[Weights]:
+    """One trained plane of signs of the maps that are applied as W^T and measured against the physics themselves."""
     maps = [weights for name, weights in net.maps.items() if name in getattr(net, "transposed", ())]
-    held = [weights.inner if isinstance(weights, Normalised) else weights for weights in maps]
-    return [weights for weights in held if isinstance(weights, OneBit) and weights.planes == 1]
+    A = net.operator
+    return [weights.leaf for weights in maps if weights.format.reference(A) is A and _one_plane(weights)]
+
+
+def _one_plane(weights: Weights) -> bool:
+    leaf, signs = weights.leaf, weights.stored().get("signs")
+    return signs is not None and "signs" in leaf.variables and signs.weights == leaf.copies * leaf.structure.size
 
 
 def _form(penalty: Penalty, net: Network) -> Form:

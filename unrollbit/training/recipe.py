@@ -6,10 +6,10 @@ import math
 from typing import Any, NamedTuple
 
 from unrollbit.algorithms import AMP, Algorithm, LinearMap
+from unrollbit.formats import Format, Normalised, SignalDomain, as_format
 from unrollbit.networks import Activations, Unrolled
-from unrollbit.operators import Composition, LinearOperator
+from unrollbit.operators import LinearOperator
 from unrollbit.training.stage import Stage
-from unrollbit.weights import Normalised, Weights, WeightsFactory, in_signal_domain
 
 _LARGEST = 2**25  # entries of physics whose columns are normalised
 
@@ -24,7 +24,7 @@ class Recipe(NamedTuple):
 def initialised(
     problem: Any,
     depth: int,
-    weights: WeightsFactory,
+    weights: Format,
     algorithm: Algorithm | None = None,
     physics: LinearOperator | None = None,
     activations: Activations | None = None,
@@ -35,7 +35,8 @@ def initialised(
         prior = getattr(problem, "prior", None)
         algorithm = AMP() if prior is None else AMP(prior())
     held = held_physics(physics, problem)
-    return Unrolled(algorithm, held, depth, weights, distinct=distinct, activations=activations)
+    formats = fitted(weights, algorithm, getattr(held, "operator", held))
+    return Unrolled(algorithm, held, depth, formats, distinct=distinct, activations=activations)
 
 
 def held_physics(physics: LinearOperator | None, problem: Any) -> Any:
@@ -48,19 +49,22 @@ def held_physics(physics: LinearOperator | None, problem: Any) -> Any:
     return physics
 
 
-def fitted(weights: type[Weights] | WeightsFactory) -> WeightsFactory:
-    """Wrap a format or factory as map and physics ask: signs in the domain of the signal, columns normalised.
+def fitted(weights: Format, algorithm: Algorithm, physics: LinearOperator) -> dict[str, Format]:
+    """The format of each learned map, wrapped as map and physics ask: signs in the domain of the signal, columns
+    normalised.
 
     Columns of physics too large to be formed (more than 2^25 entries, but for blocks, whose zeros are not) stay as they
     are: step sizes are learned.
     """
-    factory = weights.for_map if isinstance(weights, type) else weights
+    maps = algorithm.maps(physics)
+    return {name: _fitted(as_format(weights), map, physics) for name, map in maps.items() if map.learned}
 
-    def build(linear_map: LinearMap, physics: LinearOperator, copies: int) -> Weights:
-        composed = isinstance(physics, Composition) and physics.inner.is_orthogonal and linear_map.transposed
-        weights = (in_signal_domain(factory) if composed else factory)(linear_map, physics, copies)
-        wanted = linear_map.unit_diagonal and weights.normalisable and not isinstance(weights, Normalised)
-        wanted = wanted and math.prod(weights.structure.core_shape) <= _LARGEST
-        return Normalised.around(weights, physics) if wanted else weights
 
-    return build
+def _fitted(format: Format, linear_map: LinearMap, physics: LinearOperator) -> Format:
+    parts = physics.split if linear_map.transposed else None
+    structure = linear_map.structure if parts is None else parts[0].mask()
+    size = math.prod(structure.core_shape)
+    if parts is not None and not format.in_signal_domain:
+        format = SignalDomain(format)
+    wanted = linear_map.unit_diagonal and format.normalisable and size <= _LARGEST
+    return Normalised(format) if wanted else format

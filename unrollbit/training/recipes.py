@@ -8,18 +8,16 @@ for few bits at the input of its maps. Measurements stay those of the problem.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from unrollbit.algorithms import Algorithm
+from unrollbit.formats import Anchored, Designed, Format, FullPrecision, OneBit
 from unrollbit.networks import Activations
 from unrollbit.operators import LinearOperator
 from unrollbit.training.distilled import distilled
 from unrollbit.training.losses import Loss
-from unrollbit.training.recipe import Recipe, fitted, initialised
+from unrollbit.training.recipe import Recipe, initialised
 from unrollbit.training.stage import Stage, grown
-from unrollbit.weights import FullPrecision, OneBit, Weights, WeightsFactory, designed, normalised
-from unrollbit.weights import anchored as added_to_physics
 
 __all__ = [
     "Recipe",
@@ -39,7 +37,7 @@ def two_stage(
     algorithm: Algorithm | None = None,
     physics: LinearOperator | None = None,
     activations: Activations | None = None,
-    weights: type[Weights] | WeightsFactory | None = None,
+    weights: Format | None = None,
     planes: int = 1,
     distinct: int | None = None,
     steps: int = 1500,
@@ -52,8 +50,8 @@ def two_stage(
     Works for every algorithm and problem. 60 % of the steps go to full precision. ``weights`` defaults to ``OneBit``
     with one scale per matrix and plane, in the domain of the signal where the physics is a composition ``A = Phi Psi``.
     """
-    factory = partial(OneBit.for_map, planes=planes) if weights is None else weights
-    net = initialised(problem, depth, fitted(factory), algorithm, physics, activations, distinct)
+    format = OneBit(planes=planes) if weights is None else weights
+    net = initialised(problem, depth, format, algorithm, physics, activations, distinct)
     common: dict[str, Any] = {"batch": batch} if loss is None else {"batch": batch, "loss": loss}
     growing = grown(depth, round(0.6 * steps), quantised=False, **common)
     rates = {"scalars": 1e-2, "signs": sign_rate, "scales": 1e-3}
@@ -88,9 +86,8 @@ def designed_signs(
     if not isinstance(anchored, bool):
         raise ValueError(f"anchored: expected true or false, got {anchored!r}")
     scale = "none" if planes == 1 and not anchored else "global"
-    signs = partial(designed, planes=planes, scale=scale, around_physics=anchored, noise=noise, seed=seed)
-    factory = normalised(added_to_physics(signs) if anchored else signs)
-    net = initialised(problem, depth, factory, algorithm, physics, activations, distinct)
+    signs = Designed(OneBit(planes, scale), noise=noise, seed=seed)
+    net = initialised(problem, depth, Anchored(signs) if anchored else signs, algorithm, physics, activations, distinct)
     rates = {"scalars": 1e-2}
     if scale != "none":
         rates["scales"] = 1e-3
@@ -106,7 +103,7 @@ def learned_signs(
     algorithm: Algorithm | None = None,
     physics: LinearOperator | None = None,
     activations: Activations | None = None,
-    weights: type[Weights] | WeightsFactory | None = None,
+    weights: Format | None = None,
     distinct: int | None = None,
     steps: int = 1000,
     batch: int = 64,
@@ -117,8 +114,9 @@ def learned_signs(
     Untied matrices differ where it helps: K sign matrices together stand for values between -1 and 1. ``weights``: any
     quantised format instead of ``OneBit``; it starts at its best approximation of the physics.
     """
-    factory = OneBit.for_map if weights is None else weights
-    net = initialised(problem, depth, fitted(factory), algorithm, physics, activations, distinct)
+    net = initialised(
+        problem, depth, OneBit() if weights is None else weights, algorithm, physics, activations, distinct
+    )
     rates = {"scalars": 1e-2, "scales": 1e-3, "signs": sign_rate}
     return Recipe(net, grown(depth, steps, rates=rates, batch=batch))
 
@@ -127,7 +125,7 @@ def scalars_only(
     problem: Any,
     depth: int = 16,
     *,
-    weights: type[Weights] | WeightsFactory,
+    weights: Format,
     algorithm: Algorithm | None = None,
     physics: LinearOperator | None = None,
     activations: Activations | None = None,
@@ -135,7 +133,7 @@ def scalars_only(
     batch: int = 64,
 ) -> Recipe:
     """Maps stay as they start (``W = A``, designed signs, ALISTA's matrix); only steps, thresholds and memory learn."""
-    net = initialised(problem, depth, fitted(weights), algorithm, physics, activations, 1)
+    net = initialised(problem, depth, weights, algorithm, physics, activations, 1)
     return Recipe(net, grown(depth, steps, rates={"scalars": 1e-2}, batch=batch))
 
 
@@ -153,6 +151,5 @@ def full_precision(
 ) -> Recipe:
     """The same cell with float32 matrices that start at A: what one-bit networks are measured against."""
     rates = {"scalars": 1e-2, "matrices": matrix_rate}
-    factory = fitted(FullPrecision.for_map)
-    net = initialised(problem, depth, factory, algorithm, physics, activations, distinct)
+    net = initialised(problem, depth, FullPrecision(), algorithm, physics, activations, distinct)
     return Recipe(net, grown(depth, steps, rates=rates, batch=batch))

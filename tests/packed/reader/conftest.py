@@ -19,10 +19,10 @@ import numpy as np
 import pytest
 
 from unrollbit import AMP, ISTA, OneBit, Unrolled, load, pack
+from unrollbit.formats import Normalised
 from unrollbit.operators import LinearOperator, Preconditioned, gaussian
 from unrollbit.packed import runtime
 from unrollbit.packed.file import stored as held
-from unrollbit.weights import normalised
 
 ROOT = Path(__file__).resolve().parents[3]
 SHELF = sorted((ROOT / "examples" / "networks").glob("*.safetensors"))
@@ -145,14 +145,14 @@ def every_kind(family, cases: dict[str, dict[str, Callable]], *exceptions: str) 
 
 @pytest.fixture(scope="session")
 def small(tmp_path_factory) -> Path:
-    net = Unrolled(AMP(), gaussian(8, 16), 2, normalised(partial(OneBit.for_map, scale="row")))
+    net = Unrolled(AMP(), gaussian(8, 16), 2, Normalised(OneBit(scale="row")))
     return pack(net).save(tmp_path_factory.mktemp("network") / "net.safetensors")
 
 
 @pytest.fixture(scope="session")
 def coded(tmp_path_factory) -> Path:
     """A file with a flip code."""
-    net = Unrolled(ISTA(), gaussian(40, 83), 8, OneBit, distinct=4)
+    net = Unrolled(ISTA(), gaussian(40, 83), 8, OneBit(), distinct=4)
     return pack(net).save(tmp_path_factory.mktemp("coded") / "net.safetensors")
 
 
@@ -169,7 +169,11 @@ def by_hand(path: Path) -> tuple[Path, dict[str, np.ndarray]]:
     spec = {"kind": "FullyConnected", "depth": 3, "width": width, "skip": True, "activations": activations}
     shapes = {name.split("/")[1]: shape[1:] for name, shape in sizes.items() if name.startswith("maps")}
     maps = {
-        name: {"kind": "FullPrecision", "copies": 1, "structure": {"kind": "Full", "m": rows, "n": columns}}
+        name: {
+            "format": {"kind": "FullPrecision"},
+            "structure": {"kind": "Full", "m": rows, "n": columns},
+            "copies": 1,
+        }
         for name, (rows, columns) in shapes.items()
     }
     description = {"network": spec, "maps": maps, "physics": A, "fingerprint": image.tolist()}

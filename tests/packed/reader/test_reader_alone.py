@@ -11,9 +11,9 @@ import pytest
 
 from unrollbit import OneBit, Unrolled, load, pack
 from unrollbit.algorithms import GradientDescent
+from unrollbit.formats import Fixed
 from unrollbit.operators import Rademacher, Scaled, SubsampledFourier
 from unrollbit.packed import runtime
-from unrollbit.weights import Fixed
 
 
 def normal(*shape: int, seed: int = 0) -> np.ndarray:
@@ -132,7 +132,7 @@ def test_dtypes_of_measurements(small: Path) -> None:
 
 
 def test_complex_measurements_of_complex_physics(tmp_path: Path) -> None:
-    net = Unrolled(GradientDescent(), Scaled.of(SubsampledFourier.of(8, [0, 3]), 0.5), 2, Fixed)
+    net = Unrolled(GradientDescent(), Scaled.of(SubsampledFourier.of(8, [0, 3]), 0.5), 2, Fixed())
     path = pack(net).save(tmp_path / "net.safetensors")
     y = normal(3, 2) + 1j * normal(3, 2, seed=1)
     expected = load(path)(y)
@@ -143,7 +143,7 @@ def test_complex_measurements_of_complex_physics(tmp_path: Path) -> None:
 
 def test_packed_matrices_stay_packed(tmp_path: Path) -> None:
     m, n = 2048, 512
-    net = Unrolled(GradientDescent(), Rademacher(m, n), 2, OneBit, distinct=1)
+    net = Unrolled(GradientDescent(), Rademacher(m, n), 2, OneBit(), distinct=1)
     path = pack(net).save(tmp_path / "net.safetensors")
     found, y = runtime.load(path), normal(1, m)
     tracemalloc.start()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 
 from unrollbit import AMP, ISTA, OneBit, Unrolled, load
 from unrollbit.algorithms import GradientDescent
+from unrollbit.formats import BitNet, Normalised, OneBitSVID, SignalDomain
 from unrollbit.networks import Network
 from unrollbit.operators import (
     BlockDiagonal,
@@ -32,7 +32,6 @@ from unrollbit.operators import (
 from unrollbit.packed import PackedNetwork, runtime
 from unrollbit.packed.flip_code import encode_flips
 from unrollbit.signbits import pack_signs
-from unrollbit.weights import BitNet, OneBitSVID, in_signal_domain, normalised
 
 
 def normal(*shape: int, seed: int = 0) -> np.ndarray:
@@ -41,28 +40,24 @@ def normal(*shape: int, seed: int = 0) -> np.ndarray:
 
 WIDE = np.random.RandomState(7).uniform(size=(40, 83)) < 0.6
 CODED = {  # networks, most signs of which are those of the physics
-    "tied": lambda: Unrolled(ISTA(), gaussian(40, 83), 3, OneBit, distinct=1),
-    "untied": lambda: Unrolled(ISTA(), gaussian(40, 83), 3, normalised(OneBit.for_map)),
-    "two planes": lambda: Unrolled(
-        AMP(), gaussian(40, 83), 3, partial(OneBit.for_map, planes=2, scale="row"), distinct=2
-    ),
-    "mask": lambda: Unrolled(ISTA(), Dense.of(normal(40, 83), WIDE), 3, OneBit, distinct=2),
-    "mask, two planes": lambda: Unrolled(
-        ISTA(), Dense.of(normal(40, 83), WIDE), 3, partial(OneBit.for_map, planes=2), distinct=2
-    ),
-    "blocks": lambda: Unrolled(AMP(), BlockDiagonal.of(normal(3, 20, 43)), 3, OneBitSVID, distinct=2),
-    "gaussian blocks": lambda: Unrolled(ISTA(), gaussian_blocks(3, 20, 43, 2), 3, normalised(OneBit.for_map)),
-    "rademacher blocks": lambda: Unrolled(ISTA(), rademacher_blocks(3, 20, 43, 2), 3, BitNet, distinct=2),
-    "hadamard blocks": lambda: Unrolled(ISTA(), hadamard_blocks(3, 20, 64, 2), 3, OneBit, distinct=2),
-    "rademacher": lambda: Unrolled(AMP(), Rademacher(40, 83, 5), 3, BitNet, distinct=2),
-    "hadamard": lambda: Unrolled(GradientDescent(), Hadamard(70, 128, 5), 3, OneBitSVID, distinct=1),
+    "tied": lambda: Unrolled(ISTA(), gaussian(40, 83), 3, OneBit(), distinct=1),
+    "untied": lambda: Unrolled(ISTA(), gaussian(40, 83), 3, Normalised(OneBit())),
+    "two planes": lambda: Unrolled(AMP(), gaussian(40, 83), 3, OneBit(planes=2, scale="row"), distinct=2),
+    "mask": lambda: Unrolled(ISTA(), Dense.of(normal(40, 83), WIDE), 3, OneBit(), distinct=2),
+    "mask, two planes": lambda: Unrolled(ISTA(), Dense.of(normal(40, 83), WIDE), 3, OneBit(planes=2), distinct=2),
+    "blocks": lambda: Unrolled(AMP(), BlockDiagonal.of(normal(3, 20, 43)), 3, OneBitSVID(), distinct=2),
+    "gaussian blocks": lambda: Unrolled(ISTA(), gaussian_blocks(3, 20, 43, 2), 3, Normalised(OneBit())),
+    "rademacher blocks": lambda: Unrolled(ISTA(), rademacher_blocks(3, 20, 43, 2), 3, BitNet(), distinct=2),
+    "hadamard blocks": lambda: Unrolled(ISTA(), hadamard_blocks(3, 20, 64, 2), 3, OneBit(), distinct=2),
+    "rademacher": lambda: Unrolled(AMP(), Rademacher(40, 83, 5), 3, BitNet(), distinct=2),
+    "hadamard": lambda: Unrolled(GradientDescent(), Hadamard(70, 128, 5), 3, OneBitSVID(), distinct=1),
     "signal domain": lambda: Unrolled(
-        AMP(), Composition.of(Hadamard(70, 128), Wavelet.of(128, "db2", 2)), 3, in_signal_domain(OneBit.for_map)
+        AMP(), Composition.of(Hadamard(70, 128), Wavelet.of(128, "db2", 2)), 3, SignalDomain(OneBit())
     ),
     "signal domain, normalised": lambda: Unrolled(
-        AMP(), Composition.of(gaussian(40, 64), Wavelet.of(64, "db1")), 3, normalised(in_signal_domain(OneBit.for_map))
+        AMP(), Composition.of(gaussian(40, 64), Wavelet.of(64, "db1")), 3, Normalised(SignalDomain(OneBit()))
     ),
-    "multiple": lambda: Unrolled(ISTA(), Scaled.of(Scaled.of(gaussian(40, 83), 0.5), 1.5), 3, OneBit, distinct=2),
+    "multiple": lambda: Unrolled(ISTA(), Scaled.of(Scaled.of(gaussian(40, 83), 0.5), 1.5), 3, OneBit(), distinct=2),
 }
 FAST_CODED = ("mask",)  # single-pixel on the shelf holds a flip code in the domain of the signal
 
@@ -183,7 +178,7 @@ DAMAGE = {
     "signs, too": (lambda d: None, {"maps/W/signs": np.zeros((4, 1, 40, 11), np.uint8)}, "of no use"),
     "no checksum": (lambda d: d["maps"]["W"].pop("flips"), {}, "'signs' is missing"),
     "anchored": (anchored_around, {}, "no reference for a flip code"),
-    "another format": (lambda d: d["maps"]["W"].update(kind="FullPrecision"), {}, "does not know"),
+    "another format": (lambda d: d["maps"]["W"].update(format={"kind": "FullPrecision"}), {}, "does not know"),
     "negative": (
         lambda d: d.update(
             physics={"kind": "Scaled", "factor": -1.0, "operator": d["physics"]},

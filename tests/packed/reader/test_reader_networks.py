@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,20 @@ import pytest
 from unrollbit import AMP, ISTA, FullPrecision, FullyConnected, OneBit, Unrolled, load
 from unrollbit.algorithms import ADMM, FISTA, GradientDescent
 from unrollbit.algorithms.base import Algorithm
+from unrollbit.formats import (
+    Anchored,
+    BitNet,
+    Coherent,
+    Designed,
+    Fixed,
+    Format,
+    LittleBit,
+    Normalised,
+    OneBitSVID,
+    SharedTaps,
+    SignalDomain,
+    Ternary,
+)
 from unrollbit.networks import Activations, Network
 from unrollbit.operators import (
     Composition,
@@ -36,18 +49,6 @@ from unrollbit.shrinkage import (
     Soft,
     SupportSelection,
 )
-from unrollbit.weights import (
-    BitNet,
-    Fixed,
-    LittleBit,
-    OneBitSVID,
-    Ternary,
-    Weights,
-    anchored,
-    in_signal_domain,
-    normalised,
-    shared,
-)
 
 
 def normal(*shape: int, seed: int = 0) -> np.ndarray:
@@ -69,19 +70,20 @@ ALGORITHMS = {
     "ADMM": ADMM(GroupSoft(2), 0.05, rho=0.5),
 }
 FACTORIES = {
-    "OneBit row": partial(OneBit.for_map, scale="row", planes=2),
-    "OneBit global": partial(OneBit.for_map, scale="global"),
-    "Ternary": Ternary.for_map,
-    "BitNet": BitNet.for_map,
-    "OneBitSVID": OneBitSVID.for_map,
-    "LittleBit": partial(LittleBit.for_map, rank=2),
-    "FullPrecision": FullPrecision,
-    "W = A": Fixed.for_map,
-    "coherent": Fixed.coherent_with,
-    "normalised": normalised(partial(OneBit.for_map, scale="none")),
-    "anchored": normalised(anchored(partial(OneBit.for_map, scale="layer"))),
+    "OneBit row": OneBit(scale="row", planes=2),
+    "OneBit global": OneBit(scale="global"),
+    "Ternary": Ternary(),
+    "BitNet": BitNet(),
+    "OneBitSVID": OneBitSVID(),
+    "LittleBit": LittleBit(rank=2),
+    "FullPrecision": FullPrecision(),
+    "W = A": Fixed(),
+    "coherent": Coherent(Fixed()),
+    "designed": Normalised(Designed(steps=5)),
+    "normalised": Normalised(OneBit(scale="none")),
+    "anchored": Normalised(Anchored(OneBit(scale="layer"))),
 }
-SHAPED = ("coherent", "normalised", "anchored")  # only for maps of the shape of A
+SHAPED = ("coherent", "designed", "normalised", "anchored")  # only for maps of the shape of A
 
 
 def pairs() -> list:
@@ -105,43 +107,45 @@ def test_algorithms_and_formats(algorithm: str, factory: str, same, tmp_path: Pa
 
 NETWORKS = {
     "blocks": lambda: Unrolled(
-        AMP(Soft(), onsager="computed"), gaussian_blocks(3, 4, 7), 3, normalised(anchored(OneBit.for_map))
+        AMP(Soft(), onsager="computed"), gaussian_blocks(3, 4, 7), 3, Normalised(Anchored(OneBit()))
     ),
     "preconditioned": lambda: Unrolled(
-        ISTA(adaptive=True), Preconditioned.of(Dense.of(normal(6, 9), MASK), 0.1), 2, normalised(OneBit.for_map)
+        ISTA(adaptive=True), Preconditioned.of(Dense.of(normal(6, 9), MASK), 0.1), 2, Normalised(OneBit())
     ),
     "signal domain": lambda: Unrolled(
         AMP(Grouped(Soft(), (0,) * 4 + (1,) * 12)),
         Composition.of(Hadamard(8, 16), Wavelet.of(16, "db2", 1)),
         2,
-        in_signal_domain(OneBit.for_map),
+        SignalDomain(OneBit()),
     ),
     "signal domain, fixed, classic threshold": lambda: Unrolled(
-        ADMM(), Composition.of(gaussian(6, 16), Wavelet.of(16, "db1", 1)), 2, in_signal_domain(Fixed.for_map)
+        ADMM(), Composition.of(gaussian(6, 16), Wavelet.of(16, "db1", 1)), 2, SignalDomain(Fixed())
     ),
     "signal domain, one-bit taps": lambda: Unrolled(
         ISTA(),
         Composition.of(Convolution.of(normal(3), 16), Wavelet.of(16, "db2", 1)),
         2,
-        in_signal_domain(shared(OneBit.for_map)),
+        SignalDomain(SharedTaps(OneBit())),
     ),
     "taps": lambda: Unrolled(
-        FISTA(), Convolution.of(normal(3, 3), (6, 6), "zero"), 2, normalised(shared(OneBit.for_map, wider=1))
+        FISTA(), Convolution.of(normal(3, 3), (6, 6), "zero"), 2, Normalised(SharedTaps(OneBit(), wider=1))
     ),
-    "sign planes": lambda: Unrolled(AMP(), sign_planes(gaussian(8, 16), 3), 2, normalised(Fixed.for_map)),
-    "mask of indices": lambda: Unrolled(ISTA(), Dense.of(normal(30, 40), SPARSE_MASK), 2, Ternary),
+    "sign planes": lambda: Unrolled(AMP(), sign_planes(gaussian(8, 16), 3), 2, Normalised(Fixed())),
+    "mask of indices": lambda: Unrolled(ISTA(), Dense.of(normal(30, 40), SPARSE_MASK), 2, Ternary()),
     "mask, classic": lambda: Unrolled(
-        ISTA(Hard(), 1e-3, parametrisation="classic"), Dense.of(normal(6, 9), MASK), 2, OneBit
+        ISTA(Hard(), 1e-3, parametrisation="classic"), Dense.of(normal(6, 9), MASK), 2, OneBit()
     ),
-    "kept frequencies": lambda: Unrolled(GradientDescent(Box(-1.0, 1.0)), SubsampledFourier.of(8, [0, 3]), 2, Fixed),
-    "8 bits": lambda: Unrolled(ISTA(), gaussian(8, 16), 2, OneBit, activations=Activations(8)),
-    "input normalised": lambda: Unrolled(FISTA(), gaussian(8, 16), 2, OneBit, activations=Activations(4, "input")),
+    "kept frequencies": lambda: Unrolled(GradientDescent(Box(-1.0, 1.0)), SubsampledFourier.of(8, [0, 3]), 2, Fixed()),
+    "8 bits": lambda: Unrolled(ISTA(), gaussian(8, 16), 2, OneBit(), activations=Activations(8)),
+    "input normalised": lambda: Unrolled(FISTA(), gaussian(8, 16), 2, OneBit(), activations=Activations(4, "input")),
     "output normalised": lambda: Unrolled(
-        ISTA(parametrisation="classic"), gaussian(8, 16), 2, BitNet, activations=Activations(None, "output")
+        ISTA(parametrisation="classic"), gaussian(8, 16), 2, BitNet(), activations=Activations(None, "output")
     ),
-    "fully connected": lambda: FullyConnected(gaussian(8, 16), 4, 12, FullPrecision),
-    "fully connected, skip": lambda: FullyConnected(gaussian(8, 16), 4, 20, OneBit, skip=True),
-    "fully connected, two matrices": lambda: FullyConnected(gaussian(8, 16), 2, 12, OneBit, activations=Activations(8)),
+    "fully connected": lambda: FullyConnected(gaussian(8, 16), 4, 12, FullPrecision()),
+    "fully connected, skip": lambda: FullyConnected(gaussian(8, 16), 4, 20, OneBit(), skip=True),
+    "fully connected, two matrices": lambda: FullyConnected(
+        gaussian(8, 16), 2, 12, OneBit(), activations=Activations(8)
+    ),
 }
 
 
@@ -167,20 +171,22 @@ KINDS = {  # pairs so that every format has one algorithm, and every algorithm o
         },
     ),
     "test_every_format": (
-        Weights,
+        Format,
         {
             "Anchored": pair("AMP", "anchored"),
             "BitNet": pair("ISTA", "BitNet"),
-            "Fixed": {**pair("FISTA", "W = A"), "coherent": pair("AMP", "coherent")["small"]},
+            "Coherent": pair("AMP", "coherent"),
+            "Designed": pair("AMP", "designed"),
+            "Fixed": pair("FISTA", "W = A"),
             "FullPrecision": pair("LISTA", "FullPrecision"),
             "LittleBit": pair("ISTA", "LittleBit"),
             "Normalised": pair("ISTA", "normalised"),
             "OneBit": pair("ISTA", "OneBit global"),
             "OneBitSVID": pair("ISTA", "OneBitSVID"),
             "Ternary": pair("ISTA", "Ternary"),
-            "Transformed": {"signal domain": NETWORKS["signal domain"]},
+            "SharedTaps": {"taps": NETWORKS["taps"]},
+            "SignalDomain": {"signal domain": NETWORKS["signal domain"]},
         },
-        "Frozen",
     ),
     "test_every_network": (
         Network,

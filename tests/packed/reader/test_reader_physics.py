@@ -12,6 +12,7 @@ import pytest
 
 from unrollbit import AMP, Unrolled
 from unrollbit.algorithms.analytic import coherence_matrix, regularised_inverse
+from unrollbit.formats import Fixed
 from unrollbit.operators import (
     Banded,
     BlockDiagonal,
@@ -45,7 +46,6 @@ from unrollbit.shrinkage import BernoulliGaussian
 from unrollbit.signbits import pack_signs
 from unrollbit.structures import Full, Indexed
 from unrollbit.trits import pack_trits
-from unrollbit.weights import Fixed
 
 
 def normal(*shape: int, seed: int = 0) -> np.ndarray:
@@ -192,7 +192,7 @@ def test_matrices_computed_from_the_physics(name: str, same) -> None:
 def test_networks_of_all_physics(name: str, same, tmp_path: Path) -> None:
     operator = built(name)
     held = Scaled.of(operator, 1 / float(operator.norm()))
-    same.network(Unrolled(AMP(BernoulliGaussian(sparsity=0.9)), held, 2, Fixed.for_map), tmp_path, 2e-5)
+    same.network(Unrolled(AMP(BernoulliGaussian(sparsity=0.9)), held, 2, Fixed()), tmp_path, 2e-5)
 
 
 REFERENCES = (

@@ -38,7 +38,7 @@ def test_the_worked_example_of_the_specification(headers, tmp_path: Path) -> Non
     W = 0.625 * np.array([[1, -1, 1], [1, 1, -1]])
     np.testing.assert_allclose(load(path).network.maps["W"].dense()[0], W, rtol=1e-6)
     A = Dense.of([[0.5, -1.0, 0.0], [2.0, -0.0, -0.25]])
-    net = Unrolled(ISTA(regularisation=0.5), A, 1, OneBit)
+    net = Unrolled(ISTA(regularisation=0.5), A, 1, OneBit())
     written = pack(net, training={"seed": 0}).save(tmp_path / "written.safetensors")
     found, expected = runtime.read(written), runtime.read(path)
     assert found.description.pop("fingerprint") == pytest.approx(expected.description.pop("fingerprint"))

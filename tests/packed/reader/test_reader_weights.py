@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 import jax.numpy as jnp
 import numpy as np
@@ -12,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unrollbit import FullPrecision, OneBit
+from unrollbit.formats import BitNet, LittleBit, OneBitSVID, PackedWeights, Ternary
 from unrollbit.operators import Banded, Convolution, Radon, gaussian_blocks
 from unrollbit.packed import runtime
 from unrollbit.signbits import pack_signs
 from unrollbit.structures import Full, Indexed, Shared, Structure
 from unrollbit.structures.drawn import Drawn
-from unrollbit.weights import BitNet, LittleBit, OneBitSVID, PackedWeights, Ternary
 
 
 def normal(*shape: int, seed: int = 0) -> np.ndarray:
@@ -41,15 +40,16 @@ STRUCTURES: dict[str, dict[str, Callable[[], Structure]]] = {  # by kind; of one
     "Shared": {"shared": lambda: Shared((6, 6), (3, 3), "circular", 2)},
 }
 FORMATS = {
-    **{f"OneBit {scale}": partial(OneBit.from_matrix, scale=scale, planes=2) for scale in ("none", "global", "layer")},
-    **{f"OneBit {scale}": partial(OneBit.from_matrix, scale=scale) for scale in ("row", "column")},
-    "Ternary": Ternary.from_matrix,
-    "Ternary, four a byte": partial(Ternary.from_matrix, per_byte=4),
-    "BitNet": BitNet.from_matrix,
-    "OneBitSVID": OneBitSVID.from_matrix,
-    "LittleBit": partial(LittleBit.from_matrix, rank=2),
-    "LittleBit, residual": partial(LittleBit.from_matrix, rank=1, residual=True),
-    "FullPrecision": FullPrecision.from_matrix,
+    **{f"OneBit {scale}": OneBit(planes=2, scale=scale) for scale in ("none", "global", "layer")},
+    **{f"OneBit {scale}": OneBit(scale=scale) for scale in ("row", "column")},
+    "Ternary": Ternary(),
+    "Ternary, four a byte": Ternary(per_byte=4),
+    "BitNet": BitNet(),
+    "OneBitSVID": OneBitSVID(),
+    "LittleBit": LittleBit(rank=2),
+    "LittleBit, a rate": LittleBit(bits_per_weight=12.0, multiple=1),
+    "LittleBit, residual": LittleBit(rank=1, residual=True),
+    "FullPrecision": FullPrecision(),
 }
 LINED = ("row", "column", "SVID", "LittleBit")  # formats that shared taps do not have
 
@@ -63,7 +63,7 @@ def matrices_of(mask: Structure) -> jnp.ndarray:
 
 
 def compare(name: str, mask: Structure, same) -> None:
-    weights = FORMATS[name](matrices_of(mask), mask, copies=2)
+    weights = FORMATS[name].from_matrix(matrices_of(mask), mask, copies=2)
     weights.round_scales()
     found = same.weights(weights.pack(), weights.shape)
     assert len(found) == 2
@@ -120,13 +120,13 @@ def test_one_bit_of_any_size(size, copies, planes, scale, seed, same) -> None:
 
 
 def test_wrong_scales_of_formats(same) -> None:
-    weights = BitNet.from_matrix(jnp.asarray(normal(4, 6)))
+    weights = BitNet().from_matrix(jnp.asarray(normal(4, 6)))
     packed = weights.pack()
     linear = runtime.Map((4, 6), lambda: runtime.zero_matrix((4, 6)))
     zero = same.stored(packed.arrays) | {"scale": runtime.Stored("BF16", np.zeros(1, np.uint16))}
     with pytest.raises(ValueError, match="expected scales > 0"):
         runtime.weights_of(packed.spec, zero, linear, linear.initial())
-    packed = Ternary.from_matrix(jnp.asarray(normal(4, 6))).pack()
+    packed = Ternary().from_matrix(jnp.asarray(normal(4, 6))).pack()
     for byte in (243, 3):  # no code; padding that is not zero
         wrong = same.stored(packed.arrays) | {"trits": runtime.Stored("U8", np.full((1, 4, 2), byte, np.uint8))}
         with pytest.raises(ValueError, match="ternary"):

@@ -11,6 +11,17 @@ import numpy as np
 from unrollbit.cli.arguments import positive
 from unrollbit.cli.studies.experiment import Experiment, Row, run_all, slug
 from unrollbit.cli.tables import print_table
+from unrollbit.formats import (
+    Anchored,
+    Designed,
+    Fixed,
+    FullPrecision,
+    Normalised,
+    OneBit,
+    clipped,
+    smooth_sign,
+    tanh_sign,
+)
 from unrollbit.plots import differences, save
 from unrollbit.training import grown
 
@@ -18,8 +29,8 @@ DEPTH = 16
 PROBLEM = {"kind": "SparseRecovery", "m": 256, "n": 512}
 BASE = "one plane, untied (reference)"
 _RATES = {"scalars": 1e-2, "scales": 1e-3, "signs": 1e-3}
-_DESIGNED = {"format": "OneBit", "start": "designed", "scale": "none", "normalised": True}
-_LEARNED = {"format": "OneBit", "scale": "none", "normalised": True}
+_DESIGNED = Normalised(Designed(OneBit(scale="none")))
+_LEARNED = Normalised(OneBit(scale="none"))
 _CELL: dict[str, Any] = {"kind": "AMP", "shrinkage": {"kind": "BernoulliGaussian", "sparsity": 0.1}}
 _NOTES = (
     "mean of dB: mean over test signals of the per-signal NMSE, averaged over seeds of A, signs and training (spread:",
@@ -37,25 +48,26 @@ def variants() -> dict[str, dict[str, dict[str, Any]]]:
     """By ingredient: variant -> what it changes (weights, algorithm, rates, distinct, grown, first, loss)."""
     shrinkages = {"firm": {"kind": "Firm"}, "support selection": {"kind": "SupportSelection"}, "soft": {"kind": "Soft"}}
     surrogates = {
-        "clipped straight-through": {"kind": "Clipped", "limit": 1.0},
-        "smooth sign": {"kind": "SmoothSign", "sharpness": 2.0, "relative": True},
-        "tanh sign": {"kind": "TanhSign"},
+        "clipped straight-through": clipped(1.0),
+        "smooth sign": smooth_sign(2.0, relative=True),
+        "tanh sign": tanh_sign(),
     }
     fixed = {"scalars": 1e-2}
     # without the normalisation by A, which is a scale per column that stores nothing
-    scaled = {name: {**_DESIGNED, "scale": name, "normalised": False} for name in ("global", "layer", "row", "column")}
-    two = {**_DESIGNED, "scale": "global", "planes": 2}
+    scaled = {name: Designed(OneBit(scale=name)) for name in ("global", "layer", "row", "column")}
+    two, four = (Normalised(Designed(OneBit(planes=planes, scale="global"))) for planes in (2, 4))
+    anchored = Normalised(Anchored(Designed(OneBit(scale="global"))))
     return {
         "": {BASE: {}},
         "bits": {
             "tied": {"distinct": 1, "rates": fixed},
             "2 matrices cycled": {"distinct": 2, "rates": fixed},
             "2 planes, tied": {"weights": two, "distinct": 1, "rates": {**fixed, "scales": 1e-3}},
-            "4 planes, tied": {"weights": {**two, "planes": 4}, "distinct": 1, "rates": {**fixed, "scales": 1e-3}},
-            "A + 1 plane, untied": {"weights": {**_DESIGNED, "scale": "global", "anchored": True}},
-            "W = A": {"weights": {"format": "Fixed", "normalised": True}, "distinct": 1, "rates": fixed},
+            "4 planes, tied": {"weights": four, "distinct": 1, "rates": {**fixed, "scales": 1e-3}},
+            "A + 1 plane, untied": {"weights": anchored},
+            "W = A": {"weights": Normalised(Fixed()), "distinct": 1, "rates": fixed},
             "full precision, untied": {
-                "weights": {"format": "FullPrecision", "normalised": True},
+                "weights": Normalised(FullPrecision()),
                 "rates": {**fixed, "matrices": 1e-3},
             },
         },
@@ -66,7 +78,10 @@ def variants() -> dict[str, dict[str, dict[str, Any]]]:
             "learned from sign(A), rate 1e-2": {"weights": _LEARNED, "rates": {**_RATES, "signs": 1e-2}},
             "two stages: full precision first": {"weights": _LEARNED, "first": 0.6},
         },
-        "surrogate": {name: {"weights": {**_DESIGNED, "surrogate": spec}} for name, spec in surrogates.items()},
+        "surrogate": {
+            name: {"weights": Normalised(Designed(OneBit(scale="none", surrogate=surrogate)))}
+            for name, surrogate in surrogates.items()
+        },
         "memory": {
             "no memory": {"algorithm": {**_CELL, "onsager": "none"}},
             "no memory, no momentum": {"algorithm": {**_CELL, "onsager": "none", "momentum": False}},
@@ -81,11 +96,16 @@ def variants() -> dict[str, dict[str, dict[str, Any]]]:
     }
 
 
+def _seeded(spec: dict[str, Any], seed: int) -> dict[str, Any]:
+    """A format's table with the seed of its designed signs, if it has any."""
+    if "seed" in spec:
+        spec = {**spec, "seed": seed}
+    return {**spec, "inner": _seeded(spec["inner"], seed)} if "inner" in spec else spec
+
+
 def config(change: dict[str, Any], steps: int, seed: int) -> dict[str, Any]:
     """The config of a variant: the reference with ``change``."""
-    weights = dict(change.get("weights", _DESIGNED))
-    if weights.get("start") == "designed":
-        weights["seed"] = seed
+    weights = _seeded(change.get("weights", _DESIGNED).to_spec(), seed)
     network: dict[str, Any] = {"depth": DEPTH, "algorithm": change.get("algorithm", _CELL), "weights": weights}
     if "distinct" in change:
         network["distinct"] = change["distinct"]

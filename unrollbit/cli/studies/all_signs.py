@@ -35,7 +35,7 @@ def experiments(seed: int, quick: bool) -> list[Experiment]:
     for count in planes:
         physics = {"form": "sign-planes", "planes": count}
         shared = {"name": "scalars_only", "depth": DEPTH, "steps": steps, "physics": physics}
-        ways = {SHARED: {**shared, "weights": {"format": "Fixed"}}}
+        ways = {SHARED: {**shared, "weights": "Fixed"}}
         for back in (1, 2):
             label = f"W of {back} plane{'s' * (back > 1)}"
             ways[label] = one_bit_network(DEPTH, steps, planes=back, distinct=1, physics=physics)

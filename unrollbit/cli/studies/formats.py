@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from unrollbit.cli.studies.experiment import TEST_SEED, Experiment, Row, run_all
 from unrollbit.cli.studies.networks import one_bit_network
 from unrollbit.cli.studies.timing import milliseconds_per_signal
 from unrollbit.cli.tables import print_table
+from unrollbit.formats import BitNet, Format, LittleBit, OneBit, OneBitSVID, Ternary
 from unrollbit.plots import quality_at_bits, save
 
 DEPTH = 12
@@ -55,29 +57,30 @@ def networks(problem: str, steps: int) -> dict[str, tuple[str, dict[str, Any]]]:
     """
     rate, multiple = _SIGN_RATES[problem], _RANKS[problem]
 
-    def learned(distinct: int, **weights: Any) -> dict[str, Any]:
-        recipe = {"name": "learned_signs", "depth": DEPTH, "steps": steps, "sign_rate": rate, "weights": weights}
+    def learned(distinct: int, weights: Format) -> dict[str, Any]:
+        recipe = {"name": "learned_signs", "depth": DEPTH, "steps": steps, "sign_rate": rate}
+        recipe["weights"] = weights.to_spec()
         return recipe | ({} if distinct == DEPTH else {"distinct": distinct})
 
     found: dict[str, tuple[str, dict[str, Any]]] = {}
     large = problem == "sparse"  # where a rate of 0.7 has rivals: fewer matrices of one or 1.6 bits
     for distinct in (1, 8, DEPTH) if large else (1, DEPTH):
-        found[f"{ONE_BIT}, {_ties(distinct)}"] = ONE_BIT, learned(distinct, format="OneBit")
-    found[f"{ONE_BIT}, 2 planes, tied"] = ONE_BIT, learned(1, format="OneBit", planes=2)
+        found[f"{ONE_BIT}, {_ties(distinct)}"] = ONE_BIT, learned(distinct, OneBit())
+    found[f"{ONE_BIT}, 2 planes, tied"] = ONE_BIT, learned(1, OneBit(planes=2))
     for distinct in (1, DEPTH):
-        found[f"BitNet, {_ties(distinct)}"] = "BitNet", learned(distinct, format="BitNet")
-        found[f"OneBit, {_ties(distinct)}"] = "OneBit (value vectors)", learned(distinct, format="OneBitSVID")
+        found[f"BitNet, {_ties(distinct)}"] = "BitNet", learned(distinct, BitNet())
+        found[f"OneBit, {_ties(distinct)}"] = "OneBit (value vectors)", learned(distinct, OneBitSVID())
     for distinct in (1, 5, DEPTH) if large else (1, DEPTH):
-        found[f"b1.58, {_ties(distinct)}"] = "BitNet b1.58", learned(distinct, format="Ternary")
+        found[f"b1.58, {_ties(distinct)}"] = "BitNet b1.58", learned(distinct, Ternary())
     for bits in _little_bit_rates(problem):
-        weights = {"format": "LittleBit", "bits_per_weight": bits, "multiple": multiple, "rotate": True}
-        found[f"LittleBit {bits:g}, untied"] = "LittleBit", learned(DEPTH, turns=True, **weights)
+        weights = LittleBit(bits, rotate=True, multiple=multiple, turns=True)
+        found[f"LittleBit {bits:g}, untied"] = "LittleBit", learned(DEPTH, weights)
     densest = max(_little_bit_rates(problem))
-    weights = {"format": "LittleBit", "bits_per_weight": densest, "multiple": multiple, "rotate": True}
+    weights = LittleBit(densest, rotate=True, multiple=multiple)
     if large:
-        found[f"LittleBit {densest:g}, tied"] = "LittleBit", learned(1, **weights)
+        found[f"LittleBit {densest:g}, tied"] = "LittleBit", learned(1, weights)
     if problem != "blocks":  # two paths of small blocks spend 1.6 bits on rank 1
-        residual = learned(DEPTH, turns=True, residual=True, **weights)
+        residual = learned(DEPTH, replace(weights, turns=True, residual=True))
         found[f"LittleBit {densest:g} with residual, untied"] = "LittleBit, residual", residual
     if problem != "patches":  # signs are designed for maps of the shape of A
         for planes, distinct in ((1, 1), (2, 1), (1, DEPTH)):
@@ -88,7 +91,7 @@ def networks(problem: str, steps: int) -> dict[str, tuple[str, dict[str, Any]]]:
     for distinct in (1, DEPTH):
         config = {"name": "full_precision", "depth": DEPTH, "steps": steps}
         found[f"{FLOAT}, {_ties(distinct)}"] = FLOAT, config | ({} if distinct == DEPTH else {"distinct": 1})
-    fixed = {"name": "scalars_only", "depth": DEPTH, "steps": steps, "weights": {"format": "Fixed"}}
+    fixed = {"name": "scalars_only", "depth": DEPTH, "steps": steps, "weights": "Fixed"}
     found[NOTHING] = NOTHING, fixed
     return found
 

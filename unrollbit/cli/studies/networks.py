@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from unrollbit.formats import Coherent, Fixed
+
 Config = dict[str, Any]
 
 
@@ -20,7 +22,7 @@ def full_precision_networks(depth: int, steps: int) -> dict[str, Config]:
     """
     common = {"depth": depth, "steps": steps}
     learned = {"name": "full_precision", **common}
-    analytic = {"name": "scalars_only", **common, "weights": {"format": "Fixed"}}
+    analytic = {"name": "scalars_only", **common, "weights": "Fixed"}
     return {
         "LISTA": {**learned, "algorithm": _ista(0.1, "Soft", "classic"), "matrix_rate": 3e-4},
         "LISTA-CP": {**learned, "algorithm": _ista(0.3, "Soft")},
@@ -35,8 +37,8 @@ def cell_networks(depth: int, steps: int, physics: Config | None = None) -> dict
     fixed = {"name": "scalars_only", **common}
     return {
         "cell, full precision": {"name": "full_precision", **common},
-        "cell, ALISTA's matrix": {**fixed, "weights": {"format": "Fixed", "start": "coherence"}},
-        "cell, W = A": {**fixed, "weights": {"format": "Fixed"}},
+        "cell, ALISTA's matrix": {**fixed, "weights": Coherent(Fixed()).to_spec()},
+        "cell, W = A": {**fixed, "weights": "Fixed"},
     }
 
 

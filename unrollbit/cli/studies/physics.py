@@ -11,6 +11,8 @@ from unrollbit.cli.arguments import positive
 from unrollbit.cli.studies.experiment import Experiment, run_all
 from unrollbit.cli.studies.physics_classic import classic_solvers
 from unrollbit.cli.studies.physics_table import FLOAT, NOTHING, ONE, TWO, draw, experiment_name, show, summarise
+from unrollbit.formats import Anchored, OneBit
+from unrollbit.packed_operators.packed_signs import Scale
 from unrollbit.problems import Problem
 from unrollbit.problems.prior import bands
 
@@ -69,12 +71,12 @@ def experiments(
     unrolled = _algorithm(algorithm, problem, spec, solver["parameters"])
     common = {"depth": DEPTH, "steps": 40 if quick else STEPS, "batch": 16, "algorithm": unrolled}
     learned = {"name": "two_stage", **common, "distinct": 1, "sign_rate": 3e-3}
-    plane = {"format": "OneBit", "anchored": True, "scale": scale_of(problem)}
+    one, two = (Anchored(OneBit(planes=planes, scale=scale_of(problem))).to_spec() for planes in (1, 2))
     recipes = {
-        NOTHING: {"name": "scalars_only", **common, "weights": {"format": "Fixed"}},
+        NOTHING: {"name": "scalars_only", **common, "weights": "Fixed"},
         FLOAT: {"name": "full_precision", **common, "distinct": 1},
-        ONE: {**learned, "weights": plane},
-        TWO: {**learned, "weights": {**plane, "planes": 2}},
+        ONE: {**learned, "weights": one},
+        TWO: {**learned, "weights": two},
     }
     return [
         Experiment(
@@ -101,7 +103,7 @@ def _algorithm(name: str, problem: Problem, spec: Mapping[str, Any], parameters:
     return {"kind": name, "shrinkage": shrinkage, **parameters}
 
 
-def scale_of(problem: Problem) -> str:
+def scale_of(problem: Problem) -> Scale:
     """One scale per unknown where its column (in the domain of the signal) is long enough to pay for it."""
     A = getattr(problem.operator, "outer", problem.operator)
     return "column" if A.mask().links >= _SCALED_COLUMNS * A.shape[1] else "layer"

@@ -11,6 +11,7 @@ import numpy as np
 
 from unrollbit.cli.studies.experiment import Experiment, Row, run_all, slug
 from unrollbit.cli.tables import print_table
+from unrollbit.formats import Anchored, Format, FullPrecision, OneBit, Ternary
 from unrollbit.plots import curves_of_depth, generalization_gaps, save
 
 DEPTH, WIDTH = 8, 512
@@ -37,9 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--claims", nargs="+", choices=CLAIMS, help="among them (default: all)")
 
 
-def dense(weights: dict[str, Any], quick: bool) -> dict[str, Any]:
+def dense(weights: Format, quick: bool) -> dict[str, Any]:
     """The tables of a fully connected ReLU network."""
-    network = {"kind": "FullyConnected", "depth": DEPTH, "width": WIDTH, "skip": True, "weights": weights}
+    network = {"kind": "FullyConnected", "depth": DEPTH, "width": WIDTH, "skip": True, "weights": weights.to_spec()}
     rates = {"matrices": 1e-3, "signs": 1e-3, "scales": 1e-3, "scalars": 1e-3}
     stage = {"steps": 60 if quick else 2000, "rates": rates, "batch": 64, "loss": {"kind": "LogNMSE"}}
     return {"network": network, "stages": [stage]}
@@ -50,9 +51,9 @@ def unrolled(name: str, quick: bool, depth: int = DEPTH, **options: Any) -> dict
     return {"recipe": {"name": name, "depth": depth, "steps": 40 if quick else 400, **options}}
 
 
-def learned(quick: bool, depth: int = DEPTH, **weights: Any) -> dict[str, Any]:
+def learned(quick: bool, depth: int = DEPTH, weights: Format = OneBit()) -> dict[str, Any]:
     """One-bit (or ternary) matrices with the zeros of the physics, one per layer, signs learned."""
-    return unrolled("learned_signs", quick, depth, sign_rate=_RATE, weights={"format": "OneBit", **weights})
+    return unrolled("learned_signs", quick, depth, sign_rate=_RATE, weights=weights.to_spec())
 
 
 def designed(quick: bool, depth: int = DEPTH, planes: int = 1, distinct: int | None = None) -> dict[str, Any]:
@@ -75,12 +76,12 @@ def experiments(claims: Sequence[str], seed: int, quick: bool) -> list[Experimen
 
     if "bits" in claims:
         networks = {
-            RELU: dense({"format": "FullPrecision"}, quick),
-            "dense ReLU, ternary": dense({"format": "Ternary"}, quick),
-            "dense ReLU, one-bit by channel": dense({"format": "OneBit", "scale": "row"}, quick),
+            RELU: dense(FullPrecision(), quick),
+            "dense ReLU, ternary": dense(Ternary(), quick),
+            "dense ReLU, one-bit by channel": dense(OneBit(scale="row"), quick),
             FLOAT: unrolled("full_precision", quick),
-            "b1.58": learned(quick, format="Ternary"),
-            "one-bit by channel": learned(quick, scale="row"),
+            "b1.58": learned(quick, weights=Ternary()),
+            "one-bit by channel": learned(quick, weights=OneBit(scale="row")),
             ONE_BIT: designed(quick),
             TWO: designed(quick, planes=2, distinct=1),
         }
@@ -99,15 +100,15 @@ def experiments(claims: Sequence[str], seed: int, quick: bool) -> list[Experimen
             for name, tables in {
                 ONE_BIT: learned(quick),
                 FLOAT: unrolled("full_precision", quick),
-                RELU: dense({"format": "FullPrecision"}, quick),
+                RELU: dense(FullPrecision(), quick),
             }.items():
                 add("gap", name, BLOCKS, tables, size, size=size)
     if "data" in claims:
         for data, problem in DATA.items():
-            plane = {"format": "OneBit"} if data == "image patches" else {"format": "OneBit", "anchored": True}
+            plane = (OneBit() if data == "image patches" else Anchored(OneBit())).to_spec()
             for name, tables in {
-                RELU: dense({"format": "FullPrecision"}, quick),
-                "W = A": unrolled("scalars_only", quick, weights={"format": "Fixed"}),
+                RELU: dense(FullPrecision(), quick),
+                "W = A": unrolled("scalars_only", quick, weights="Fixed"),
                 FLOAT: unrolled("full_precision", quick, distinct=1),
                 ONE_BIT: unrolled("two_stage", quick, distinct=1, sign_rate=3e-3, weights=plane),
             }.items():

@@ -25,11 +25,11 @@ _ALGORITHMS: dict[str, Config] = {
     "admm": {"kind": "ADMM", "regularisation": 0.1},
 }
 _WEIGHTS: dict[str, Config] = {
-    "one bit": {"format": "OneBit"},
-    "two planes": {"format": "OneBit", "planes": 2},
-    "scale per row": {"format": "OneBit", "scale": "row"},
-    "full precision": {"format": "FullPrecision"},
-    "W = A": {"format": "Fixed"},
+    "one bit": {"kind": "OneBit"},
+    "two planes": {"kind": "OneBit", "planes": 2},
+    "scale per row": {"kind": "OneBit", "scale": "row"},
+    "full precision": {"kind": "FullPrecision"},
+    "W = A": {"kind": "Fixed"},
 }
 _CONTRACTION = {"kind": "Contraction"}
 _SUPPORT = {"kind": "SupportContraction"}

@@ -1,0 +1,322 @@
+"""Packing: bytes by hand, round trips, malformed files, and products that run on packed bits."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from unrollbit import Unrolled
+from unrollbit.algorithms import AMP, ISTA
+from unrollbit.algorithms.base import LinearMap
+from unrollbit.formats import (
+    Fixed,
+    FullPrecision,
+    Normalised,
+    OneBit,
+    PackedWeights,
+    Place,
+    SignalDomain,
+    Weights,
+    tanh_sign,
+)
+from unrollbit.operators import Composition, Dense, Hadamard, SubsampledDCT, gaussian
+from unrollbit.signbits import pack_signs, unpack_signs
+from unrollbit.structures import Band, Blocks, Full, Indexed, Structure
+
+STRUCTURES: dict[str, Structure] = {
+    "full": Full(9, 21),
+    "blocks": Blocks(3, 3, 7),
+    "band": Band(9, 21, -2, 11, 2),
+    "indexed": Indexed.from_mask(np.random.RandomState(5).uniform(size=(9, 21)) < 0.4),
+}
+
+
+def map_of(structure: Structure) -> tuple[LinearMap, Dense]:
+    A = Dense.of(np.random.RandomState(1).standard_normal(structure.shape), structure)
+    return LinearMap(A, structure, transposed=True), A
+
+
+def weights_of(structure: Structure, copies: int = 2, planes: int = 2, scale: str = "row") -> Weights:
+    values = np.random.RandomState(0).standard_normal((copies, *structure.shape))
+    return OneBit(planes=planes, scale=scale, surrogate=tanh_sign()).from_matrix(values, structure, copies=copies)
+
+
+def through_a_file(packed: PackedWeights) -> PackedWeights:
+    spec = dict(packed.spec)
+    structure = spec.get("structure", {})
+    masks = {name: value for name, value in structure.items() if isinstance(value, np.ndarray)}  # arrays of a file
+    if masks:
+        spec["structure"] = {name: value for name, value in structure.items() if name not in masks}
+    described = json.loads(json.dumps(spec))
+    if masks:
+        described["structure"] |= masks
+    return PackedWeights(described, copy.deepcopy(packed.arrays))
+
+
+def test_bytes_by_hand() -> None:
+    row = np.array([1.0, -1, 1, 1, -1, -1, 1, -1, -1, 0.0])  # bits 1, 4, 5, 7 and bit 0 of the second byte
+    other = np.array([-0.0] * 9 + [-3.0])
+    expected = np.array([[2 + 16 + 32 + 128, 1], [0, 2]], np.uint8)
+    np.testing.assert_array_equal(pack_signs(np.stack([row, other])), expected)
+    packed = OneBit().from_matrix(np.stack([row, other])).pack()
+    assert packed.arrays["signs"].dtype == np.uint8
+    np.testing.assert_array_equal(packed.arrays["signs"], expected[None, None])
+    unpacked = np.asarray(unpack_signs(jnp.asarray(expected), 10))
+    np.testing.assert_array_equal(unpacked, np.where(np.stack([row, other]) < 0, -1, 1))
+
+
+def test_bytes_of_masked_entries_by_hand() -> None:
+    """Existing entries of each plane in one row, in the order of the matrix."""
+    W = np.array([[-1.0, 9, 9], [2, -3, 9], [9, -1, 1]])
+    mask = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 1]], bool)
+    packed = OneBit().from_matrix(W, mask=mask).pack()  # signs - + - - +
+    np.testing.assert_array_equal(packed.arrays["signs"], [[[0b01101]]])
+    np.testing.assert_allclose(np.exp(packed.arrays["log_scales"]), [[8 / 5]], rtol=1e-6)
+
+
+@pytest.mark.grid(3)
+@pytest.mark.parametrize(
+    ("name", "scale", "copies", "planes"),
+    [
+        ("full", "none", 1, 1),
+        ("full", "row", 3, 2),
+        ("blocks", "column", 1, 2),
+        ("blocks", "global", 3, 1),
+        ("band", "layer", 3, 2),
+        ("band", "row", 1, 1),
+        ("indexed", "column", 3, 2),
+        ("indexed", "none", 1, 2),
+    ],
+)
+def test_round_trips(name: str, scale: str, copies: int, planes: int) -> None:
+    structure = STRUCTURES[name]
+    linear_map, A = map_of(structure)
+    weights = weights_of(structure, copies, planes, scale)
+    packed = weights.pack()
+    back = Weights.unpack(through_a_file(packed), linear_map, A)
+    assert back.format == weights.format == OneBit(planes, scale, tanh_sign())
+    np.testing.assert_array_equal(back.dense(), weights.dense())
+    again = back.pack()
+    assert repr(again.spec) == repr(packed.spec)  # masks are arrays
+    assert again.arrays.keys() == packed.arrays.keys()
+    for key in packed.arrays:
+        assert again.arrays[key].tobytes() == packed.arrays[key].tobytes()
+    frozen = Weights.unpack(through_a_file(packed), linear_map, A, frozen=True)
+    np.testing.assert_allclose(frozen.dense(), weights.dense(), rtol=1e-6, atol=1e-7)
+    for key, array in frozen.pack().arrays.items():
+        assert array.tobytes() == packed.arrays[key].tobytes()
+    for count in ("bits", "stored_bits", "stored_weights", "weight_bits", "scale_bits"):
+        assert getattr(frozen, count)() == getattr(weights, count)() == getattr(back, count)()
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_frozen_products(name: str) -> None:
+    structure = STRUCTURES[name]
+    linear_map, A = map_of(structure)
+    random = np.random.RandomState(2)
+    x = jnp.asarray(random.standard_normal((2, 3, 21)), jnp.float32)
+    r = jnp.asarray(random.standard_normal((2, 3, 9)), jnp.float32)
+    for scale in ("row", "column"):
+        weights = weights_of(structure, 2, 2, scale)
+        frozen = Weights.unpack(weights.pack(), linear_map, A, frozen=True)
+        dense = np.asarray(weights.dense()[1], np.float64)
+        np.testing.assert_allclose(frozen.apply(x, 1), x @ dense.T, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(frozen.apply_transpose(r, 1), r @ dense, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(frozen.apply_transpose(r[0, 0], 1), r[0, 0] @ dense, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_full_precision_and_fixed_round_trips(name: str) -> None:
+    structure = STRUCTURES[name]
+    linear_map, A = map_of(structure)
+    weights = FullPrecision().from_matrix(np.random.RandomState(0).standard_normal((2, 9, 21)), structure, copies=2)
+    back = Weights.unpack(through_a_file(weights.pack()), linear_map, A)
+    np.testing.assert_array_equal(back.dense(), weights.dense())
+    assert (np.asarray(back.dense())[:, ~np.asarray(structure.dense_mask())] == 0).all()
+    fixed = Fixed().build(Place(linear_map, A))
+    assert fixed.pack() == PackedWeights({"format": {"kind": "Fixed"}}, {})
+    np.testing.assert_array_equal(Weights.unpack(fixed.pack(), linear_map, A).dense()[0], A.dense())
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_wrapped_round_trips(frozen: bool) -> None:
+    A = Composition.of(gaussian(8, 16), SubsampledDCT.random(16, 16, seed=1).T)
+    linear_map = AMP().maps(A)["W"]
+    for weights in (
+        SignalDomain(OneBit()).build(Place(linear_map, A, 2)),
+        Normalised(OneBit()).build(Place(linear_map, A, 2)),
+        Normalised(SignalDomain(OneBit())).build(Place(linear_map, A, 2)),
+    ):
+        back = Weights.unpack(through_a_file(weights.pack()), linear_map, A, frozen=frozen)
+        assert back.format == weights.format
+        if frozen:
+            np.testing.assert_allclose(back.dense(), weights.dense(), rtol=1e-5, atol=1e-6)
+        else:
+            np.testing.assert_array_equal(back.dense(), weights.dense())
+        assert back.stored_bits() == weights.stored_bits()
+
+
+def spoiled(packed: PackedWeights, **changes) -> PackedWeights:
+    """A copy with entries of the spec, its format or arrays replaced (``None``: dropped)."""
+    spec, arrays = {**packed.spec, "format": dict(packed.spec["format"])}, dict(packed.arrays)
+    for name, value in changes.items():
+        target = next((table for table in (arrays, spec, spec["format"]) if name in table), spec)
+        if value is None:
+            del target[name]
+        else:
+            target[name] = value
+    return PackedWeights(spec, arrays)
+
+
+MALFORMED = {
+    "unknown kind": ({"kind": "Quaternary"}, "unknown kind of Format 'Quaternary'; expected one of: Anchored, "),
+    "kind of a wrong type": ({"kind": ["OneBit"]}, r"unknown kind of Format \['OneBit'\]"),
+    "no kind": ({"kind": None}, "a Format spec is a table with the key 'kind', got {'planes': 2"),
+    "no format": ({"format": None}, "expected a table with the key 'format', got {'structure'"),
+    "a format of a wrong type": ({"format": "OneBit"}, "a Format spec is a table with the key 'kind', got 'OneBit'"),
+    "an abstract class": ({"kind": "Representation"}, "unknown kind of Format 'Representation'"),
+    "a class of wrappers": ({"kind": "Wrapper"}, "unknown kind of Format 'Wrapper'"),
+    "a field of no use": ({"frozen": True}, "field 'frozen' of no use; expected 'format', 'structure', 'copies'"),
+    "no structure": ({"structure": None}, "lack 'structure'"),
+    "no copies": ({"copies": None}, "lack 'copies'"),
+    "no scale": ({"scale": None}, r"array 'log_scales': expected shape \(2, 2\)"),
+    "no signs": ({"signs": None}, "array 'signs' is missing"),
+    "no scales": ({"log_scales": None}, "array 'log_scales' is missing"),
+    "unknown scale": (
+        {"scale": "channel"},
+        "OneBit.scale: expected one of 'none', 'global', 'layer', 'row', 'column', got 'channel'",
+    ),
+    "no copies at all": ({"copies": 0}, "copies: expected a positive integer, got 0"),
+    "copies of a wrong type": ({"copies": [2]}, r"copies: expected a positive integer, got \[2\]"),
+    "negative planes": ({"planes": -1}, "expected planes >= 1, got -1"),
+    "more copies than signs": ({"copies": 3}, r"array 'signs': expected shape \(3, 2, 9, 3\)"),
+    "unknown structure": ({"structure": {"kind": "Diagonal"}}, "unknown mask structure"),
+    "structure of a wrong type": ({"structure": "full"}, "unknown mask structure"),
+    "structure with wrong fields": ({"structure": {"kind": "Full", "rows": 3}}, "does not take"),
+    "another structure": ({"structure": Full(9, 22).to_spec()}, r"expected matrices of shape \(9, 21\)"),
+    "a structure that fills the memory": ({"structure": Indexed(10**6, 10**6, ()).to_spec()}, "entries are more than"),
+    "signs cut off": ({"signs": np.zeros((2, 2, 9, 2), np.uint8)}, "expected shape"),
+    "signs of a wrong dtype": ({"signs": np.zeros((2, 2, 9, 3), np.int8)}, "dtype uint8; got .* int8"),
+    "scales of a wrong dtype": ({"log_scales": np.zeros((2, 2, 9), np.float64)}, "dtype float32; got .* float64"),
+    "scales of a wrong shape": ({"log_scales": np.zeros((2, 2), np.float32)}, r"expected shape \(2, 2, 9\)"),
+    "a scale that is NaN": ({"log_scales": np.full((2, 2, 9), np.nan, np.float32)}, "NaN or infinite"),
+    "an infinite scale": ({"log_scales": np.full((2, 2, 9), np.inf, np.float32)}, "NaN or infinite"),
+    "a scale that overflows": ({"log_scales": np.full((2, 2, 9), 200, np.float32)}, "too large"),
+    "unknown surrogate": ({"surrogate": {"kind": "Sine"}}, "unknown kind of Surrogate 'Sine'"),
+}
+
+
+@pytest.mark.parametrize("case", MALFORMED)
+def test_malformed_files_are_refused(case: str) -> None:
+    changes, message = MALFORMED[case]
+    linear_map, A = map_of(STRUCTURES["full"])
+    packed = spoiled(weights_of(STRUCTURES["full"]).pack(), **changes)
+    for frozen in (False, True):
+        with pytest.raises(ValueError, match=message):
+            Weights.unpack(packed, linear_map, A, frozen=frozen)
+
+
+def test_malformed_wrappers_and_float_files_are_refused() -> None:
+    linear_map, A = map_of(STRUCTURES["full"])
+    weights = weights_of(STRUCTURES["full"])
+    packed = Normalised(weights.format).wrap(Place(linear_map, A, 2), weights).pack()
+    for inner, message in (
+        (None, "a Normalised spec needs the field 'inner'"),
+        ("OneBit", "a Format spec is a table with the key 'kind', got 'OneBit'"),
+        ({}, "a Format spec is a table with the key 'kind', got {}"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Weights.unpack(spoiled(packed, inner=inner), linear_map, A)
+    packed = FullPrecision().from_matrix(A.dense()).pack()
+    for values in (np.ones((1, 9, 20), np.float32), np.ones((1, 9, 21)), np.full((1, 9, 21), np.nan, np.float32)):
+        with pytest.raises(ValueError, match="array 'values'"):
+            Weights.unpack(spoiled(packed, values=values), linear_map, A)
+
+
+def float_sizes(jaxpr) -> set[int]:
+    """Sizes of all floating arrays in a program, those inside scan bodies and called functions included."""
+    sizes = set()
+    atoms = itertools.chain(jaxpr.constvars, jaxpr.invars, *(equation.outvars for equation in jaxpr.eqns))
+    for atom in atoms:
+        if jnp.issubdtype(atom.aval.dtype, jnp.floating):
+            sizes.add(atom.aval.size)
+    for equation in jaxpr.eqns:
+        for value in jax.tree.leaves(equation.params, is_leaf=lambda v: hasattr(v, "eqns") or hasattr(v, "jaxpr")):
+            inner = getattr(value, "jaxpr", value)
+            if hasattr(inner, "eqns"):
+                sizes |= float_sizes(inner)
+    return sizes
+
+
+LARGE: dict[str, Structure] = {
+    "full": Full(64, 128),
+    "blocks": Blocks(8, 16, 32),
+    "band": Band(64, 128, -60, 60),
+    "indexed": Indexed.from_mask(np.random.RandomState(5).uniform(size=(64, 128)) < 0.7),
+}
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_frozen_products_never_form_the_matrix(name: str) -> None:
+    structure = LARGE[name]
+    linear_map, A = map_of(structure)
+    weights = weights_of(structure, copies=1)
+    frozen = Weights.unpack(weights.pack(), linear_map, A, frozen=True)
+    matrix = int(np.prod(structure.core_shape))
+    m, n = structure.shape
+    v = jnp.ones(n)
+    for product in (lambda w, v: w.apply(v), lambda w, v: w.apply_transpose(v[:m])):
+        assert max(float_sizes(jax.make_jaxpr(product)(frozen, v).jaxpr)) <= matrix // 4
+        assert max(float_sizes(jax.make_jaxpr(product)(weights, v).jaxpr)) >= matrix  # the check sees matrices
+
+
+@pytest.mark.parametrize("distinct", [1, 2, None])
+def test_frozen_networks_equal_trained_ones_and_run_on_bits(distinct: int | None) -> None:
+    A = Hadamard(64, 128, seed=1)
+    y = A(jnp.zeros((1, 128)).at[0, 3].set(1.0).at[0, 60].set(-1.0))
+    algorithm = AMP()
+    linear_map = algorithm.maps(A)["W"]
+    inner = weights_of(Full(64, 128), distinct or 4, 2, "row")
+    weights = Normalised(inner.format).wrap(Place(linear_map, A, inner.copies), inner)
+    net = Unrolled(algorithm, A, 4, {"W": weights}, distinct=distinct)
+    raw = {name: variable[...] for name, variable in net.scalars.items()}
+    frozen_weights = Weights.unpack(weights.pack(), linear_map, A, frozen=True)
+    frozen = Unrolled(algorithm, A, 4, {"W": frozen_weights}, distinct=distinct, scalars=raw, packed=True)
+    expected, out = net(y, iterates=True), frozen(y, iterates=True)
+    assert float(jnp.max(jnp.abs(out - expected)) / jnp.max(jnp.abs(expected))) < 1e-5
+    sizes = float_sizes(jax.make_jaxpr(lambda net, y: net(y))(frozen, y).jaxpr)
+    assert max(sizes) <= 64 * 128 // 4
+    assert max(float_sizes(jax.make_jaxpr(lambda net, y: net(y))(net, y).jaxpr)) >= 64 * 128
+
+
+def test_frozen_classic_network() -> None:
+    A = gaussian(9, 21)
+    algorithm = ISTA(parametrisation="classic")
+    net = Unrolled(algorithm, A, 3, OneBit(), distinct=1)
+    maps = algorithm.maps(A)
+    frozen = {name: Weights.unpack(w.pack(), maps[name], A, frozen=True) for name, w in net.maps.items()}
+    y = jnp.ones((2, 9))
+    raw = {name: variable[...] for name, variable in net.scalars.items()}
+    out = Unrolled(algorithm, A, 3, frozen, distinct=1, scalars=raw, packed=True)(y)
+    np.testing.assert_allclose(out, net(y), rtol=1e-4, atol=1e-6)
+
+
+def test_frozen_weights_do_not_train() -> None:
+    structure = STRUCTURES["full"]
+    linear_map, A = map_of(structure)
+    frozen = Weights.unpack(weights_of(structure).pack(), linear_map, A, frozen=True)
+    around = Normalised(frozen.format).wrap(Place(linear_map, A, 2), frozen)
+    for weights in (frozen, around):
+        for again in (
+            lambda weights=weights: weights.rebuild(jnp.ones((2, 9, 21))),
+            lambda weights=weights: weights.unquantised(FullPrecision()),
+            lambda weights=weights: weights.quantised_from(weights_of(structure)),
+        ):
+            with pytest.raises(TypeError, match=r"do not train; take the network that trainable\(\) returns"):
+                again()

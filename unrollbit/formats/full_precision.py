@@ -1,0 +1,54 @@
+"""Matrices of 32-bit floats: what every other format is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from jaxtyping import Array
+
+from unrollbit.formats.cores import masked
+from unrollbit.formats.representation import Representation, Values
+from unrollbit.formats.stored import Entries, Stored
+from unrollbit.operators import LinearOperator
+from unrollbit.structures import Structure
+
+
+@dataclass(frozen=True)
+class FullPrecision(Representation):
+    """Float32 matrices with the zeros of their structure: 32 bits a weight.
+
+    Example:
+        >>>         >>> weights = FullPrecision().from_matrix(jnp.eye(2), copies=3)
+        >>> weights.dense().shape, weights.bits()
+        ((3, 2, 2), 384)
+    """
+
+    needs_mask: ClassVar[bool] = False  # what it forbids is zero
+
+    @property
+    def description(self) -> str:
+        return "full precision (32-bit floats)"
+
+    def stored(self, structure: Structure, copies: int) -> dict[str, Stored]:
+        return {"values": Entries((copies,), structure)}
+
+    def start(self, cores: Array, structure: Structure) -> Values:
+        del structure
+        return {"values": cores}
+
+    def parameters(self, values: Values, structure: Structure) -> Array:
+        del structure
+        return values["values"]
+
+    def trained(self, parameters: Array, structure: Structure) -> LinearOperator:
+        return masked(parameters, structure)
+
+    def packed(self, arrays: Mapping[str, Array], exists: Array | None, structure: Structure) -> LinearOperator:
+        return masked(arrays["values"], structure)
+
+    def reference(self, physics: LinearOperator) -> LinearOperator | None:
+        """None: it has no signs."""
+        del physics
+        return None

@@ -1,0 +1,104 @@
+"""OneBit's matrices: signs between two value vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from unrollbit.formats.cores import masked, normalised_latents
+from unrollbit.formats.rank_one import rank_one
+from unrollbit.formats.representation import Representation, Values
+from unrollbit.formats.stored import HALF, TINY, Floats, Signs, Stored
+from unrollbit.formats.surrogates import Identity, Surrogate, binarise, check_surrogate
+from unrollbit.operators import Composition, LinearOperator
+from unrollbit.operators.structured import Diagonal
+from unrollbit.packed_operators import PackedSigns
+from unrollbit.structures import Structure
+
+_SMALLEST = TINY**0.5  # of a value, so that its logarithm exists: the product of two is still a float32
+
+
+@dataclass(frozen=True)
+class OneBitSVID(Representation):
+    """``W_hat = diag(h) S diag(g)`` with ``S = sign(W)`` and value vectors h (m,), g (n,): sign-value-independent
+    decomposition.
+
+    ``h g^T`` starts as the best rank-one approximation of ``|W|`` (block by block for block-diagonal matrices, over
+    unmasked entries for irregular masks), so that ``||W - W_hat|| <= ||W - W_1||`` with the best rank-one W_1 of W
+    itself. h and g are positive (a sign of theirs would be a flip of signs in S) and trained as logarithms. OneBit's
+    layer normalisation of the output is an option of the network (``Unrolled(activations=...)``), off by default: with
+    it the layer would not approximate ``W x``.
+
+    Bits: ``m n + 16 (m + n)`` per matrix; the vectors are stored as bfloat16.
+
+    Source: Xu et al., "OneBit: towards extremely low-bit large language models", arXiv 2402.11295, section 3.2 and 3.3.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> weights = OneBitSVID().from_matrix(jnp.array([[1.0, -2.0], [-3.0, 6.0]]))  # |W| has rank one: exact
+        >>> weights.dense().round(4).tolist(), weights.bits()
+        ([[[1.0, -2.0], [-3.0, 6.0]]], 68)
+    """
+
+    surrogate: Surrogate = Identity()
+
+    def __post_init__(self) -> None:
+        check_surrogate("OneBitSVID", self.surrogate)
+
+    @property
+    def description(self) -> str:
+        return "one-bit between two value vectors (OneBit)"
+
+    def stored(self, structure: Structure, copies: int) -> dict[str, Stored]:
+        m, n = structure.shape
+        return {
+            "signs": Signs((copies,), structure),
+            "rows": Floats((copies, m), HALF, positive=True),
+            "columns": Floats((copies, n), HALF, positive=True),
+        }
+
+    def start(self, cores: Array, structure: Structure) -> Values:
+        m, n = structure.shape
+        self._magnitudes(jnp.ones(m), jnp.ones(n), structure)  # taps that are shared have no rows: said here
+        found = each_copy(cores, lambda core: values_of(core, structure))
+        rows, columns = (np.maximum(np.stack([pair[i] for pair in found]), _SMALLEST) for i in (0, 1))
+        return {"signs": normalised_latents(cores, structure), "rows": rows, "columns": columns}
+
+    def parameters(self, values: Values, structure: Structure) -> tuple[Array, Array, Array]:
+        return values["signs"], values["rows"], values["columns"]
+
+    def _magnitudes(self, rows: Array, columns: Array, structure: Structure) -> Array:
+        """``h g^T`` as cores."""
+        return structure.rows(rows) * structure.columns(columns)
+
+    def trained(self, parameters: tuple[Array, Array, Array], structure: Structure) -> LinearOperator:
+        latents, rows, columns = parameters
+        return masked(self._magnitudes(rows, columns, structure) * binarise(latents, self.surrogate), structure)
+
+    def packed(self, arrays: Mapping[str, Array], exists: Array | None, structure: Structure) -> LinearOperator:
+        signs = PackedSigns(arrays["signs"][None], jnp.ones(1), exists, structure, "none")
+        rows, columns = (Diagonal(arrays[name].astype(jnp.float32)) for name in ("rows", "columns"))
+        return Composition(rows, Composition(signs, columns))
+
+
+def each_copy(cores: Array, compute: Callable[[np.ndarray], Any]) -> list[Any]:
+    """``compute`` of every core (NumPy), once for copies that are equal: untied weights start equal."""
+    host = np.asarray(cores)
+    found = [compute(host[0])]
+    for k in range(1, len(host)):
+        found.append(found[0] if np.array_equal(host[k], host[0]) else compute(host[k]))
+    return found
+
+
+def values_of(core: np.ndarray, structure: Structure) -> tuple[np.ndarray, np.ndarray]:
+    """Value vectors of all rows (m,) and columns (n,) of one core, block by block."""
+    exists = structure.core_mask
+    if core.ndim == 2:
+        return rank_one(core, exists)
+    pairs = [rank_one(block) for block in core]
+    return np.concatenate([h for h, _ in pairs]), np.concatenate([g for _, g in pairs])
