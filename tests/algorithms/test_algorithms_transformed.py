@@ -14,9 +14,9 @@ from jaxtyping import Array
 from unrollbit import ADMM, AMP, FISTA, ISTA, GradientDescent, Unrolled, solve
 from unrollbit.algorithms import Algorithm
 from unrollbit.algorithms.base import Maps, Scalars, State, settled
+from unrollbit.formats import FullPrecision
 from unrollbit.operators import Dense, LinearOperator, gaussian
 from unrollbit.shrinkage import BernoulliGaussian, Firm, Grouped, Soft
-from unrollbit.weights import FullPrecision
 
 ALGORITHMS: dict[str, Algorithm] = {
     "ista": ISTA(regularisation=0.1),
@@ -136,7 +136,7 @@ def test_networks_are_compiled_once_for_all_numbers() -> None:
 
     def network(seed: int, algorithm: Algorithm) -> Unrolled:
         matrix = np.random.RandomState(seed).standard_normal((8, 12)).astype(np.float32)
-        return Unrolled(algorithm, Dense.of(matrix), 3, FullPrecision)
+        return Unrolled(algorithm, Dense.of(matrix), 3, FullPrecision())
 
     assert count(lambda: run(network(0, CountedISTA()), y)) > 0
     assert count(lambda: run(network(1, CountedISTA(regularisation=0.7)), y)) == 0
@@ -165,7 +165,7 @@ def test_a_step_may_use_every_number_of_its_algorithm() -> None:
         expected = np.linalg.solve(matrix.T @ matrix + lam * np.eye(12), matrix.T @ Y[0])
         y = jnp.asarray(Y[0], jnp.float32)
         np.testing.assert_allclose(solve(algorithm, A, y, 2000).x, expected, atol=1e-5)
-        net = Unrolled(algorithm, A, 300, FullPrecision, distinct=1)
+        net = Unrolled(algorithm, A, 300, FullPrecision(), distinct=1)
         np.testing.assert_allclose(net(y), solve(algorithm, A, y, 300).x, atol=1e-5)
         np.testing.assert_allclose(jax.jit(lambda net, y: net(y))(net, y), net(y), atol=1e-6)
 

@@ -15,14 +15,14 @@ import numpy as np
 import pytest
 
 from unrollbit import AMP, ISTA, FullyConnected, OneBit, Unrolled, count_bits, load, pack
+from unrollbit.formats import Normalised
 from unrollbit.operators import gaussian
 from unrollbit.packed import runtime
-from unrollbit.weights import normalised
 
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory) -> Path:
-    net = Unrolled(AMP(), gaussian(8, 16), 3, normalised(OneBit.for_map), distinct=1)
+    net = Unrolled(AMP(), gaussian(8, 16), 3, Normalised(OneBit()), distinct=1)
     return pack(net).save(tmp_path_factory.mktemp("run") / "network.safetensors")
 
 
@@ -58,7 +58,7 @@ def test_a_packed_network_says_in_one_line_what_it_is(file: Path) -> None:
         for part in ("AMP", "3 layers", "8 x 16", "OneBit", "bits per link", f"{file.stat().st_size:,} bytes"):
             assert part in text
     assert "file" not in repr(pack(packed.trainable()))  # it has none
-    relu = repr(pack(FullyConnected(gaussian(8, 16), 3, 12, OneBit)))
+    relu = repr(pack(FullyConnected(gaussian(8, 16), 3, 12, OneBit())))
     assert "Fully connected" in relu
     assert "hidden: OneBit" in relu
 
@@ -92,7 +92,7 @@ def reachable(root: object, kind: type) -> list:
 
 def test_a_loaded_network_holds_its_bits_once(tmp_path: Path) -> None:
     m, n, depth = 128, 256, 4
-    net = Unrolled(ISTA(), gaussian(m, n), depth, partial(OneBit.for_map, scale="row"))
+    net = Unrolled(ISTA(), gaussian(m, n), depth, partial(OneBit(), scale="row"))
     path = pack(net).save(tmp_path / "net.safetensors")
     signs = depth * m * n // 8
     for packed in (load(path), pack(net)):
@@ -108,10 +108,10 @@ def test_a_loaded_network_holds_its_bits_once(tmp_path: Path) -> None:
 
 
 def test_training_goes_on_with_the_surrogate_of_before(tmp_path: Path) -> None:
-    from unrollbit.weights import Surrogate
+    from unrollbit.formats import Surrogate
 
     chosen = Surrogate.from_spec({"kind": "Clipped", "limit": 0.25})
-    net = Unrolled(ISTA(), gaussian(8, 16), 2, partial(OneBit.for_map, surrogate=chosen))
+    net = Unrolled(ISTA(), gaussian(8, 16), 2, partial(OneBit(), surrogate=chosen))
     packed = load(pack(net).save(tmp_path / "net.safetensors"))
     assert packed.trainable().maps["W"].surrogate == chosen
     again = load(packed.save(tmp_path / "again.safetensors"))
