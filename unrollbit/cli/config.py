@@ -81,8 +81,8 @@ def build_teacher(path: Any, problem: Problem, folder: Path) -> Network:
     except (ValueError, OSError) as error:
         raise ValueError(f"teacher: {error}") from error
     try:
-        if packed.run.fingerprint is not None:  # of the A that measured; a file without a problem has none
-            check_fingerprint(problem.operator.fingerprint(), packed.run.fingerprint)
+        if packed.problem is not None:  # without one, the file does not say which physics measured
+            check_fingerprint(problem.operator.fingerprint(), packed.measured)
     except ValueError as error:
         raise ValueError(f"teacher: {path} was trained on other physics than those of [problem] ({error})") from error
     return packed.trainable()  # products with floats: a teacher runs as often as its student

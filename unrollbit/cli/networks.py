@@ -9,7 +9,6 @@ from typing import Any
 
 from unrollbit.cli.changes import changes_text
 from unrollbit.cli.outputs import DATA_FILE
-from unrollbit.operators import LinearOperator
 from unrollbit.packed import PackedNetwork
 from unrollbit.packed.runtime import check_fingerprint
 from unrollbit.problems import Problem
@@ -30,11 +29,11 @@ def problem_of(network: PackedNetwork, changes: Mapping[str, Any] | None = None,
     spec = {name: value for name, value in network.problem.items() if name not in changes}
     # a removed field that the spec lacks goes to the constructor as None, which refuses names that it does not know
     spec |= {name: value for name, value in changes.items() if value is not None or name not in network.problem}
-    held, expected = network.network.operator, network.run.fingerprint or []
     places = _places(network) if data is None else [data]
-    problem = Problem.from_spec(spec, data=places, operator=held if _is_the_same(held, expected) else None)
+    measures = network.network.operator if network.run.fingerprint is None else None  # where it holds no other form
+    problem = Problem.from_spec(spec, data=places, operator=measures)
     try:
-        check_fingerprint(problem.operator.fingerprint(), expected)
+        check_fingerprint(problem.operator.fingerprint(), network.measured)
     except ValueError as error:
         if not changes:
             raise
@@ -43,15 +42,6 @@ def problem_of(network: PackedNetwork, changes: Mapping[str, Any] | None = None,
             "leaves A as it is, such as sparsity or snr_db"
         ) from error
     return problem
-
-
-def _is_the_same(operator: LinearOperator, expected: list[float]) -> bool:
-    """Whether the network holds the physics that measures, not another form of it."""
-    try:
-        check_fingerprint(operator.fingerprint(), expected)
-    except ValueError:
-        return False
-    return True
 
 
 def _places(network: PackedNetwork) -> list[Path]:

@@ -33,8 +33,8 @@ class Anchored(Wrapper):
     def wrap(self, place: Place, inner: Weights) -> Weights:
         anchor = place.map.initial
         beside = 0 if anchor is place.physics else anchor.resident_bits()
-        if not inner.packed:  # trained matrices are sums of cores; packed ones are never formed
-            anchor = Structured(anchor.core(inner.structure), inner.structure)
+        # trained matrices are sums of cores; packed ones are never formed, and A alone preconditions measurements
+        anchor = anchor.bare if inner.packed else Structured(anchor.core(inner.structure), inner.structure)
         return self.enclose(inner, {"anchor": Physics(anchor)}, held_bits=beside)
 
     def matrix(self, weights: Weights, parameters: Any) -> LinearOperator:

@@ -22,7 +22,7 @@ from unrollbit.operators import LinearOperator
 from unrollbit.packed import runtime
 from unrollbit.packed.file import extract_arrays, unstored, write_file
 from unrollbit.packed.flips import code_signs, decode_signs
-from unrollbit.packed.run import Run
+from unrollbit.packed.run import Run, fingerprint
 
 
 class PackedNetwork:
@@ -55,6 +55,11 @@ class PackedNetwork:
     def network(self) -> Network:
         """The frozen network that calls run."""
         return self._network
+
+    @property
+    def measured(self) -> list[float]:
+        """The fingerprint of the physics that measures, of which the network may hold another form."""
+        return self.run.fingerprint or fingerprint(self.network.operator)
 
     @property
     def problem(self) -> dict[str, Any] | None:
@@ -107,7 +112,7 @@ class PackedNetwork:
             "network": parts.spec,
             "maps": specs,
             "physics": physics,
-            "fingerprint": parts.physics.fingerprint(),
+            "fingerprint": fingerprint(parts.physics),
         }
         self._written(file := write_file(Path(path), description, self.run.to_json(), arrays | masks))
         return file
@@ -132,7 +137,7 @@ def pack(net: Network, *, problem: Any = None, training: dict[str, Any] | None =
         raise TypeError(f"problem: expected a Problem, such as SparseRecovery(), or None, got {shown(problem)}")
     if not isinstance(training, Mapping | None):
         raise TypeError(f"training: expected a mapping of facts, such as {{'seed': 0}}, or None, got {shown(training)}")
-    return PackedNetwork(Network.from_parts(net.parts(), frozen=True), Run.of(problem, training))
+    return PackedNetwork(Network.from_parts(net.parts(), frozen=True), Run.of(problem, training, net.operator))
 
 
 def load(path: str | os.PathLike[str]) -> PackedNetwork:

@@ -8,31 +8,47 @@ from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any, Self
 
+from unrollbit.operators import LinearOperator
+
 # a word that is an absolute path, of this or another machine: the part before its last name
 _FOLDER = re.compile(r"""(?<![^\s'"=:(])(?:~?/|[A-Za-z]:[\\/]|\\\\)(?:[^\s'"\\/]+[\\/])*(?=[^\s'"\\/])""")
 
 
+_ROUNDING = 1e-6  # relative, of a fingerprint
+
+
 @dataclass(frozen=True)
 class Run:
-    """The recipe of the problem, the fingerprint of the physics that measures, and facts about the training."""
+    """The recipe of the problem, the fingerprint of the physics that measures where the network holds another form of
+    it, and facts about the training.
+    """
 
     problem: dict[str, Any] | None = None
     fingerprint: list[float] | None = None
     training: dict[str, Any] | None = None
 
     @classmethod
-    def of(cls, problem: Any, training: dict[str, Any] | None) -> Self:
-        """From a problem and JSON-able facts, in which absolute paths become names: a file says nothing of the machine
-        that wrote it. Raises ``TypeError`` for facts that are not JSON-able.
+    def of(cls, problem: Any, training: dict[str, Any] | None, physics: LinearOperator) -> Self:
+        """From a problem, the physics of a network, and JSON-able facts.
+
+        Absolute paths become names: a file says nothing of the machine that wrote it. Raises ``TypeError`` for facts
+        that are not JSON-able.
         """
         facts = None if training is None else without_folders(json.loads(json.dumps(training)))
         if problem is None:
             return cls(training=facts)
-        return cls(without_folders(problem.recipe()), problem.operator.fingerprint(), facts)
+        measured, held = fingerprint(problem.operator), fingerprint(physics)
+        same = max(abs(a - b) for a, b in zip(measured, held, strict=True)) <= _ROUNDING * max(map(abs, held))
+        return cls(without_folders(problem.recipe()), None if same else measured, facts)
 
     def to_json(self) -> dict[str, Any]:
         """The second part of a file."""
         return asdict(self)
+
+
+def fingerprint(physics: LinearOperator) -> list[float]:
+    """That of physics as files write it: nine digits, all that float32 products have."""
+    return [float(f"{number:.9g}") for number in physics.fingerprint()]
 
 
 def without_folders(value: Any) -> Any:

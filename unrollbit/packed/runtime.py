@@ -1528,10 +1528,10 @@ def packed_signs(arrays: Arrays, structure: Structure, *lead: int, name: str = "
     return bits
 
 
-def one_bit(structure: Structure, copies: int, arrays: Arrays, planes: Any, scale: Any) -> list[Operator]:
+def one_bit(structure: Structure, copies: int, arrays: Arrays, o: Spec) -> list[Operator]:
     """``sum_p c_p (M o S_p)``, scales as logarithms."""
-    planes, (m, n) = integer("planes", planes), structure.shape
-    scale = one_of("scale", scale, ("none", "global", "layer", "row", "column"))
+    planes, (m, n) = integer("planes", o["planes"]), structure.shape
+    scale = one_of("scale", o["scale"], ("none", "global", "layer", "row", "column"))
     lead = (copies, planes)
     bits = packed_signs(arrays, structure, *lead)
     scales = np.ones(lead, np.float32)
@@ -1551,16 +1551,16 @@ def positive(arrays: Arrays, name: str, dtype: str, shape: tuple[int, ...]) -> n
     return values
 
 
-def bitnet(structure: Structure, copies: int, arrays: Arrays) -> list[Operator]:
+def bitnet(structure: Structure, copies: int, arrays: Arrays, o: Spec) -> list[Operator]:
     """``beta S``."""
     bits = packed_signs(arrays, structure, copies)
     scale = positive(arrays, "scale", "BF16", (copies,))
     return [quantised(structure, bits[k : k + 1], scale[k : k + 1]) for k in range(copies)]
 
 
-def ternary(structure: Structure, copies: int, arrays: Arrays, per_byte: Any) -> list[Operator]:
+def ternary(structure: Structure, copies: int, arrays: Arrays, o: Spec) -> list[Operator]:
     """``gamma T``, T in {-1, 0, 1}."""
-    per_byte = one_of("per_byte", per_byte, (5, 4))
+    per_byte = one_of("per_byte", o["per_byte"], (5, 4))
     trits = taken(arrays, "trits", "U8", (copies, *packed_shape(structure, per_byte)))
     scale = positive(arrays, "scale", "F32", (copies,))
     check_trits(trits, row_of(structure), per_byte)
@@ -1568,7 +1568,7 @@ def ternary(structure: Structure, copies: int, arrays: Arrays, per_byte: Any) ->
     return [quantised(structure, trits[k : k + 1], scale[k : k + 1], unpack=unpack) for k in range(copies)]
 
 
-def one_bit_svid(structure: Structure, copies: int, arrays: Arrays) -> list[Operator]:
+def one_bit_svid(structure: Structure, copies: int, arrays: Arrays, o: Spec) -> list[Operator]:
     """``diag(h) S diag(g)``."""
     bits = packed_signs(arrays, structure, copies)
     h, g = (
@@ -1580,34 +1580,30 @@ def one_bit_svid(structure: Structure, copies: int, arrays: Arrays) -> list[Oper
     return [composed(diagonal(h[k]), composed(signs[k], diagonal(g[k]))) for k in range(copies)]
 
 
-def rank_of(m: int, n: int, entries: int, paths: int, rank: Any, rate: Any, multiple: Any) -> int:
-    """The rank of sign factors, or the largest multiple at which they take ``rate`` bits for each of the entries."""
-    multiple, bits = integer("multiple", multiple, 1, min(m, n)), number("bits_per_weight", rate)
+def rank_of(m: int, n: int, entries: int, o: Spec) -> int:
+    """The rank of sign factors of (m, n) blocks of so many existing entries.
+
+    It is given, or the largest multiple at which they take at most the wanted bits for each of the entries:
+    ``rank (m + n + 16) + 16 (m + n)`` on every path.
+    """
+    rank = o["rank"]
     if rank is None:
-        exact = (bits * entries / paths - 16 * (m + n)) / (m + n + 16)
-        rank = multiple * math.floor(exact / multiple + 1e-9) if math.isfinite(exact) else 0
+        step, rate = integer("multiple", o["multiple"], 1, min(m, n)), number("bits_per_weight", o["bits_per_weight"])
+        exact = (rate * entries / (1 + o["residual"]) - 16 * (m + n)) / (m + n + 16)
+        rank = step * math.floor(exact / step + 1e-9) if math.isfinite(exact) else 0
     return integer("rank", rank, 1, min(m, n))
 
 
-def little_bit(
-    structure: Structure,
-    copies: int,
-    arrays: Arrays,
-    rate: Any,
-    residual: Any,
-    rotate: Any,
-    multiple: Any,
-    rank: Any,
-    turns: Any,
-) -> list[Operator]:
+def little_bit(structure: Structure, copies: int, arrays: Arrays, o: Spec) -> list[Operator]:
     """``sum_p diag(h_p) L_p diag(l_p) R_p diag(g_p)`` with sign factors; an irregular mask multiplies the sum."""
     (m, n), count = structure.shape, structure.blocks
     if structure.core[-2:] != (m // count, n // count):
         raise ValueError("LittleBit: taps of a convolution have no rank")
-    residual, *_ = (one_of("option", option, (False, True)) for option in (residual, rotate, turns))
-    paths, whole = 1 + residual, structure.mask()
+    for name in ("residual", "rotate", "turns"):
+        one_of(name, o[name], (False, True))
+    paths, whole = 1 + o["residual"], structure.mask()
     entries = (math.prod(structure.core) if whole is None else int(whole.sum())) // count
-    rank = rank_of(m // count, n // count, entries, paths, rank, rate, multiple)
+    rank = rank_of(m // count, n // count, entries, o)
     inner = count * rank
     if len(structure.core) == 3:
         left = Structure((m, inner), (count, m // count, rank), blocks=count)
@@ -1634,7 +1630,7 @@ def little_bit(
     return [copy(k) for k in range(copies)]
 
 
-def full_precision(structure: Structure, copies: int, arrays: Arrays) -> list[Operator]:
+def full_precision(structure: Structure, copies: int, arrays: Arrays, o: Spec) -> list[Operator]:
     """float32 entries; of an irregular structure only those that exist."""
     mask = structure.mask()
     values = taken(arrays, "values", "F32", (copies, *(structure.core if mask is None else (int(mask.sum()),))))
@@ -1645,24 +1641,17 @@ def full_precision(structure: Structure, copies: int, arrays: Arrays) -> list[Op
     return [structured(structure, core) for core in cores]
 
 
-SURROGATE: Spec = {"surrogate": None}  # how it trains
-LOW_RANK: Spec = {
-    "bits_per_weight": 1.0,
-    "residual": False,
-    "rotate": False,
-    "multiple": 8,
-    "rank": None,
-    "turns": False,
-}
+SURROGATE: dict[str, Any] = {"surrogate": None}  # how signs train
+FACTORS = {"bits_per_weight": 1.0, "residual": False, "rotate": False, "multiple": 8, "rank": None, "turns": False}
 
-# a format with the defaults of its options, in the order of its function's arguments
-FORMATS: dict[str, tuple[Callable[..., list[Operator]], Spec, Spec]] = {
-    "BitNet": (bitnet, {}, SURROGATE),
-    "FullPrecision": (full_precision, {}, {}),
-    "LittleBit": (little_bit, {**LOW_RANK, "turns": False}, SURROGATE),
-    "OneBit": (one_bit, {"planes": 1, "scale": "layer"}, SURROGATE),
-    "OneBitSVID": (one_bit_svid, {}, SURROGATE),
-    "Ternary": (ternary, {"per_byte": 5}, {}),
+# a format that stores matrices, with the defaults of its options
+FORMATS: dict[str, tuple[Callable[[Structure, int, Arrays, Spec], list[Operator]], dict[str, Any]]] = {
+    "BitNet": (bitnet, SURROGATE),
+    "FullPrecision": (full_precision, {}),
+    "LittleBit": (little_bit, {**FACTORS, **SURROGATE}),
+    "OneBit": (one_bit, {"planes": 1, "scale": "layer", **SURROGATE}),
+    "OneBitSVID": (one_bit_svid, SURROGATE),
+    "Ternary": (ternary, {"per_byte": 5}),
 }
 CODED = ("BitNet", "OneBit", "OneBitSVID")  # formats whose first sign plane may be in the flip code
 
@@ -1763,8 +1752,8 @@ def matrices_of(format: Any, held: Held, linear: Map, A: Operator) -> list[Opera
     found = kind_of(format, {**WRAPPERS, **FORMATS}, "weight format")
     if not isinstance(found, tuple):
         return found(format, held, linear, A)
-    build, defaults, others = found
-    options = fields(format, **defaults, **others)[: len(defaults)]
+    build, defaults = found
+    options = options_of(format, defaults)
     if held.structure is None or held.copies is None:
         raise ValueError(f"{format['kind']}: expected the structure and the copies of its matrices")
     copies, structure = integer("copies", held.copies), structure_of(held.structure)
@@ -1779,7 +1768,7 @@ def matrices_of(format: Any, held: Held, linear: Map, A: Operator) -> list[Opera
         known = A.reference if structure.shape == A.shape else None
         layout = Layout(row_of(structure), entries, lambda: None if known is None else known(structure))
         held = with_signs(held, layout)
-    matrices = build(structure, copies, held.arrays, *options)
+    matrices = build(structure, copies, held.arrays, options)
     if held.arrays:
         raise ValueError(f"arrays of no use: {', '.join(map(repr, sorted(held.arrays)))}")
     return matrices

@@ -163,7 +163,7 @@ def test_the_examples_of_the_flip_code() -> None:
 
 
 def anchored_around(d: dict) -> None:
-    d["maps"]["W"] = {"kind": "Anchored", "inner": d["maps"]["W"]}
+    d["maps"]["W"]["format"] = {"kind": "Anchored", "inner": d["maps"]["W"]["format"]}
 
 
 DAMAGE = {
@@ -171,14 +171,18 @@ DAMAGE = {
     "no text": (lambda d: d["maps"]["W"].update(flips=None), {}, "decoded signs are not those"),
     "another matrix": (lambda d: d["maps"]["W"].update(copies=5), {}, "are not in"),
     "fewer matrices": (lambda d: d["maps"]["W"].update(copies=3), {}, "5 bytes follow"),
-    "planes": (lambda d: d["maps"]["W"].update(planes=2), {}, "'signs' is missing"),
+    "planes": (lambda d: d["maps"]["W"]["format"].update(planes=2), {}, "'signs' is missing"),
     "missing": (lambda d: None, {"maps/W/flips": None}, "'flips' is missing"),
     "cut": (lambda d: None, {"maps/W/flips": np.zeros(3, np.uint8)}, "are not in"),
     "floats": (lambda d: None, {"maps/W/flips": np.zeros(30, np.float32)}, "expected bytes of shape"),
     "signs, too": (lambda d: None, {"maps/W/signs": np.zeros((4, 1, 40, 11), np.uint8)}, "of no use"),
     "no checksum": (lambda d: d["maps"]["W"].pop("flips"), {}, "'signs' is missing"),
     "anchored": (anchored_around, {}, "no reference for a flip code"),
-    "another format": (lambda d: d["maps"]["W"].update(format={"kind": "FullPrecision"}), {}, "does not know"),
+    "another format": (
+        lambda d: d["maps"]["W"].update(format={"kind": "FullPrecision"}),
+        {},
+        "does not know a flip code",
+    ),
     "negative": (
         lambda d: d.update(
             physics={"kind": "Scaled", "factor": -1.0, "operator": d["physics"]},
@@ -206,7 +210,7 @@ def test_planes_after_the_first(coded: Path, rewrite, tmp_path: Path) -> None:
     signs = np.random.RandomState(0).choice([-1, 1], (4, 2, 40, 83))
     logs = normal(4, 3)
     arrays = {"maps/W/signs": pack_signs(signs), "maps/W/log_scales": logs}
-    rewrite(path, arrays=arrays, description=lambda d: d["maps"]["W"].update(planes=3))
+    rewrite(path, arrays=arrays, description=lambda d: d["maps"]["W"]["format"].update(planes=3))
     file = runtime.read(path)
     spec, own = runtime.parts_of(file.description, file.arrays).maps["W"]
     A = runtime.load(path).operator

@@ -133,7 +133,7 @@ NETWORKS = {
     "sign planes": lambda: Unrolled(AMP(), sign_planes(gaussian(8, 16), 3), 2, Normalised(Fixed())),
     "mask of indices": lambda: Unrolled(ISTA(), Dense.of(normal(30, 40), SPARSE_MASK), 2, Ternary()),
     "mask, classic": lambda: Unrolled(
-        ISTA(Hard(), 1e-3, parametrisation="classic"), Dense.of(normal(6, 9), MASK), 2, OneBit()
+        ISTA(Hard(), 1e-3, parametrisation="classic"), Dense.of(normal(6, 9), MASK), 2, OneBit
     ),
     "kept frequencies": lambda: Unrolled(GradientDescent(Box(-1.0, 1.0)), SubsampledFourier.of(8, [0, 3]), 2, Fixed()),
     "8 bits": lambda: Unrolled(ISTA(), gaussian(8, 16), 2, OneBit(), activations=Activations(8)),
@@ -175,7 +175,11 @@ KINDS = {  # pairs so that every format has one algorithm, and every algorithm o
         {
             "Anchored": pair("AMP", "anchored"),
             "BitNet": pair("ISTA", "BitNet"),
-            "Coherent": pair("AMP", "coherent"),
+            "Coherent": {
+                **pair("AMP", "coherent"),
+                "start": lambda: Unrolled(ISTA(), gaussian(8, 16), 2, Coherent(OneBit())),
+                "anchor": lambda: Unrolled(ISTA(), gaussian(8, 16), 2, Coherent(Anchored(OneBit()))),
+            },
             "Designed": pair("AMP", "designed"),
             "Fixed": pair("FISTA", "W = A"),
             "FullPrecision": pair("LISTA", "FullPrecision"),

@@ -40,15 +40,15 @@ STRUCTURES: dict[str, dict[str, Callable[[], Structure]]] = {  # by kind; of one
     "Shared": {"shared": lambda: Shared((6, 6), (3, 3), "circular", 2)},
 }
 FORMATS = {
-    **{f"OneBit {scale}": OneBit(planes=2, scale=scale) for scale in ("none", "global", "layer")},
+    **{f"OneBit {scale}": OneBit(scale=scale, planes=2) for scale in ("none", "global", "layer")},
     **{f"OneBit {scale}": OneBit(scale=scale) for scale in ("row", "column")},
     "Ternary": Ternary(),
     "Ternary, four a byte": Ternary(per_byte=4),
     "BitNet": BitNet(),
     "OneBitSVID": OneBitSVID(),
     "LittleBit": LittleBit(rank=2),
-    "LittleBit, a rate": LittleBit(bits_per_weight=12.0, multiple=1),
     "LittleBit, residual": LittleBit(rank=1, residual=True),
+    "LittleBit, by bits": LittleBit(bits_per_weight=24.0, multiple=1),
     "FullPrecision": FullPrecision(),
 }
 LINED = ("row", "column", "SVID", "LittleBit")  # formats that shared taps do not have
@@ -113,7 +113,7 @@ def test_one_bit_of_any_size(size, copies, planes, scale, seed, same) -> None:
     factor = np.exp(logs)[:, :, None] if scale == "column" else lines[scale]
     arrays = {"signs": pack_signs(signs), **({} if scale == "none" else {"log_scales": logs})}
     structure = {"kind": "Full", "m": m, "n": n}
-    spec = {"kind": "OneBit", "copies": copies, "planes": planes, "scale": scale, "structure": structure}
+    spec = {"format": {"kind": "OneBit", "planes": planes, "scale": scale}, "copies": copies, "structure": structure}
     found = same.weights(PackedWeights(spec, arrays), (m, n))
     for matrix, expected in zip(found, (factor * signs).sum(1), strict=True):
         np.testing.assert_allclose(matrix.dense(), expected, rtol=1e-5, atol=1e-6)
