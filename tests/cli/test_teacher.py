@@ -143,7 +143,7 @@ MISTAKES: dict[str, tuple[str, str]] = {
         "the teacher has 1 layers, fewer than the 2 trained",
     ),
     "in the recipe": (HEAD + RECIPE + "teacher = 'x'\n", "[recipe] teacher: expected at the top of the config"),
-    "unknown option": (HEAD + RECIPE + "step = 3\n", "it takes depth, weights, physics, activations, distinct"),
+    "unknown option": (HEAD + RECIPE + "step = 3\n", "it takes depth, weights, steps, sign_rate, physics"),
     "weight": (
         HEAD + TABLES.replace("layers = 0.5", "layers = -1"),
         "Distillation layers: expected a weight >= 0, got -1",

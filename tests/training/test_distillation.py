@@ -307,9 +307,9 @@ def test_students_of_several_maps_and_of_packed_networks() -> None:
 @pytest.mark.parametrize(
     ("teacher", "depth", "message"),
     [
-        (network(2), 3, "depth: expected 1 to 2 layers, at most the teacher's, got 3"),
-        (network(2), 0, "depth: expected 1 to 2 layers"),
-        (network(2), True, "depth: expected 1 to 2 layers, .* got True"),
+        (network(2), 3, "depth, at most the teacher's: expected an integer from 1 to 2, got 3"),
+        (network(2), 0, "expected an integer from 1 to 2, got 0"),
+        (network(2), True, "expected an integer from 1 to 2, got True"),
         (FullyConnected(PROBLEM, 2), None, "expected an Unrolled network as teacher, got FullyConnected: its layers"),
         (pack(network(2)), None, r"got PackedNetwork: take its .network or .trainable\(\)"),
         (Unrolled(AMP(), gaussian(9, 16), 2), None, r"physics of shape \(9, 16\), A has \(8, 16\)"),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+from functools import partial
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from unrollbit import AMP, ISTA, Stage, recipes
+from unrollbit import AMP, ISTA, Activations, Stage, Unrolled, recipes
 from unrollbit.formats import Anchored, Designed, Fixed, FullPrecision, Normalised, OneBit, SignalDomain
 from unrollbit.operators import Composition, Hadamard, Rademacher, SubsampledDCT, gaussian
 from unrollbit.training import Distillation, LayerwiseLogNMSE, LogNMSE, Loss, MeanSquaredError, grown
@@ -179,3 +181,30 @@ def test_other_recipes() -> None:
     floats = full_precision(A, 3)
     assert floats.network.maps["W"].format == Normalised(FullPrecision())
     assert floats.network.maps["W"].bits() == 3 * 32 * 128
+
+
+RECIPES = {
+    "two_stage": two_stage,
+    "designed_signs": designed_signs,
+    "learned_signs": recipes.learned_signs,
+    "scalars_only": partial(scalars_only, weights=OneBit()),
+    "full_precision": full_precision,
+    "distilled": partial(recipes.distilled, teacher=Unrolled(ISTA(), A, 2)),
+}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipes_share_their_options(name: str) -> None:
+    recipe, fixed = RECIPES[name], {"scalars_only": "distinct", "distilled": "algorithm"}.get(name)
+    shared = {"algorithm", "physics", "activations", "distinct", "batch", "loss"} - {fixed}
+    assert shared <= set(inspect.signature(recipe).parameters)
+    with pytest.raises(ValueError, match=rf"recipes.{name}: unknown 'stepz' \(did you mean 'steps'\?\); it takes"):
+        recipe(A, stepz=3)
+    if fixed is not None:
+        with pytest.raises(ValueError, match=f"unknown '{fixed}'"):
+            recipe(A, **{fixed: 1})
+    options = {"batch": 5, "loss": LogNMSE(), "activations": Activations(8)} | ({} if fixed else {"distinct": 1})
+    made = recipe(A, depth=2, steps=8, **options)
+    assert {(stage.batch, stage.loss) for stage in made.stages} == {(5, LogNMSE())}
+    assert made.network.activations == Activations(8)
+    assert fixed == "algorithm" or made.network.maps["W"].copies == 1

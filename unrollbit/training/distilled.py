@@ -8,32 +8,28 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from unrollbit.arguments import integer
 from unrollbit.formats import Format, OneBit, Weights
-from unrollbit.networks import Activations, Unrolled
-from unrollbit.operators import LinearOperator
-from unrollbit.training.losses import Distillation, Loss
-from unrollbit.training.recipe import Recipe, fitted, held_physics
-from unrollbit.training.stage import Stage
+from unrollbit.networks import Unrolled
+from unrollbit.training.losses import Distillation
+from unrollbit.training.recipe import Recipe, Setting, recipe
 
 
+@recipe("algorithm")
 def distilled(
     problem: Any,
     teacher: Unrolled,
     depth: int | None = None,
     *,
     weights: Format = OneBit(),
-    physics: LinearOperator | None = None,
-    activations: Activations | None = None,
-    distinct: int | None = None,
     steps: int = 1000,
-    batch: int = 64,
     sign_rate: float = 1e-2,
-    loss: Loss | None = None,
+    **setting: Any,
 ) -> Recipe:
     """A student of any weight format: the teacher's cell and scalars, its matrices in that format, then ``steps`` steps
     that follow it.
 
-    Train it with the teacher at hand: ``fit(recipe.network, problem, recipe.stages, teacher=teacher)``. The student's
+    Train it with the teacher at hand: ``fit(recipe, problem, teacher=teacher)``. The student's
     layer k starts as the teacher's layer k. A student of fewer layers takes the first ones, and learns to end where
     the teacher ends; one of fewer distinct matrices starts each at the mean of those that it stands for.
 
@@ -46,12 +42,10 @@ def distilled(
         teacher: a trained network, ``load(path).trainable()`` for one in a file.
         depth: layers of the student, at most the teacher's (default: as many).
         weights: the student's format; columns are normalised where the algorithm asks for it.
-        physics: what the student holds as its physics (default: what the teacher holds).
-        activations: few bits or a normalisation for the input of the student's maps.
-        distinct: distinct matrices of the student (default: as many as the teacher's, and at most ``depth``).
-        steps, batch: of the one stage of training.
+        steps: of the one stage of training.
         sign_rate: learning rate of quantised matrices.
-        loss: a ``Distillation`` (default: one with all terms).
+        setting: as in all recipes, but for these defaults: ``physics``, what the teacher holds; ``distinct``, as many
+            matrices as the teacher's and at most ``depth``; ``loss``, a ``Distillation`` with all terms.
 
     Raises:
         ValueError: a teacher that is no unrolled network or is for physics of another shape, or a depth that it lacks.
@@ -65,38 +59,26 @@ def distilled(
         >>> from unrollbit.problems import SparseRecovery
         >>> problem = SparseRecovery(8, 16)
         >>> teacher = Unrolled(AMP(), problem, 4, FullPrecision())
-        >>> student, stages = distilled(problem, teacher, 2, weights=OneBit(), steps=2, batch=4)
-        >>> report = fit(student, problem, stages, teacher=teacher, progress=False)
-        >>> student.depth, report.steps
+        >>> recipe = distilled(problem, teacher, 2, weights=OneBit(), steps=2, batch=4)
+        >>> report = fit(recipe, problem, teacher=teacher, progress=False)
+        >>> recipe.network.depth, report.steps
         (2, 2)
     """
     A = getattr(problem, "operator", problem)
-    if not isinstance(teacher, Unrolled):
+    if not hasattr(teacher, "algorithm"):
         packed = "take its .network or .trainable()" if hasattr(teacher, "trainable") else "its layers are the start"
         raise ValueError(f"distilled: expected an Unrolled network as teacher, got {type(teacher).__name__}: {packed}")
     if teacher.operator.shape != A.shape:
         raise ValueError(f"distilled: the teacher is for physics of shape {teacher.operator.shape}, A has {A.shape}")
-    depth = teacher.depth if depth is None else depth
-    if isinstance(depth, bool) or not isinstance(depth, int) or not 1 <= depth <= teacher.depth:
-        raise ValueError(f"depth: expected 1 to {teacher.depth} layers, at most the teacher's, got {depth!r}")
-    if distinct is None:
-        distinct = min(depth, max(held.copies for held in teacher.maps.values()))
-    if loss is None:
-        loss = Distillation()
-    held = teacher.operator if physics is None else held_physics(physics, problem)
-    net = Unrolled(
-        teacher.algorithm,
-        held,
-        depth,
-        fitted(weights, teacher.algorithm, held),
-        distinct=distinct,
-        scalars={name: raw[...][:depth] for name, raw in teacher.scalars.items()},
-        activations=activations,
-    )
-    started = {name: starting_at(weights, teacher.maps[name], depth) for name, weights in net.maps.items()}
-    net = net.with_maps(started)
+    depth = teacher.depth if depth is None else integer("depth, at most the teacher's", depth, 1, teacher.depth)
+    copies = max(held.copies for held in teacher.maps.values())
+    default = {"physics": teacher.operator, "distinct": min(depth, copies), "loss": Distillation()}
+    given = {name: value for name, value in setting.items() if value is not None}
+    start = Setting(problem, depth, teacher.algorithm, **{**default, **given})
+    net = start.network(weights, scalars={name: raw[...][:depth] for name, raw in teacher.scalars.items()})
+    net = net.with_maps({name: starting_at(weights, teacher.maps[name], depth) for name, weights in net.maps.items()})
     rates = {"scalars": 1e-2, "scales": 1e-3, "signs": sign_rate, "matrices": 1e-3}
-    return Recipe(net, (Stage(steps, rates=rates, batch=batch, loss=loss, name="distillation"),))
+    return Recipe(net, (start.stage(steps, rates=rates, name="distillation"),))
 
 
 def matrices(weights: Weights, depth: int) -> Float[Array, "depth m n"]:

@@ -2,51 +2,115 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import inspect
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from unrollbit.algorithms import AMP, Algorithm, LinearMap
+from unrollbit.arguments import check_names
 from unrollbit.formats import Format, Normalised, SignalDomain, as_format
 from unrollbit.networks import Activations, Unrolled
 from unrollbit.operators import LinearOperator
-from unrollbit.training.stage import Stage
+from unrollbit.training.losses import Loss
+from unrollbit.training.stage import Stage, grown
 
 _LARGEST = 2**25  # entries of physics whose columns are normalised
 
 
 class Recipe(NamedTuple):
-    """An initialised network and the stages that train it: ``fit(recipe.network, problem, recipe.stages)``."""
+    """An initialised network and the stages that train it: ``fit(recipe, problem)``."""
 
     network: Unrolled
     stages: tuple[Stage, ...]
 
 
-def initialised(
-    problem: Any,
-    depth: int,
-    weights: Format,
-    algorithm: Algorithm | None = None,
-    physics: LinearOperator | None = None,
-    activations: Activations | None = None,
-    distinct: int | None = None,
-) -> Unrolled:
-    """The network of a recipe, of AMP with the shrinkage that fits the problem's signals unless told otherwise."""
-    if algorithm is None:
-        prior = getattr(problem, "prior", None)
-        algorithm = AMP() if prior is None else AMP(prior())
-    held = held_physics(physics, problem)
-    formats = fitted(weights, algorithm, getattr(held, "operator", held))
-    return Unrolled(algorithm, held, depth, formats, distinct=distinct, activations=activations)
+@dataclass(frozen=True)
+class Setting:
+    """What all recipes take, and what they make of it: a network, and stages of one batch and loss.
+
+    Args:
+        problem: a ``Problem``, or the physics alone.
+        depth: number of layers.
+        algorithm: the cell; None: ``AMP`` with the shrinkage that fits the problem's signals.
+        physics: what the network holds in place of the problem's operator, of its shape; measurements stay those of
+            the problem.
+        activations: few bits or a normalisation for the input of the maps.
+        distinct: number of distinct matrices; None: one per layer.
+        batch: signals per step.
+        loss: of the stages; None: that of ``Stage``.
+    """
+
+    problem: Any
+    depth: int
+    algorithm: Algorithm | None = None
+    physics: LinearOperator | None = None
+    activations: Activations | None = None
+    distinct: int | None = None
+    batch: int = 64
+    loss: Loss | None = None
+
+    @property
+    def held(self) -> Any:
+        """What the network holds as its physics: the problem's, or a form of it of the same shape."""
+        if self.physics is None:
+            return self.problem
+        A = getattr(self.problem, "operator", self.problem)
+        if self.physics.shape != A.shape:
+            raise ValueError(f"physics: expected the shape {A.shape} of A, got {self.physics.shape}")
+        return self.physics
+
+    def network(self, weights: Format, **scalars: Any) -> Unrolled:
+        """The network with maps of a format, fitted to map and physics; ``scalars`` as in ``Unrolled``."""
+        algorithm, held = self.algorithm, self.held
+        if algorithm is None:
+            prior = getattr(self.problem, "prior", None)
+            algorithm = AMP() if prior is None else AMP(prior())
+        formats = fitted(weights, algorithm, getattr(held, "operator", held))
+        options = {"distinct": self.distinct, "activations": self.activations, **scalars}
+        return Unrolled(algorithm, held, self.depth, formats, **options)
+
+    def stage(self, steps: int, **options: Any) -> Stage:
+        """A stage of all layers."""
+        return Stage(steps, **self._common, **options)
+
+    def grown(self, steps: int, **options: Any) -> tuple[Stage, ...]:
+        """Stages of growing depth."""
+        return grown(self.depth, steps, **self._common, **options)
+
+    @property
+    def _common(self) -> dict[str, Any]:
+        return {"batch": self.batch} if self.loss is None else {"batch": self.batch, "loss": self.loss}
 
 
-def held_physics(physics: LinearOperator | None, problem: Any) -> Any:
-    """What the network holds as its physics: the problem's, or a form of it of the same shape."""
-    if physics is None:
-        return problem
-    A = getattr(problem, "operator", problem)
-    if physics.shape != A.shape:
-        raise ValueError(f"physics: expected the shape {A.shape} of A, got {physics.shape}")
-    return physics
+def recipe(*fixed: str) -> Callable[[Callable[..., Recipe]], Callable[..., Recipe]]:
+    """Decorator of a recipe ``f(problem, ..., **setting)``: its signature shows the options of ``Setting`` too.
+
+    ``fixed`` are those that the recipe decides itself. Other names than those of the signature are a ``ValueError``.
+    """
+
+    def decorate(function: Callable[..., Recipe]) -> Callable[..., Recipe]:
+        own = inspect.signature(function)
+        named = {name: entry for name, entry in own.parameters.items() if entry.kind is not entry.VAR_KEYWORD}
+        shared = [
+            inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=field.type)
+            for field in dataclasses.fields(Setting)
+            if field.name not in (*fixed, *named, "problem", "depth")
+        ]
+        signature = own.replace(parameters=[*named.values(), *shared])
+
+        @functools.wraps(function)
+        def checked(*arguments: Any, **options: Any) -> Recipe:
+            check_names(f"recipes.{function.__name__}", options, list(signature.parameters))
+            return function(*arguments, **options)
+
+        checked.__signature__ = signature  # pyright: ignore[reportAttributeAccessIssue]
+        return checked
+
+    return decorate
 
 
 def fitted(weights: Format, algorithm: Algorithm, physics: LinearOperator) -> dict[str, Format]:
