@@ -1,7 +1,7 @@
 """Weight formats: how a learned matrix is represented, trained, counted and stored."""
 
 from unrollbit.formats.anchored import Anchored
-from unrollbit.formats.base import Format, PackedWeights, Place, Weights, as_format
+from unrollbit.formats.base import Format, PackedWeights, Place, as_format
 from unrollbit.formats.bitnet import BitNet
 from unrollbit.formats.coherent import Coherent
 from unrollbit.formats.cores import masked, mean_of, normalised_latents
@@ -19,6 +19,7 @@ from unrollbit.formats.signal_domain import SignalDomain
 from unrollbit.formats.stored import Entries, Floats, Signs, Stored, Trits
 from unrollbit.formats.surrogates import Surrogate, binarise, clipped, identity, smooth_sign, tanh_sign
 from unrollbit.formats.ternary import Ternary, ternarise
+from unrollbit.formats.weights import Weights
 from unrollbit.formats.wrapper import Start, Wrapper
 
 __all__ = [

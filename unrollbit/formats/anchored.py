@@ -7,7 +7,8 @@ from typing import Any
 
 from jaxtyping import Array
 
-from unrollbit.formats.base import Format, Place, Weights
+from unrollbit.formats.base import Format, Place
+from unrollbit.formats.weights import Weights
 from unrollbit.formats.wrapper import Wrapper
 from unrollbit.operators import LinearOperator
 from unrollbit.operators.structured import Structured

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from unrollbit.algorithms.analytic import coherence_matrix
-from unrollbit.formats.base import Format, Place, Weights
+from unrollbit.formats.base import Format, Place
+from unrollbit.formats.weights import Weights
 from unrollbit.formats.wrapper import Start
 
 

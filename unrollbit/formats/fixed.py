@@ -7,8 +7,9 @@ from typing import Any
 
 from jaxtyping import Array
 
-from unrollbit.formats.base import Format, PackedWeights, Place, Weights
+from unrollbit.formats.base import Format, PackedWeights, Place
 from unrollbit.formats.representation import check_names
+from unrollbit.formats.weights import Weights
 from unrollbit.operators import LinearOperator
 from unrollbit.variables import Physics
 

@@ -9,13 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from unrollbit.formats.base import Weights
 from unrollbit.formats.cores import masked
 from unrollbit.formats.factorise import SVD, SignFactors, decomposed, dual_svid, rank_for
 from unrollbit.formats.one_bit_svid import each_copy
 from unrollbit.formats.representation import Representation, Values
 from unrollbit.formats.stored import HALF, Floats, Signs, Stored
 from unrollbit.formats.surrogates import Identity, Surrogate, binarise, check_surrogate
+from unrollbit.formats.weights import Weights
 from unrollbit.operators import LinearOperator, Sum
 from unrollbit.operators.structured import Structured
 from unrollbit.packed_operators import LowRank, MaskedLowRank, PackedSigns

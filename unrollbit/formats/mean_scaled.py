@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from unrollbit.formats.base import Weights
 from unrollbit.formats.cores import existing, mean_of, over, per_copy, with_magnitude
 from unrollbit.formats.representation import Representation, Values, Variables
 from unrollbit.formats.stored import TINY
+from unrollbit.formats.weights import Weights
 from unrollbit.structures import Structure
 from unrollbit.variables import BinaryParam, Statistic
 

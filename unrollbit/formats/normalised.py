@@ -8,7 +8,8 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from unrollbit.formats.base import Format, Place, Weights
+from unrollbit.formats.base import Format, Place
+from unrollbit.formats.weights import Weights
 from unrollbit.formats.wrapper import Wrapper
 from unrollbit.operators import Composition, LinearOperator
 from unrollbit.operators.structured import Diagonal

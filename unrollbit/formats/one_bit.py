@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from unrollbit.formats.base import Weights
 from unrollbit.formats.cores import masked, over, with_magnitude
 from unrollbit.formats.representation import Representation, Values
 from unrollbit.formats.scales import SCALES, mean_magnitude, scale_shape, spread
 from unrollbit.formats.stored import TINY, Floats, Signs, Stored
 from unrollbit.formats.surrogates import Identity, Surrogate, binarise, check_surrogate
+from unrollbit.formats.weights import Weights
 from unrollbit.operators import LinearOperator
 from unrollbit.packed_operators.packed_signs import PackedSigns, Scale
 from unrollbit.scalars import LARGEST_LOG

@@ -12,9 +12,10 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
-from unrollbit.formats.base import Format, PackedWeights, Place, Weights
+from unrollbit.formats.base import Format, PackedWeights, Place
 from unrollbit.formats.cores import as_structure, core_stack, with_magnitude
-from unrollbit.formats.stored import Stored, required
+from unrollbit.formats.stored import Stored
+from unrollbit.formats.weights import Weights
 from unrollbit.operators import LinearOperator
 from unrollbit.packed_operators.packed_signs import mask_rows_bits, packed_mask
 from unrollbit.sizes import positive_integer
@@ -191,6 +192,20 @@ def checked(kind: str, stored: Mapping[str, Stored], arrays: Mapping[str, np.nda
     for name, expected in stored.items():
         expected.check(name, required(arrays, name, expected.shape, expected.dtype))
     return {name: arrays[name] for name in stored}
+
+
+def required(arrays: Mapping[str, np.ndarray], name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """An array of a file that exists, has this shape and dtype, and is finite; ``ValueError`` otherwise."""
+    if name not in arrays:
+        raise ValueError(f"array {name!r} is missing")
+    array = arrays[name]
+    if array.shape != shape or array.dtype != np.dtype(dtype):
+        raise ValueError(
+            f"array {name!r}: expected shape {shape}, dtype {np.dtype(dtype)}; got {array.shape}, {array.dtype}"
+        )
+    if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
+        raise ValueError(f"array {name!r} has NaN or infinite entries")
+    return array
 
 
 def stored_structure(spec: Mapping[str, Any], place: Place) -> Structure:

@@ -9,7 +9,8 @@ import jax
 from jaxtyping import Array
 
 from unrollbit.algorithms.base import LinearMap
-from unrollbit.formats.base import Format, Place, Weights
+from unrollbit.formats.base import Format, Place
+from unrollbit.formats.weights import Weights
 from unrollbit.formats.wrapper import Wrapper
 from unrollbit.operators import Composition, LinearOperator
 from unrollbit.variables import Physics

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import abc
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -288,17 +287,3 @@ class Floats(Stored):
 
     def expand(self, held: Array) -> Array:
         return held.astype(jnp.float32)
-
-
-def required(arrays: Mapping[str, np.ndarray], name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-    """An array of a file, after checking that it exists, its shape, dtype and that it is finite."""
-    if name not in arrays:
-        raise ValueError(f"array {name!r} is missing")
-    array = arrays[name]
-    if array.shape != shape or array.dtype != np.dtype(dtype):
-        raise ValueError(
-            f"array {name!r}: expected shape {shape}, dtype {np.dtype(dtype)}; got {array.shape}, {array.dtype}"
-        )
-    if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
-        raise ValueError(f"array {name!r} has NaN or infinite entries")
-    return array

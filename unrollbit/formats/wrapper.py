@@ -7,7 +7,8 @@ from typing import Any
 from flax import nnx
 from jaxtyping import Array
 
-from unrollbit.formats.base import Format, PackedWeights, Place, Weights
+from unrollbit.formats.base import Format, PackedWeights, Place
+from unrollbit.formats.weights import Weights
 from unrollbit.operators import LinearOperator
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from unrollbit.algorithms.base import LinearMap
 from unrollbit.formats import PackedWeights, Weights
-from unrollbit.formats.stored import required
+from unrollbit.formats.representation import required
 from unrollbit.networks.activations import Activations
 from unrollbit.operators import LinearOperator
 from unrollbit.scalars import LARGEST_LOG, Constraint
