@@ -72,7 +72,7 @@ BAD_PHYSICS = {
     "unknown option": ({"form": "sign-planes", "planes": 2, "scale": "row"}, r"unknown 'scale'; it takes planes"),
     "missing option": ({"form": "sign-planes"}, r"\[physics\] sign-planes: missing 'planes'; it takes planes"),
     "wrong value": ({"form": "preconditioned", "delta": -1.0}, "delta: expected a number >= 0, got -1.0"),
-    "wrong type": ({"form": "sign-planes", "planes": "many"}, "planes: expected a positive integer, got 'many'"),
+    "wrong type": ({"form": "sign-planes", "planes": "many"}, "planes: expected an int, got 'many'"),
 }
 
 

@@ -86,7 +86,7 @@ REFUSED = {
     "kind": ("kind='Sparse'", "unknown problem kind 'Sparse'"),
     "no kind": ("kind=none", "unknown problem kind None"),
     "range": ("sparsity=1.5", "sparsity: expected a fraction in (0, 1], got 1.5"),
-    "type": ("snr_db='high'", "snr_db: expected a finite number of dB"),
+    "type": ("snr_db='high'", "snr_db: expected a float or None, got 'high'"),
     "date": ("seed=2020-01-01", "seed"),
     "no value": ("sparsity", "--set: expected NAME=VALUE, got 'sparsity'"),
     "empty value": ("sparsity=", "--set: expected NAME=VALUE"),

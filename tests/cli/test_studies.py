@@ -16,6 +16,7 @@ from unrollbit.cli.reproduce import STUDIES
 from unrollbit.cli.studies import ablation, all_signs, depth, experiment, open_l2o
 from unrollbit.cli.studies.experiment import Experiment
 from unrollbit.cli.tables import print_table
+from unrollbit.formats import Fixed
 
 PLANS: dict[str, Callable[[bool], list[Experiment]]] = {
     "open-l2o": lambda quick: [e for s in "abcd" for e in open_l2o.experiments(s, seed=0, quick=quick)],
@@ -95,7 +96,7 @@ def test_every_config_builds(study: str, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_rows_of_a_study_are_trained_for_as_many_steps_as_it_says() -> None:
-    base = {"first": 0.6, "weights": {"kind": "Fixed"}, "rates": {"scalars": 1e-2}, "distinct": 1}
+    base = {"first": 0.6, "weights": Fixed(), "rates": {"scalars": 1e-2}, "distinct": 1}
     changes = [{}, {"first": 0.0}, {"first": 0.0, "grown": False}, {"first": 0.0, "loss": {"kind": "LogNMSE"}}]
     for change in changes:
         config = ablation.config({**base, **change}, 600, 0)

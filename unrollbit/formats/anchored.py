@@ -51,4 +51,5 @@ class Anchored(Wrapper):
 
     def describe(self, weights: Weights) -> tuple[str, ...]:
         beside = "the start value that A determines" if weights.held_bits else "A"
-        return (*super().describe(weights), f"anchored (added to {beside})")
+        first, *around = super().describe(weights)
+        return first, f"anchored (added to {beside})", *around

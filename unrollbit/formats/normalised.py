@@ -58,7 +58,8 @@ class Normalised(Wrapper):
         return Composition(matrix, Diagonal(diagonal))
 
     def describe(self, weights: Weights) -> tuple[str, ...]:
-        return (*super().describe(weights), "columns normalised with A")
+        first, *around = super().describe(weights)
+        return first, "columns normalised with A", *around
 
 
 def reciprocal(products: Float[Array, " n"]) -> Float[Array, " n"]:

@@ -57,7 +57,8 @@ class SignalDomain(Wrapper):
         return self.inner.reference(_parts(physics)[0])
 
     def describe(self, weights: Weights) -> tuple[str, ...]:
-        return (*super().describe(weights), "in the domain of the signal")
+        first, *around = super().describe(weights)
+        return first, "in the domain of the signal", *around
 
 
 def _parts(physics: LinearOperator) -> tuple[LinearOperator, LinearOperator]:

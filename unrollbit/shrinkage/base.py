@@ -40,7 +40,7 @@ class Shrinkage(Specified, abc.ABC):
     """The proximal map of a convex penalty at every fixed ``tau``: it and ``2 shrink - 1`` are nonexpansive."""
 
     @abc.abstractmethod
-    def scalars(self, weight: float) -> dict[str, ScalarSpec]:
+    def scalars(self, weight: float | Float[Array, ""]) -> dict[str, ScalarSpec]:
         """Declare the learned scalars; ``weight`` multiplies the penalty in the proximal step (step size x lambda)."""
 
     @abc.abstractmethod

@@ -51,7 +51,7 @@ class BernoulliGaussian(Shrinkage):
         if not 0 < self.noise < math.inf:
             raise ValueError(f"BernoulliGaussian: noise must be positive and finite, got {self.noise}")
 
-    def scalars(self, weight: float) -> dict[str, ScalarSpec]:
+    def scalars(self, weight: float | Float[Array, ""]) -> dict[str, ScalarSpec]:
         variance = {"variance": ScalarSpec(self.variance, "positive")} if self.learn_variance else {}
         return {
             **variance,

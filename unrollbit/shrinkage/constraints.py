@@ -32,7 +32,7 @@ class NonNegative(Shrinkage):
 
     convex = True
 
-    def scalars(self, weight: float) -> dict[str, ScalarSpec]:
+    def scalars(self, weight: float | Float[Array, ""]) -> dict[str, ScalarSpec]:
         return {"threshold": ScalarSpec(weight, "nonnegative")}
 
     def __call__(self, u: Float[Array, "*batch n"], scalars: Scalars, tau: Array | float) -> Float[Array, "*batch n"]:
@@ -66,7 +66,7 @@ class Box(Shrinkage):
                 f"Box: expected lower <= upper with numbers between them, got lower={self.lower}, upper={self.upper}"
             )
 
-    def scalars(self, weight: float) -> dict[str, ScalarSpec]:
+    def scalars(self, weight: float | Float[Array, ""]) -> dict[str, ScalarSpec]:
         return {}
 
     def __call__(self, u: Float[Array, "*batch n"], scalars: Scalars, tau: Array | float) -> Float[Array, "*batch n"]:
@@ -91,7 +91,7 @@ class Identity(Shrinkage):
     convex = True
     linear = True
 
-    def scalars(self, weight: float) -> dict[str, ScalarSpec]:
+    def scalars(self, weight: float | Float[Array, ""]) -> dict[str, ScalarSpec]:
         return {}
 
     def __call__(self, u: Float[Array, "*batch n"], scalars: Scalars, tau: Array | float) -> Float[Array, "*batch n"]:

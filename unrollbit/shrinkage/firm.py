@@ -45,7 +45,7 @@ class Firm(Shrinkage):
         if not self.relative_width > 0:
             raise ValueError(f"Firm: relative_width must be positive, got {self.relative_width}")
 
-    def scalars(self, weight: float) -> dict[str, ScalarSpec]:
+    def scalars(self, weight: float | Float[Array, ""]) -> dict[str, ScalarSpec]:
         width = 1.0 if known(weight) and weight == 0 else self.relative_width * weight  # at weight 0 any width will do
         return {"threshold": ScalarSpec(weight, "nonnegative"), "width": ScalarSpec(width, "positive")}
 

@@ -40,7 +40,7 @@ class GroupSoft(Shrinkage):
         if self.group_size < 1:
             raise ValueError(f"GroupSoft: group_size must be at least 1, got {self.group_size}")
 
-    def scalars(self, weight: float) -> dict[str, ScalarSpec]:
+    def scalars(self, weight: float | Float[Array, ""]) -> dict[str, ScalarSpec]:
         return {"threshold": ScalarSpec(weight, "nonnegative")}
 
     def __call__(self, u: Float[Array, "*batch n"], scalars: Scalars, tau: Array | float) -> Float[Array, "*batch n"]:

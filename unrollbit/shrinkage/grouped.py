@@ -91,7 +91,7 @@ class Grouped(Shrinkage):
         """``G``, the number of groups."""
         return int(np.max(self.groups)) + 1
 
-    def scalars(self, weight: float) -> dict[str, ScalarSpec]:
+    def scalars(self, weight: float | Float[Array, ""]) -> dict[str, ScalarSpec]:
         given = dict(self.initial)
         return {
             name: ScalarSpec(partial(_per_group, spec, self.size, given.get(name)), spec.constraint, (self.size,))

@@ -27,7 +27,7 @@ class Hard(Shrinkage):
         Array([-3.,  0.,  2.], dtype=float32)
     """
 
-    def scalars(self, weight: float) -> dict[str, ScalarSpec]:
+    def scalars(self, weight: float | Float[Array, ""]) -> dict[str, ScalarSpec]:
         return {"threshold": ScalarSpec((2 * weight) ** 0.5, "nonnegative")}
 
     def __call__(self, u: Float[Array, "*batch n"], scalars: Scalars, tau: Array | float) -> Float[Array, "*batch n"]:

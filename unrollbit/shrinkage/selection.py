@@ -45,7 +45,7 @@ class SupportSelection(Shrinkage):
                 f"got share={self.share}, max_share={self.max_share}"
             )
 
-    def scalars(self, weight: float) -> dict[str, ScalarSpec]:
+    def scalars(self, weight: float | Float[Array, ""]) -> dict[str, ScalarSpec]:
         def shares(depth: int) -> np.ndarray:
             return np.minimum(self.share * np.arange(1, depth + 1), self.max_share)
 

@@ -35,7 +35,7 @@ class Soft(Shrinkage):
 
     convex = True
 
-    def scalars(self, weight: float) -> dict[str, ScalarSpec]:
+    def scalars(self, weight: float | Float[Array, ""]) -> dict[str, ScalarSpec]:
         return {"threshold": ScalarSpec(weight, "nonnegative")}
 
     def thresholds(self, scalars: Mapping[str, np.ndarray]) -> np.ndarray:
