@@ -50,13 +50,13 @@ def test_in_python(algorithm: Algorithm) -> None:
         u = x + (np.asarray(y) - x @ matrix.T) @ matrix / float(A.norm()) ** 2 + 0.3 * (x - before)
         x, before = u - 0.8 * np.clip(u, -0.01, 0.01), x
     np.testing.assert_allclose(solve(algorithm, A, y, 4).x, x, rtol=1e-4, atol=1e-5)
-    net = Unrolled(algorithm, A, 4, OneBit)
+    net = Unrolled(algorithm, A, 4, OneBit())
     assert refine(net, y, layers=8).x.shape == (3, 16)
     assert Algorithm.from_spec(json.loads(json.dumps(algorithm.to_spec()))) == algorithm
 
 
 def test_in_a_file(algorithm: Algorithm, tmp_path: Path) -> None:
-    net = Unrolled(algorithm, gaussian(8, 16), 4, OneBit)
+    net = Unrolled(algorithm, gaussian(8, 16), 4, OneBit())
     read = load(pack(net).save(tmp_path / "net.safetensors"))
     y = jnp.ones((2, 8))
     assert read.network.algorithm == algorithm  # pyright: ignore[reportAttributeAccessIssue]

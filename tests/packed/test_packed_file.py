@@ -143,7 +143,7 @@ def test_no_float_form_of_a_packed_matrix(distinct):
         ({"description": lambda d: d["maps"]["W"].update(copies=-1)}, "copies: expected a positive integer, got -1"),
         ({"description": lambda d: d["maps"]["W"].update(copies="x")}, "copies: expected a positive integer, got 'x'"),
         ({"description": lambda d: d["maps"]["W"]["structure"].update(m=9)}, "expected matrices of shape"),
-        ({"description": lambda d: d["physics"].update(kind="Other")}, "unknown operator kind"),
+        ({"description": lambda d: d["physics"].update(kind="Other")}, "unknown kind of LinearOperator 'Other'"),
         ({"description": lambda d: d["physics"].update(recipe=["gaussian", 8, 16, 1])}, "fingerprints disagree"),
         ({"description": lambda d: d.update(physics=None)}, "damaged|expected"),
         ({"description": lambda d: d.pop("physics")}, "exactly the fields"),
