@@ -333,8 +333,8 @@ def test_weights_may_be_given_by_map_name() -> None:
     A = gaussian(8, 16)
     algorithm = ISTA(parametrisation="classic")
     net = Unrolled(algorithm, A, 3, {"W1": OneBit(), "W2": OneBit(scale="row")}, distinct=1)
-    assert net.maps["W1"].scale == "layer"
-    assert net.maps["W2"].scale == "row"
+    assert net.maps["W1"].format.scale == "layer"
+    assert net.maps["W2"].format.scale == "row"
     assert (net.maps["W1"].shape, net.maps["W2"].shape) == ((16, 8), (16, 16))
     ready = FullPrecision().from_matrix(A.dense(), copies=1)
     assert Unrolled(AMP(), A, 3, {"W": ready}).maps["W"] is ready

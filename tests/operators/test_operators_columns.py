@@ -41,9 +41,9 @@ def temporary(A: LinearOperator) -> int:
 
     @jax.jit
     def run(A: LinearOperator, constants: dict[str, jax.Array], y: jax.Array) -> jax.Array:
-        state = {**algorithm.init(y, A), **constants}
+        state = algorithm.init(y, A)
         for k in range(2):
-            own = {name: values[k] for name, values in scalars.items()}
+            own = {name: values[k] for name, values in scalars.items()} | constants
             state = algorithm.step(state, y, A, {"W": A.T}, own)
         return state["x"]
 

@@ -148,12 +148,12 @@ def test_specs_pass_through_json() -> None:
         ({"output": -0.1}, "Distillation output: expected a weight >= 0"),
         ({"layers": float("nan")}, "Distillation layers: expected a weight >= 0, got nan"),
         ({"layers": float("inf")}, "Distillation layers"),
-        ({"layers": True}, "Distillation layers: expected a weight >= 0, got True"),
-        ({"layers": "1"}, "Distillation layers: expected a weight >= 0, got '1'"),
+        ({"layers": True}, "layers: expected a float, got True"),
+        ({"layers": "1"}, "layers: expected a float, got '1'"),
         ({"hard": 0.0, "output": 0.0, "layers": 0.0}, "all 0, so nothing is left to train for"),
-        ({"agreement": "cosine"}, "Distillation agreement: expected nmse or direction, got 'cosine'"),
+        ({"agreement": "cosine"}, "agreement: expected one of 'nmse', 'direction', got 'cosine'"),
         ({"base": Distillation()}, "Distillation base: expected a loss of the signals alone, got Distillation"),
-        ({"base": "LogNMSE"}, "Distillation base: expected a loss of the signals alone, got 'LogNMSE'"),
+        ({"base": "LogNMSE"}, "base: expected a Loss, got 'LogNMSE'; write LogNMSE()"),
     ],
 )
 def test_wrong_losses_are_refused(fields: dict[str, Any], message: str) -> None:

@@ -33,7 +33,7 @@ WRONG_NUMBERS = [
     (lambda: SupportContraction(outside=-0.1), r"SupportContraction: expected outside >= 0, got -0\.1"),
     (lambda: SupportContraction(outside=float("nan")), "SupportContraction: expected outside >= 0, got nan"),
     (lambda: SupportContraction(signals=0), "SupportContraction: expected an integer signals >= 1, got 0"),
-    (lambda: SupportContraction(signals=True), "SupportContraction: expected an integer signals >= 1, got True"),
+    (lambda: SupportContraction(signals=True), "signals: expected an int, got True"),
     (lambda: FlipPenalty(0.0), r"FlipPenalty: expected weight > 0 .*got 0\.0"),
     (lambda: Stage(1, penalties=[Contraction()]), "expected penalties as a tuple of Penalty objects, got"),
     (lambda: Stage(1, penalties=(LogNMSE(),)), "expected penalties as a tuple of Penalty objects, got"),

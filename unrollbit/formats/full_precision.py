@@ -20,7 +20,8 @@ class FullPrecision(Representation):
     """Float32 matrices with the zeros of their structure: 32 bits a weight.
 
     Example:
-        >>>         >>> weights = FullPrecision().from_matrix(jnp.eye(2), copies=3)
+        >>> import jax.numpy as jnp
+        >>> weights = FullPrecision().from_matrix(jnp.eye(2), copies=3)
         >>> weights.dense().shape, weights.bits()
         ((3, 2, 2), 384)
     """
