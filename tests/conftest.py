@@ -24,6 +24,7 @@ _ENFORCED = (
     "unrollbit.signbits",
     "unrollbit.trits",
 )
+install_import_hook(_ENFORCED, "beartype.beartype")  # before conftests of folders that are named import anything
 
 # Read by jax when it is imported: the environment takes them to workers, to processes that tests start and to kernels.
 _CACHE = {
@@ -37,7 +38,6 @@ _before = pytest.StashKey[dict[str, str | None]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    install_import_hook(_ENFORCED, "beartype.beartype")
     if _FOLDER in os.environ:  # a worker, or somebody chose one
         return
     # a fresh one: nothing that an earlier run compiled can hide what this one does
