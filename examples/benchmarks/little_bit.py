@@ -72,7 +72,7 @@ def main() -> None:
             begun = time.perf_counter()
             compiled[name](held, x).block_until_ready()
             times[name].append(time.perf_counter() - begun)
-    print(f"{n} x {n}, rank {weights.format.rank}, {weights.bits() / n**2:.4f} bits per weight, batch {options.batch}")
+    print(f"{n} x {n}, rank {weights.rank}, {weights.bits() / n**2:.4f} bits per weight, batch {options.batch}")
     print(f"{'product':24s} {'ms':>8s} {'speed-up':>9s} {'held, MiB':>10s} {'temporary, MiB':>15s} {'error':>8s}")
     for name in programs:
         product = name.split(", ")[1]

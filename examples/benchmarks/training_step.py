@@ -174,7 +174,7 @@ def disagreement(problem: SparseRecovery, net: Unrolled, plain: PlainNetwork) ->
     x, y = problem.sample(jax.random.key(7), BATCH)
     value, gradients = library(net, x, y)
     weights = gradients["maps"]["W"]
-    latents = weights.get("inner", weights)["latents"][...]
+    latents = weights.get("inner", weights)["variables"]["signs"][...]
     theirs = plain_loss(plain(torch.tensor(np.asarray(y))), torch.tensor(np.asarray(x)))
     theirs.backward()
     result = {"loss": abs(float(value) - theirs.item()) / abs(theirs.item())}

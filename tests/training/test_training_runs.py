@@ -326,7 +326,9 @@ def test_optimisers_of_the_users_own_by_kind_of_variable(tmp_path: Path) -> None
     x, y = PROBLEM.sample(jax.random.fold_in(jax.random.fold_in(jax.random.key(0), 0), 0), 4)
 
     before = start.maps["W"].variables["signs"][...]
-    gradient = nnx.grad(lambda start: stage.loss(start(y, iterates=True), x, None))(start)["maps"]["W"]["variables"]["signs"][...]
+    gradient = nnx.grad(lambda start: stage.loss(start(y, iterates=True), x, None))(start)["maps"]["W"]["variables"][
+        "signs"
+    ][...]
     np.testing.assert_allclose(net.maps["W"].variables["signs"][...], before - 0.25 * gradient, rtol=2e-5, atol=1e-6)
     assert Stage(5, optimisers={"signs": optax.sgd(1.0)}).rates == {"scalars": 1e-2, "scales": 1e-2, "matrices": 1e-3}
     for options, message in (

@@ -9,7 +9,7 @@ import numpy as np
 
 from unrollbit import count_bits
 from unrollbit.formats import Weights
-from unrollbit.networks import Network, Unrolled
+from unrollbit.networks import Network
 from unrollbit.signbits import unpack_signs
 from unrollbit.theory.generalization.code import flip_length, mask_length
 
@@ -98,7 +98,7 @@ def network_code(net: Network, *, learned_masks: bool = False) -> NetworkCode:
         if learned_masks:
             m, n = inner.shape
             mask += mask_length(m, n, inner.structure.size)
-        if isinstance(net, Unrolled) and name in net.transposed and _has_reference(weights, net):
+        if name in net.transposed and _has_reference(weights, net):
             counted = _flips(inner, net)
             flips += counted
             entries += [inner.structure.size] * len(counted)
@@ -107,7 +107,7 @@ def network_code(net: Network, *, learned_masks: bool = False) -> NetworkCode:
     return NetworkCode(report.weight_bits, scalars, tuple(entries), tuple(flips), stored, mask, apart)
 
 
-def _has_reference(weights: Weights, net: Unrolled) -> bool:
+def _has_reference(weights: Weights, net: Network) -> bool:
     """Whether the signs are one plane that is measured against the signs of the physics themselves."""
     leaf, A = weights.leaf, net.operator
     if weights.format.reference(A) is not A or leaf.structure != A.mask():
@@ -116,7 +116,7 @@ def _has_reference(weights: Weights, net: Unrolled) -> bool:
     return signs is not None and signs.weights == leaf.copies * leaf.structure.size
 
 
-def _flips(weights: Weights, net: Unrolled) -> list[int]:
+def _flips(weights: Weights, net: Network) -> list[int]:
     """Flips of every stored matrix, from the bits that a file holds."""
     packed, exists = weights.pack().arrays["signs"], weights.structure.core_mask
     reference = np.asarray(weights.structure.gather(net.operator.dense()))

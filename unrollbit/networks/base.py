@@ -32,6 +32,7 @@ class Network(nnx.Module):
     physics: Physics
     depth: int
     activations: Activations | None
+    transposed: tuple[str, ...] = ()  # the maps of the shape of A that are applied as W^T
     estimates_per_layer: ClassVar[bool] = True  # whether ``net(y, iterates=True)`` has estimates to show
 
     def __init_subclass__(cls, **options: Any) -> None:

@@ -181,7 +181,7 @@ class FlipPenalty(Penalty):
 
 def _sign_maps(net: Network) -> list[Weights]:
     """One trained plane of signs of the maps that are applied as W^T and measured against the physics themselves."""
-    maps = [weights for name, weights in net.maps.items() if name in getattr(net, "transposed", ())]
+    maps = [weights for name, weights in net.maps.items() if name in net.transposed]
     A = net.operator
     return [weights.leaf for weights in maps if weights.format.reference(A) is A and _one_plane(weights)]
 
