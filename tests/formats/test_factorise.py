@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from unrollbit.formats.factorise import dual_svid, joint_rotation, nearest_rotation, rank_for, rate
+from unrollbit.formats.factorise import decomposed, dual_svid, joint_rotation, nearest_rotation, rank_for, rate
 from unrollbit.formats.rank_one import rank_one
 
 
@@ -69,7 +69,7 @@ def by_formula(W: np.ndarray, r: int) -> np.ndarray:
 @pytest.mark.parametrize(("shape", "rank"), [((12, 20), 5), ((20, 12), 12), ((9, 9), 1)])
 def test_dual_svid_is_its_formula(shape: tuple[int, int], rank: int) -> None:
     W = gaussian(*shape)
-    factors = dual_svid(W, rank)
+    factors = dual_svid(decomposed(W), rank)
     np.testing.assert_allclose(factors.dense(), by_formula(W, rank), rtol=1e-9, atol=1e-12)
     assert factors.left.shape == (shape[0], rank)
     assert factors.right.shape == (rank, shape[1])
@@ -83,15 +83,15 @@ def _truncated(W: np.ndarray, rank: int) -> np.ndarray:
 
 def test_turns_use_other_singular_values_and_come_round() -> None:
     W = gaussian(8, 12)
-    parts = [dual_svid(W, 4, first=first) for first in (0, 4)]
+    parts = [dual_svid(decomposed(W), 4, first=first) for first in (0, 4)]
     np.testing.assert_allclose(sum(part.left @ part.right for part in parts), W, atol=1e-12)
-    around = dual_svid(W, 4, first=6)
+    around = dual_svid(decomposed(W), 4, first=6)
     np.testing.assert_allclose(around.left @ around.right, W - _truncated(W, 6) + _truncated(W, 2), atol=1e-12)
 
 
 def test_rotation_is_orthogonal_keeps_the_product_and_helps() -> None:
     W = gaussian(40, 60)
-    plain, turned = dual_svid(W, 20), dual_svid(W, 20, rotate=True)
+    plain, turned = dual_svid(decomposed(W), 20), dual_svid(decomposed(W), 20, rotate=True)
     R = joint_rotation(np.concatenate([plain.left, plain.right.T]))
     np.testing.assert_allclose(R.T @ R, np.eye(20), atol=1e-12)
     np.testing.assert_allclose(turned.left @ turned.right, plain.left @ plain.right, atol=1e-12)

@@ -13,7 +13,7 @@ from flax import nnx
 
 from unrollbit import BitNet, FullPrecision, LittleBit, OneBit, OneBitSVID, Ternary
 from unrollbit.formats import Format, Weights, ternarise
-from unrollbit.formats.factorise import dual_svid
+from unrollbit.formats.factorise import decomposed, dual_svid
 from unrollbit.formats.rank_one import rank_one
 from unrollbit.structures import Band, Blocks, Full, Indexed, Structure
 from unrollbit.variables import BinaryParam
@@ -54,12 +54,12 @@ def svid(W: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def little_bit(W: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    return dual_svid(W * mask, 3).dense() * mask
+    return dual_svid(decomposed(W * mask), 3).dense() * mask
 
 
 def little_bit_residual(W: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    first = dual_svid(W * mask, 2, rotate=True).dense()
-    return (first + dual_svid(W * mask - first, 2, rotate=True).dense()) * mask
+    first = dual_svid(decomposed(W * mask), 2, rotate=True).dense()
+    return (first + dual_svid(decomposed(W * mask - first), 2, rotate=True).dense()) * mask
 
 
 ORACLES = dict(zip(FORMATS, (bitnet, ternary, svid, little_bit, little_bit_residual), strict=True))
@@ -178,7 +178,9 @@ def test_copies_of_littlebit_can_take_turns() -> None:
     W = np.random.RandomState(0).standard_normal((8, 12))
     weights = LittleBit(rank=3, turns=True).from_matrix(W, copies=3)
     for k in range(3):
-        np.testing.assert_allclose(weights.dense()[k], dual_svid(W, 3, first=3 * k).dense(), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(
+            weights.dense()[k], dual_svid(decomposed(W), 3, first=3 * k).dense(), rtol=1e-5, atol=1e-6
+        )
 
 
 def test_ternarise_is_straight_through() -> None:

@@ -48,17 +48,15 @@ def decomposed(matrix: Float[np.ndarray, "m n"]) -> SVD:
     return SVD(U, s.astype(np.float64) * largest, Vt)
 
 
-def dual_svid(
-    matrix: Float[np.ndarray, "m n"] | SVD, rank: int, *, rotate: bool = False, first: int = 0
-) -> SignFactors:
+def dual_svid(matrix: SVD, rank: int, *, rotate: bool = False, first: int = 0) -> SignFactors:
     """Truncated SVD ``W ~ U V`` with the singular values split evenly, then one rank-one approximation each of ``|U|``
     and ``|V|``: ``|U| ~ h u^T``, ``|V| ~ v g^T``, ``middle = u v``.
 
-    ``matrix`` may be given by its decomposition. ``rotate`` replaces U, V by ``U R``, ``R^T V`` with the orthogonal R
+    ``matrix`` is given by its decomposition. ``rotate`` replaces U, V by ``U R``, ``R^T V`` with the orthogonal R
     of ``joint_rotation``. ``rank`` is at most ``min(m, n)``; ``first`` numbers the first singular value that is used,
     cyclically. Source: LittleBit (arXiv 2506.13771); the rotation: LittleBit-2 (arXiv 2603.00042).
     """
-    U, s, Vt = matrix if isinstance(matrix, SVD) else decomposed(matrix)
+    U, s, Vt = matrix
     chosen = (first + np.arange(rank)) % len(s)
     root = np.sqrt(s[chosen])
     left, right = U[:, chosen] * root, root[:, None] * Vt[chosen]

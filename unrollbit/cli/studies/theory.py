@@ -44,6 +44,11 @@ class _Random(NamedTuple):
     count: int
     seed: int
 
+    def check(self) -> tuple[str, list[Report]]:
+        """Every theorem that needs a network in normal form, on each of them."""
+        each = range(self.first, self.first + self.count)
+        return "random", [report for index in each for report in _random(index, self.seed)]
+
 
 class _Trained(NamedTuple):
     """A trained network in its run folder."""
@@ -52,6 +57,16 @@ class _Trained(NamedTuple):
     folder: Path
     signals: int
     seed: int
+
+    def check(self) -> tuple[str, list[Report]]:
+        """Every theorem, on test signals."""
+        packed = load(self.folder / NETWORK_FILE)
+        net, problem, training = packed.trainable(), problem_of(packed), packed.training or {}
+        x, y = problem.split("test").sample(jax.random.key(self.seed), self.signals)
+        settings = audit.Settings(seed=self.seed)
+        found = audit.deterministic(normal_form(net), np.asarray(x, np.float64), measurements(net, y), settings)
+        certificates = audit.generalization(net, problem, training["samples"], training["seed"], settings)
+        return "trained", [*found, *certificates]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -109,20 +124,12 @@ def _trained_tasks(planned: Sequence[Experiment], rows: Sequence[Row], out: Path
 
 
 def _check(task: _Random | _Trained) -> tuple[str, list[Report]]:
-    if isinstance(task, _Random):
-        return "random", [report for i in range(task.first, task.first + task.count) for report in _random(i, task)]
-    packed = load(task.folder / NETWORK_FILE)
-    net, problem, training = packed.trainable(), problem_of(packed), packed.training or {}
-    x, y = problem.split("test").sample(jax.random.key(task.seed), task.signals)
-    settings = audit.Settings(seed=task.seed)
-    found = audit.deterministic(normal_form(net), np.asarray(x, np.float64), measurements(net, y), settings)
-    certificates = audit.generalization(net, problem, training["samples"], training["seed"], settings)
-    return "trained", [*found, *certificates]
+    return task.check()
 
 
-def _random(index: int, task: _Random) -> list[Report]:
+def _random(index: int, seed: int) -> list[Report]:
     """Network number ``index``: all forms in turn, sizes, masks and formats drawn."""
-    random = np.random.RandomState([task.seed, index])
+    random = np.random.RandomState([seed, index])
     m, n = int(random.randint(3, 49)), int(random.randint(3, 51))
     kind = ("ista", "gd", "lista", "admm")[index % 4]
     m, n = (max(m, n), min(m, n)) if kind == "gd" else (m, n)
