@@ -20,7 +20,6 @@ from jaxtyping import install_import_hook
 # Whose annotations beartype checks at every call. Functions that take what users have say so (ArrayLike, Any).
 _ENFORCED = (
     "unrollbit.kernels",
-    "unrollbit.shrinkage",
     "unrollbit.signbits",
     "unrollbit.trits",
 )

@@ -5,6 +5,8 @@ The convention of OneBit's and LittleBit's packers, so that their bytes agree wi
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
@@ -18,9 +20,7 @@ def pack_signs(values: np.ndarray) -> np.ndarray:
     return np.packbits(np.asarray(values) < 0, axis=-1, bitorder="little")
 
 
-def unpack_signs(
-    packed: UInt8[Array, "*lead bytes"], n: int, dtype: jnp.dtype = jnp.float32
-) -> Float[Array, "*lead n"]:
+def unpack_signs(packed: UInt8[Array, "*lead bytes"], n: int, dtype: Any = jnp.float32) -> Float[Array, "*lead n"]:
     """The +-1 values of packed signs, differentiable code's constant; inverse of ``pack_signs``."""
     bits = (packed[..., None] >> jnp.arange(8, dtype=jnp.uint8)) & 1
     # Arithmetic in the dtype of the result: XLA's CPU compiler (jaxlib 0.10) miscompiles int8 arithmetic that is fused

@@ -13,7 +13,7 @@ from unrollbit.pytrees import register_numbers
 from unrollbit.scalars import ScalarSpec
 from unrollbit.specs import Specified
 
-Scalars = Mapping[str, Array]
+Scalars = Mapping[str, Any]  # of one layer: arrays, or numbers
 
 
 class Shrinkage(Specified, abc.ABC):
