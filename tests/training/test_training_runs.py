@@ -251,7 +251,7 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
 
 
 # the second one climbs
-WORSE = (Stage(4, batch=16), Stage(6, batch=16, rates={}, optimisers={"scalars": optax.scale(0.3)}))
+WORSE = (Stage(4, batch=16), Stage(6, batch=16, rates={}, optimisers={"scalars": optax.scale(1.0)}))
 
 
 def test_the_best_state_on_validation_signals_is_kept(tmp_path: Path) -> None:
@@ -259,7 +259,7 @@ def test_the_best_state_on_validation_signals_is_kept(tmp_path: Path) -> None:
     nets = {keep: network() for keep in ("best", "last")}
     reports = {keep: quiet(net, PROBLEM, WORSE, keep=keep, out=tmp_path / keep) for keep, net in nets.items()}
     best, last = reports["best"], reports["last"]
-    assert last.nmse_db > best.nmse_db + 0.1
+    assert last.nmse_db > best.nmse_db + 0.3
     assert (best.kept_step, last.kept_step) == (4, 10)
     first = network()
     quiet(first, PROBLEM, WORSE[0])

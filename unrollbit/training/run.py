@@ -20,6 +20,7 @@ from unrollbit.training.validation import Scored, Validation
 from unrollbit.variables import TRAINED
 
 Keep = Literal["best", "last"]
+_TIE = 0.3  # dB: what two states may differ by on other signals
 
 
 class _Position(NamedTuple):
@@ -150,7 +151,7 @@ class TrainingRun:
         record = {"step": self.step, "stage": self._index, "name": self.stage_name, "loss": loss, "nmse_db": nmse}
         record |= {"depth": stage.depth or self.net.depth, "seconds": round(self.seconds, 2)}
         if self._is_candidate(interval, local + count, stage):
-            record["validation_nmse_db"] = self._score(stage)
+            record["validation_nmse_db"] = self._score(stage, ended=local + count == stage.steps)
         return record
 
     def _is_candidate(self, interval: int, local: int, stage: Stage) -> bool:
@@ -159,11 +160,14 @@ class TrainingRun:
             return hands_over_after(self.stages, self._index)
         return self.keep == "best" and stage.quantised and local % interval == 0
 
-    def _score(self, stage: Stage) -> float:
-        """Penalties ask for more than accuracy: with them, the last state is the best."""
+    def _score(self, stage: Stage, ended: bool) -> float:
+        """Penalties ask for more than accuracy: with them, the last state is the best. So is the end of a stage, where
+        rates have come to zero, unless another one is clearly ahead: few hard signals rule the ratio of sums.
+        """
         self._put_into_network()
         level = self.validation.nmse_db(self.net)
-        if self.best is None or stage.penalties or not level >= self.best.nmse_db:
+        tie = _TIE if ended else 0.0
+        if self.best is None or stage.penalties or not level >= self.best.nmse_db + tie:
             self.best = Scored(_trained(self.net), level, self.step)
         return level
 
