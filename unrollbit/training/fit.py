@@ -64,7 +64,7 @@ def fit(
     and devices). Ctrl-C or an error leaves in ``net`` what was trained until then, and in ``out`` a checkpoint of it.
 
     The network ends with its best state on validation signals: of those at the end of each stage (after an unquantised
-    one: once it has become signs), and of some on the way, which must be ahead by 0.3 dB. In a stage with penalties,
+    one: once it has become signs), and of some on the way, if ahead by 0.3 dB, in mean too. In a stage with penalties,
     which ask for more than accuracy, the last state counts as the best. A result that is no better than the zero
     estimate or than the untrained network is told by a ``ResultWarning``.
 

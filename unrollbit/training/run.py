@@ -101,7 +101,9 @@ class TrainingRun:
         """What ``restore`` needs: a pytree of arrays, and a record of JSON values."""
         best = self.best
         record = {"step": self.step, "stage": self._index, "seconds": self.seconds}
-        record["best"] = None if best is None else {"nmse_db": best.nmse_db, "step": best.step}
+        record["best"] = (
+            None if best is None else {"nmse_db": best.nmse_db, "mean_of_db": best.mean_of_db, "step": best.step}
+        )
         return {"training": self._at.state, "best": _trained(self.net) if best is None else best.state}, record
 
     def restore(self, record: dict[str, Any], read: Callable[[Any], Any]) -> None:
@@ -162,13 +164,15 @@ class TrainingRun:
 
     def _score(self, stage: Stage, ended: bool) -> float:
         """Penalties ask for more than accuracy: with them, the last state is the best. So is the end of a stage, where
-        rates have come to zero, unless another one is clearly ahead: few hard signals rule the ratio of sums.
+        rates have come to zero, unless another is ahead in the mean of dB too: few hard signals rule the ratio.
         """
         self._put_into_network()
-        level = self.validation.nmse_db(self.net)
+        level, mean = self.validation.levels(self.net)
         tie = _TIE if ended else 0.0
-        if self.best is None or stage.penalties or not level >= self.best.nmse_db + tie:
-            self.best = Scored(_trained(self.net), level, self.step)
+        best = self.best
+        behind = best is not None and level >= best.nmse_db + tie and not (ended and mean < best.mean_of_db)
+        if stage.penalties or not behind:
+            self.best = Scored(_trained(self.net), level, mean, self.step)
         return level
 
     def _leave(self, index: int) -> None:

@@ -26,10 +26,13 @@ class ResultWarning(UserWarning):
 
 
 class Scored(NamedTuple):
-    """The trained variables of a network, their NMSE on validation signals in dB, and after which step they were."""
+    """The trained variables of a network, their NMSE on validation signals in dB, as the ratio of sums and as the mean
+    over signals, and after which step they were.
+    """
 
     state: nnx.State
     nmse_db: float
+    mean_of_db: float
     step: int
 
 
@@ -46,7 +49,12 @@ class Validation:
 
     def nmse_db(self, net: Network) -> float:
         """NMSE of a network, ratio of sums, in dB."""
-        return float(nmse_db(_run(net, jnp.asarray(self.y)), self.x))
+        return self.levels(net)[0]
+
+    def levels(self, net: Network) -> tuple[float, float]:
+        """NMSE of a network in dB: ratio of sums, mean over signals."""
+        estimates = _run(net, jnp.asarray(self.y))
+        return float(nmse_db(estimates, self.x)), float(nmse_db(estimates, self.x, reduction="mean_of_db"))
 
     def interval(self, stage: Stage, depth: int) -> int:
         """Steps of a stage between two scores of a network of ``depth`` layers."""
