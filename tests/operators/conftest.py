@@ -11,6 +11,7 @@ from unrollbit.operators import (
     Adjoint,
     Banded,
     BlockDiagonal,
+    BlockPatterns,
     Composition,
     Convolution,
     Dense,
@@ -97,6 +98,7 @@ OPERATORS: dict[str, Callable[[], LinearOperator]] = {
     "preconditioned blocks": lambda: Preconditioned.of(BlockDiagonal.of(numbers(3, 2, 4)), 0.1),
     "preconditioned tall": lambda: Preconditioned.of(Dense.of(numbers(7, 4))),
     "preconditioned sum, adjoint": lambda: Preconditioned.of(Sum.of(gaussian(5, 8), gaussian(5, 8, seed=1))).T,
+    "block patterns": lambda: BlockPatterns.of(np.sign(numbers(5, 9)), (3, 6), 3, 1 + numbers(9, seed=1) ** 2),
     "sign plane": lambda: sign_planes(gaussian(9, 13, seed=2), 1),
     "sign plane of blocks": lambda: sign_planes(BlockDiagonal.of(numbers(3, 2, 4)), 1),
 }

@@ -10,6 +10,8 @@ from unrollbit.operators.dense import Dense
 from unrollbit.operators.fourier import SubsampledDCT, SubsampledFourier
 from unrollbit.operators.hadamard import Hadamard
 from unrollbit.operators.norms import Norm
+from unrollbit.operators.pattern_design import hadamard_patterns, learned_patterns
+from unrollbit.operators.patterns import BlockPatterns
 from unrollbit.operators.preconditioned import Preconditioned
 from unrollbit.operators.rademacher import Rademacher
 from unrollbit.operators.radon import Radon
@@ -23,6 +25,7 @@ __all__ = [
     "Adjoint",
     "Banded",
     "BlockDiagonal",
+    "BlockPatterns",
     "Composition",
     "Convolution",
     "Dense",
@@ -42,6 +45,8 @@ __all__ = [
     "gaussian",
     "gaussian_blocks",
     "hadamard_blocks",
+    "hadamard_patterns",
     "ill_conditioned",
+    "learned_patterns",
     "rademacher_blocks",
 ]

@@ -176,6 +176,21 @@ class LinearOperator(Value, Specified, abc.ABC):
         del structure
         return None
 
+    def linear_estimate(self, y: Float[Array, "*batch m"]) -> Float[Array, "*batch n"]:
+        """``W y``, a linear estimate of x from measurements: where algorithms start, and what takes a residual
+        ``y - A x`` back to the signal in their data step. ``A^T y`` unless the operator knows its signals better.
+        """
+        return self.T(y)
+
+    @property
+    def inverts(self) -> bool:
+        """Whether ``A W = I`` for the W of ``linear_estimate``: a data step of size 1 then fits y exactly."""
+        return self.frame_constant == 1.0
+
+    def resized(self, signal_shape: tuple[int, ...]) -> LinearOperator:
+        """The same physics for signals of another shape. Raises ``ValueError`` where it is bound to its own."""
+        raise ValueError(f"{type(self).__name__}: this physics is that of one shape of signals, not of {signal_shape}")
+
     def accept(self, y: Float[Array, "*batch m"]) -> Float[Array, "*batch m"]:
         """What an algorithm for this operator works on when it is given measurements ``y``: y itself, unless the
         operator is preconditioned.

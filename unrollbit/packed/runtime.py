@@ -437,6 +437,11 @@ class Operator:
     complex: bool = False  # whether measurements are the real, then the imaginary parts of m / 2 complex numbers
     parts: tuple[Operator, Operator] | None = None  # (outer, inner) of a composition
     reference: Callable[[Structure], np.ndarray | None] | None = None  # packed sign(A), where rounding can turn none
+    estimate: Function | None = None  # W y, the linear estimate of x, where it is not A^T y
+
+    def linear_estimate(self, y: np.ndarray) -> np.ndarray:
+        """``W y``, (batch, m) to (batch, n): where algorithms start and what their data step multiplies."""
+        return (self.estimate or self.adjoint)(y)
 
     def panel(self, i: int, j: int) -> np.ndarray:
         """Rows i to j - 1 of the matrix."""
@@ -982,6 +987,38 @@ def block_diagonal(spec: Spec) -> Operator:
     return replace(of_blocks(core), reference=signs_of(core))
 
 
+def block_patterns(spec: Spec) -> Operator:
+    """``y_b = S x_b / size`` of every block of an image, and ``W = size C S^T (S C S^T)^-1``."""
+    sides, size, signs, variances = fields(spec, "signal_shape", "size", "signs", "variances")
+    sides, size = sides_of(sides), integer("size", size, high=256)
+    if len(sides) != 2 or sides[0] % size or sides[1] % size:
+        raise ValueError(f"BlockPatterns: expected an image whose sides are multiples of {size}, got {sides}")
+    pixels, n = size * size, math.prod(sides)
+    S = unpack_signs(bytes_of(signs, (-1, -(-pixels // 8))), pixels)
+    if not isinstance(variances, Stored) or variances.entries.shape != (pixels,) or not 1 <= len(S) <= pixels:
+        raise ValueError(f"BlockPatterns: expected at most {pixels} patterns and as many variances")
+    spread = variances.floats().astype(np.float64)
+    line = np.sqrt(2 / size) * np.cos(math.pi * np.outer(np.arange(size), np.arange(0.5, size)) / size)
+    line[0] /= math.sqrt(2)
+    D = np.kron(line, line)  # the atoms of the 2-D DCT
+    C = D.T * spread @ D @ S.T.astype(np.float64)
+    if not (spread > 0).all() or np.linalg.matrix_rank(S) < len(S):
+        raise ValueError("BlockPatterns: expected variances > 0 and independent patterns")
+    W = (size * np.linalg.solve(S @ C, C.T)).astype(np.float32)
+    A, rows, columns = S.astype(np.float32) / np.float32(size), sides[0] // size, sides[1] // size
+
+    def apply(x: np.ndarray) -> np.ndarray:
+        blocks = x.reshape(len(x), rows, size, columns, size).swapaxes(2, 3).reshape(len(x), -1, pixels)
+        return (blocks @ A.T).reshape(len(x), -1)
+
+    def image(y: np.ndarray, patterns: np.ndarray) -> np.ndarray:
+        blocks = y.reshape(len(y), -1, len(A)) @ patterns
+        return blocks.reshape(len(y), rows, columns, size, size).swapaxes(2, 3).reshape(len(y), n)
+
+    shape = (rows * columns * len(A), n)
+    return Operator(shape, apply, lambda r: image(r, A), estimate=lambda y: image(y, W))
+
+
 def structured_physics(spec: Spec) -> Operator:
     core, structure = fields(spec, "core", "structure")
     structure = structure_of(structure)
@@ -1319,6 +1356,7 @@ OPERATORS: dict[str, Callable[[Spec], Operator]] = {
     "Adjoint": lambda spec: transposed(physics_of(fields(spec, "operator")[0])),
     "Banded": banded,
     "BlockDiagonal": block_diagonal,
+    "BlockPatterns": block_patterns,
     "Composition": lambda spec: composed(*(physics_of(part) for part in fields(spec, "outer", "inner"))),
     "Convolution": convolution_physics,
     "Dense": dense,

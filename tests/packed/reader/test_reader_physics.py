@@ -16,6 +16,7 @@ from unrollbit.formats import Fixed
 from unrollbit.operators import (
     Banded,
     BlockDiagonal,
+    BlockPatterns,
     Composition,
     Convolution,
     Dense,
@@ -69,6 +70,9 @@ PHYSICS: dict[str, dict[str, Callable[[], LinearOperator]]] = {  # by kind; the 
         "blocks": lambda: BlockDiagonal.of(normal(3, 2, 4)),
         "gaussian blocks": lambda: gaussian_blocks(3, 4, 7, 2),
         "rademacher blocks": lambda: rademacher_blocks(3, 4, 7, 2),
+    },
+    "BlockPatterns": {
+        "block patterns": lambda: BlockPatterns.of(np.sign(normal(5, 9)), (3, 6), 3, 1 + normal(9) ** 2),
     },
     "Composition": {
         "composition": lambda: Composition.of(Hadamard(12, 64), Wavelet.of((8, 8), "db2", 1)),
@@ -173,6 +177,8 @@ def test_operators(kind: str, case: Callable[[], LinearOperator], same) -> None:
     assert found.column_rms() == pytest.approx(np.linalg.norm(dense) / dense.shape[1] ** 0.5, rel=1e-5)
     assert found.norm() == pytest.approx(np.linalg.norm(dense, 2), rel=1e-4)
     np.testing.assert_allclose(runtime.fingerprint(found), operator.fingerprint(), rtol=1e-4, atol=1e-5)
+    measured = normal(2, operator.shape[0])
+    same.close(found.linear_estimate(measured), operator.linear_estimate(jnp.asarray(measured)))
     assert (found.accept is not None) == operator.preconditioned
     if found.accept is not None:
         y = normal(2, operator.shape[0])
