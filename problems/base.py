@@ -127,6 +127,13 @@ class Problem(Value, Specified, abc.ABC):
         """``E ||x||^2`` of the distribution of signals, known before any data; None where only data would tell."""
         return None
 
+    @property
+    def signal_shape(self) -> tuple[int, ...] | None:
+        """The grid of the unknowns ``x`` where they are samples on one: ``(n,)`` instants, ``(height, width)`` pixels
+        row by row. None otherwise: sparse vectors, coefficients of a transform.
+        """
+        return None
+
     def prior(self) -> Shrinkage:
         """A shrinkage that fits the signals, with its scalars at sensible starts: the default of the recipes."""
         return BernoulliGaussian()

@@ -12,25 +12,24 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from unrollbit.arguments import path
-from unrollbit.operators import LinearOperator
+from unrollbit.operators import LinearOperator, Subsampling
 from unrollbit.problems.artefacts import Artefact, load_epochs
 from unrollbit.problems.base import SUBSETS, Problem, Subset, checked_seed, checked_subset, subset_key
 from unrollbit.problems.noise import checked_snr
-from unrollbit.problems.prior import banded_prior, bands
 from unrollbit.problems.registration import register_problem
 from unrollbit.problems.samples import draw_rows
-from unrollbit.problems.transforms import Transform, coefficients, synthesis, transformed
-from unrollbit.shrinkage import Grouped
+from unrollbit.problems.transforms import Described, Transform, checked_transform, coefficients, synthesis, transformed
 
 
 @register_problem("operator", "samples", "artefacts")
 @dataclass(frozen=True, init=False)
-class EEGDenoising(Problem):
+class EEGDenoising(Described, Problem):
     """``y = Psi x + a``: a clean epoch ``Psi x`` under an artefact ``a`` of a stated signal-to-artefact ratio.
 
-    ``Psi`` is an orthonormal synthesis. Clean epochs and artefacts are drawn independently, as in EEGdenoiseNet (Zhang
-    et al., J. Neural Eng. 2021), ``snr_db = 20 log10(rms(Psi x) / rms(a))``. That paper writes 10 log10 of the same
-    ratio of root mean squares: its -7 to 2 dB are -14 to 4 dB here.
+    ``Psi`` is an orthonormal synthesis (the identity with ``transform=None``). Clean epochs and artefacts are drawn
+    independently, as in EEGdenoiseNet (Zhang et al., J. Neural Eng. 2021),
+    ``snr_db = 20 log10(rms(Psi x) / rms(a))``. That paper writes 10 log10 of the same ratio of root mean squares: its
+    -7 to 2 dB are -14 to 4 dB here.
 
     Example:
         >>> import jax
@@ -55,7 +54,7 @@ class EEGDenoising(Problem):
         self,
         artefact: Artefact = "ocular",
         snr_db: float = -5.0,
-        transform: Transform = "wavelet",
+        transform: Transform | None = "wavelet",
         wavelet: str = "db4",
         seed: int = 0,
         folder: str | os.PathLike[str] | None = None,
@@ -76,11 +75,13 @@ class EEGDenoising(Problem):
         if level is None:
             raise ValueError("snr_db: expected a number of dB; without artefacts there is nothing to remove")
         epochs, n = load_epochs(artefact, folder, seed)
+        transform = checked_transform(transform)
         psi = synthesis(transform, (n,), wavelet)
         samples = coefficients(psi, [epochs[subset].clean for subset in SUBSETS])
         others = tuple(jnp.asarray(epochs[subset].artefact) for subset in SUBSETS)
         where = None if folder is None else path("folder", folder)
-        self._set(psi, samples, others, artefact, transform, wavelet, level, seed, where)
+        physics = Subsampling.full((n,)) if psi is None else psi
+        self._set(physics, samples, others, artefact, transform, wavelet, level, seed, where)
 
     def sample(self, key: Array, batch: int) -> tuple[Float[Array, "batch n"], Float[Array, "batch n"]]:
         signal_key, artefact_key = jax.random.split(subset_key(key, self.subset))
@@ -103,12 +104,13 @@ class EEGDenoising(Problem):
     def split(self, name: Subset) -> Self:
         return self._with(subset=checked_subset(name))
 
-    def signal(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
-        """``Psi x``: standardised voltages."""
-        return transformed(self.operator, x)
+    @property
+    def grid(self) -> tuple[int]:
+        return (self.operator.shape[0],)
 
-    def prior(self) -> Grouped:
-        return banded_prior(self.samples[0], bands(self.operator, (self.operator.shape[0],)))
+    @property
+    def synthesis(self) -> LinearOperator | None:
+        return None if self.transform == "none" else self.operator
 
     def to_spec(self) -> dict[str, Any]:
         fields = ("artefact", "snr_db", "transform", "wavelet", "seed", "folder")

@@ -7,16 +7,21 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
-from unrollbit.operators import Composition
+from unrollbit.operators import LinearOperator
 from unrollbit.problems.base import SUBSETS, Problem, Subset, checked_seed
 from unrollbit.problems.noise import checked_snr
-from unrollbit.problems.prior import banded_prior, bands
 from unrollbit.problems.registration import register_problem
 from unrollbit.problems.samples import DrawsFromSamples, Samples, measurement
-from unrollbit.problems.transforms import Transform, coefficients, synthesis, transformed
-from unrollbit.shrinkage import Grouped
+from unrollbit.problems.transforms import (
+    Described,
+    Transform,
+    checked_transform,
+    coefficients,
+    measured_through,
+    synthesis,
+)
 
 WINDOW = 128
 CHANNELS = 4
@@ -54,12 +59,12 @@ def eeg_windows(subset: Subset) -> Float[np.ndarray, "count 128"]:
 
 @register_problem("operator", "samples")
 @dataclass(frozen=True, init=False)
-class EEGCompressiveRecovery(DrawsFromSamples, Problem):
+class EEGCompressiveRecovery(Described, DrawsFromSamples, Problem):
     """``y = Phi Psi x + noise``: EEG windows ``Psi x`` of 128 instants, measured with a random ``Phi``.
 
-    ``Psi`` is an orthonormal synthesis, ``x`` the coefficients. The subsets are separate stretches of time of all 4
-    channels: instants 0-447 for training, 456-615 for validation, 624-799 for test, so none share a sample. Training
-    has all 1,284 windows, validation and test every fourth (36 and 52).
+    ``Psi`` is an orthonormal synthesis, ``x`` the coefficients (the samples with ``transform=None``). The subsets are
+    separate stretches of time of all 4 channels: instants 0-447 for training, 456-615 for validation, 624-799 for
+    test, so none share a sample. Training has all 1,284 windows, validation and test every fourth (36 and 52).
 
     Example:
         >>> import jax
@@ -69,7 +74,7 @@ class EEGCompressiveRecovery(DrawsFromSamples, Problem):
         ((5, 128), (5, 32), (5, 128))
     """
 
-    operator: Composition
+    operator: LinearOperator
     samples: Samples
     ratio: float
     transform: Transform
@@ -82,7 +87,7 @@ class EEGCompressiveRecovery(DrawsFromSamples, Problem):
     def __init__(
         self,
         ratio: float = 0.5,
-        transform: Transform = "wavelet",
+        transform: Transform | None = "wavelet",
         matrix: Literal["rademacher", "gaussian", "hadamard"] = "rademacher",
         wavelet: str = "db4",
         snr_db: float | None = None,
@@ -92,7 +97,8 @@ class EEGCompressiveRecovery(DrawsFromSamples, Problem):
 
         Args:
             ratio: measurements per instant, m / n; n = 128.
-            transform: orthonormal transform in which windows are sparse: "dct" or "wavelet" (4 levels).
+            transform: orthonormal transform in which windows are sparse: "dct" or "wavelet" (4 levels);
+                None: the unknowns are the standardised voltages.
             matrix: "rademacher" (+-1), "gaussian" or "hadamard"; columns of unit norm.
             wavelet: "db1" (Haar) to "db8"; not used by "dct".
             snr_db: signal-to-noise ratio of each measurement in dB; None for no noise.
@@ -102,17 +108,15 @@ class EEGCompressiveRecovery(DrawsFromSamples, Problem):
             ValueError: an argument out of range or an unknown name.
         """
         phi = measurement(matrix, ratio, WINDOW, checked_seed(seed))
+        transform = checked_transform(transform)
         psi = synthesis(transform, (WINDOW,), wavelet)
         samples = coefficients(psi, [eeg_windows(subset) for subset in SUBSETS])
         snr_db = checked_snr(snr_db)
-        self._set(Composition.of(phi, psi), samples, ratio, transform, wavelet, matrix, snr_db, int(seed))
+        self._set(measured_through(phi, psi), samples, ratio, transform, wavelet, matrix, snr_db, int(seed))
 
-    def signal(self, x: Float[Array, "*batch 128"]) -> Float[Array, "*batch 128"]:
-        """``Psi x``: standardised voltages."""
-        return transformed(self.operator.inner, x)
-
-    def prior(self) -> Grouped:
-        return banded_prior(self.samples[0], bands(self.operator.inner, (WINDOW,)))
+    @property
+    def grid(self) -> tuple[int]:
+        return (WINDOW,)
 
     def to_spec(self) -> dict[str, Any]:
         fields = ("ratio", "transform", "matrix", "wavelet", "snr_db", "seed")

@@ -6,21 +6,26 @@ import os
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from unrollbit.metrics import psnr_db, ssim
-from unrollbit.operators import Composition, LinearOperator
+from unrollbit.operators import LinearOperator
 from unrollbit.problems.base import SUBSETS, Problem, checked_seed, positive_int
 from unrollbit.problems.noise import add_gaussian_noise, add_poisson_noise, checked_photons, checked_snr
 from unrollbit.problems.photographs import Photographs
-from unrollbit.problems.prior import banded_prior, bands
 from unrollbit.problems.registration import register_problem
 from unrollbit.problems.samples import DrawsFromSamples, Samples
-from unrollbit.problems.transforms import Transform, coefficients, synthesis, transformed
-from unrollbit.shrinkage import Grouped
+from unrollbit.problems.transforms import (
+    Described,
+    Transform,
+    checked_transform,
+    coefficients,
+    measured_through,
+    synthesis,
+    transformed,
+)
 
 GREY = 0.5  # what is subtracted from every pixel
 SSIM_WINDOW = 11
@@ -28,18 +33,19 @@ SSIM_WINDOW = 11
 
 @register_problem("operator", "samples")
 @dataclass(frozen=True, init=False)
-class ImageRecovery(DrawsFromSamples, Problem, abstract=True):
+class ImageRecovery(Described, DrawsFromSamples, Problem, abstract=True):
     """``y = Phi Psi x + noise``: square images ``p = 1/2 + Psi x`` cut from photographs, measured by ``Phi``.
 
-    ``Psi`` is an orthonormal 2-D synthesis, ``x`` the coefficients. The physics measures ``Phi p``; the known constant
-    ``Phi 1/2`` is subtracted, so the mean of an image is an unknown like any other. Training, validation and test have
-    different photographs (see ``Photographs``). Subclasses say what ``Phi`` is; ``own`` names their arguments.
+    ``Psi`` is an orthonormal 2-D synthesis, ``x`` the coefficients; with ``transform=None`` there is no ``Psi``, and
+    the unknowns are pixels minus 1/2. The physics measures ``Phi p``; the known constant ``Phi 1/2`` is subtracted, so
+    the mean of an image is an unknown like any other. Training, validation and test have different photographs (see
+    ``Photographs``). Subclasses say what ``Phi`` is; ``own`` names their arguments.
 
     Noise: Gaussian of a stated SNR (``snr_db``), or Poisson of a stated number of ``photons`` that a measurement of 1
     stands for.
     """
 
-    operator: Composition
+    operator: LinearOperator
     samples: Samples
     size: int
     transform: Transform
@@ -67,13 +73,14 @@ class ImageRecovery(DrawsFromSamples, Problem, abstract=True):
         """Cut the images and compose the physics; constructors end with it."""
         if snr_db is not None and photons is not None:
             raise ValueError("snr_db and photons: expected one of the two noises, or none, got both")
+        transform = checked_transform(transform)
         psi = synthesis(transform, (size, size), wavelet)
         source = Photographs.of(folder)
         samples = coefficients(psi, [source.crops(subset, size) - GREY for subset in SUBSETS])
         noise = checked_snr(snr_db), checked_photons(photons)
         where = None if folder is None else os.fspath(folder)
         kept = tuple(sorted(own.items()))
-        self._set(Composition.of(phi, psi), samples, size, transform, wavelet, *noise, int(seed), where, kept)
+        self._set(measured_through(phi, psi), samples, size, transform, wavelet, *noise, int(seed), where, kept)
 
     def __getattr__(self, name: str) -> Any:
         """The subclass's own arguments."""
@@ -85,11 +92,24 @@ class ImageRecovery(DrawsFromSamples, Problem, abstract=True):
 
     def measured(self, x: Float[Array, "*batch n"], key: Array) -> Float[Array, "*batch m"]:
         """``A x`` plus noise."""
-        return _measured(self.operator, x, key, self.snr_db, self.photons)
+        y = transformed(self.operator, x)
+        if self.photons is None:
+            return add_gaussian_noise(key, y, self.snr_db)
+        constant = self.measurement(jnp.full(self.measurement.shape[1], GREY, y.dtype))
+        return add_poisson_noise(key, y + constant, self.photons) - constant
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        return self.size, self.size
+
+    @property
+    def measurement(self) -> LinearOperator:
+        """``Phi``, which measures pixels."""
+        return self.operator if self.synthesis is None else self.operator.outer  # pyright: ignore[reportAttributeAccessIssue]
 
     def signal(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
         """``1/2 + Psi x``: the flat pixels of images, in [0, 1] for true ``x``."""
-        return GREY + transformed(self.operator.inner, x)
+        return GREY + super().signal(x)
 
     def metrics(self, x_hat: Float[Array, "batch n"], x: Float[Array, "batch n"]) -> dict[str, float]:
         """Those of every problem (of ``x``, grey level subtracted), and mean PSNR in dB and SSIM of the images.
@@ -124,9 +144,6 @@ class ImageRecovery(DrawsFromSamples, Problem, abstract=True):
         tiles = np.asarray(self.signal(x)).reshape(-1, self.size, self.size)
         return Photographs.of(self.folder).assembled(tiles, name)
 
-    def prior(self) -> Grouped:
-        return banded_prior(self.samples[0], bands(self.operator.inner, (self.size, self.size)))
-
     def to_spec(self) -> dict[str, Any]:
         fields = ("size", "transform", "wavelet", "snr_db", "photons", "seed", "folder")
         spec = {"kind": type(self).__name__, **dict(self.own), **{name: getattr(self, name) for name in fields}}
@@ -138,18 +155,3 @@ class ImageRecovery(DrawsFromSamples, Problem, abstract=True):
 def checked_size(size: Any, seed: Any) -> tuple[int, int]:
     """Raise ``ValueError`` unless the size is a positive integer and the seed a seed."""
     return positive_int("size", size), checked_seed(seed)
-
-
-@jax.jit
-def _clean(operator: LinearOperator, x: Array) -> Array:
-    return operator(x)
-
-
-def _measured(
-    operator: Composition, x: Array, key: Array, snr_db: float | None, photons: float | None
-) -> Float[Array, "*batch m"]:
-    y = _clean(operator, x)
-    if photons is None:
-        return add_gaussian_noise(key, y, snr_db)
-    constant = operator.outer(jnp.full(operator.outer.shape[1], GREY, y.dtype))
-    return add_poisson_noise(key, y + constant, photons) - constant

@@ -71,7 +71,7 @@ class MagneticResonance(ImageRecovery):
         acceleration: float = 3.0,
         sampling: Sampling = "variable_density",
         size: int = 32,
-        transform: Transform = "wavelet",
+        transform: Transform | None = "wavelet",
         wavelet: str = "db4",
         snr_db: float | None = None,
         seed: int = 0,

@@ -26,7 +26,7 @@ class Inpainting(ImageRecovery):
         self,
         ratio: float = 0.5,
         size: int = 32,
-        transform: Transform = "wavelet",
+        transform: Transform | None = "wavelet",
         wavelet: str = "db4",
         snr_db: float | None = None,
         photons: float | None = None,

@@ -36,7 +36,7 @@ class SinglePixelCamera(ImageRecovery):
         self,
         size: int = 64,
         ratio: float = 0.25,
-        transform: Transform = "wavelet",
+        transform: Transform | None = "wavelet",
         wavelet: str = "db4",
         matrix: Literal["hadamard", "rademacher", "gaussian"] = "hadamard",
         snr_db: float | None = None,
@@ -48,7 +48,8 @@ class SinglePixelCamera(ImageRecovery):
         Args:
             size: height and width of an image in pixels.
             ratio: measurements per pixel, m / n; n = size * size.
-            transform: orthonormal 2-D transform in which images are sparse: "dct" or "wavelet".
+            transform: orthonormal 2-D transform in which images are sparse: "dct" or "wavelet"; None: the
+                unknowns are pixels minus 1/2.
             wavelet: "db1" (Haar) to "db8"; not used by "dct".
             matrix: "hadamard" or "rademacher" (+-1 patterns), or "gaussian"; columns of unit norm.
             snr_db: signal-to-noise ratio of each measurement in dB; None for no noise.

@@ -28,7 +28,7 @@ class Tomography(ImageRecovery):
         self,
         angles: int = 12,
         size: int = 32,
-        transform: Transform = "wavelet",
+        transform: Transform | None = "wavelet",
         wavelet: str = "db4",
         snr_db: float | None = None,
         photons: float | None = None,

@@ -110,6 +110,7 @@ WRONG: dict[str, Any] = {
 WELCOME = {  # not wrong here
     "snr_db": {"None", "negative"},
     "photons": {"None"},
+    "transform": {"None"},
     "measurements": {"None"},
     "y": {"None"},
     "folder": {"None"},

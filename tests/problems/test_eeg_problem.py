@@ -86,7 +86,7 @@ def test_physics(matrix, ratio):
 
 
 def test_wrong_arguments_and_files_are_named(monkeypatch, tmp_path):
-    with pytest.raises(ValueError, match="transform: expected one of 'dct', 'wavelet', got 'fourier'"):
+    with pytest.raises(ValueError, match="transform: expected one of 'dct', 'wavelet', 'none', got 'fourier'"):
         EEGCompressiveRecovery(transform="fourier")
     with pytest.raises(ValueError, match="wavelet: expected one of db1"):
         EEGCompressiveRecovery(transform="wavelet", wavelet="sym4")
