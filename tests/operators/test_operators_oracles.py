@@ -17,9 +17,13 @@ from unrollbit.operators import (
     BlockDiagonal,
     Convolution,
     Hadamard,
+    LinearOperator,
     Rademacher,
+    Radon,
+    Scaled,
     SubsampledDCT,
     SubsampledFourier,
+    Subsampling,
     Wavelet,
     gaussian,
     gaussian_blocks,
@@ -216,3 +220,50 @@ def test_gaussian_is_the_seeded_formula():
     blocks = np.random.RandomState(7).standard_normal((3, 4, 2))
     expected = blocks / np.linalg.norm(blocks, axis=1, keepdims=True)
     np.testing.assert_allclose(gaussian_blocks(3, 4, 2, 7).blocks, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("indices", [[0, 1, 5], [1, 4, 7], [0, 2, 8, 9, 14]])
+def test_the_linear_estimate_of_frequencies_is_the_pseudo_inverse(indices):
+    A = SubsampledFourier.of((4, 4), indices)
+    expected = np.linalg.pinv(np.asarray(A.dense(), np.float64))
+    np.testing.assert_allclose(np.asarray(A.linear_estimate(jnp.eye(A.shape[0]))).T, expected, atol=1e-6)
+    assert A.inverts
+
+
+def test_a_mask_keeps_one_of_each_pair_and_the_same_information():
+    mask = np.random.RandomState(0).uniform(size=(6, 8)) < 0.3
+    mask |= np.roll(np.flip(mask), 1, (0, 1))
+    A = SubsampledFourier.of_mask(mask)
+    image = np.random.RandomState(1).standard_normal((6, 8))
+    filled = np.fft.ifft2(np.fft.fft2(image) * mask).real
+    np.testing.assert_allclose(A.linear_estimate(A(jnp.asarray(image.ravel()))), filled.ravel(), atol=1e-5)
+    assert A.count < mask.sum()
+    with pytest.raises(ValueError, match="ifftshift"):
+        SubsampledFourier.of_mask(np.eye(4, 5))
+
+
+def test_kept_entries_are_written_in_the_shorter_way():
+    """A bit an entry, or 32 for each kept one; in any order only as a list."""
+    many, few = SubsampledFourier.of((8, 8), range(20)), SubsampledFourier.of(512, [3, 500])
+    assert many.physics_bits() == 24
+    assert few.physics_bits() == 64
+    assert SubsampledFourier.of((8, 8), [3, 2, 1, 0]).physics_bits() == 128
+    for A in (many, few):
+        assert LinearOperator.from_spec(A.to_spec()) == A
+
+
+def test_the_linear_estimate_of_a_tight_frame_is_its_pseudo_inverse():
+    for A in (Hadamard(8, 32, seed=1), Scaled.of(SubsampledDCT.random(16, 6), 3.0)):
+        found = np.asarray(A.linear_estimate(jnp.eye(A.shape[0]))).T
+        np.testing.assert_allclose(found, np.linalg.pinv(np.asarray(A.dense())), atol=1e-6)
+        assert A.inverts
+
+
+def test_the_same_physics_for_signals_of_another_shape():
+    assert Hadamard(8, 32, seed=3).resized((8, 8)) == Hadamard(16, 64, seed=3)
+    assert Convolution.of([[1.0, 2.0]], (4, 4)).resized((6, 8)) == Convolution.of([[1.0, 2.0]], (6, 8))
+    assert Scaled.of(Subsampling.full((4, 4)), 2.0).resized((6, 8)) == Scaled.of(Subsampling.full((6, 8)), 2.0)
+    assert Radon.of(8, [0.0, 30.0]).resized((12, 12)) == Radon.of(12, [0.0, 30.0])
+    for A, shape in ((Rademacher(4, 8), (9,)), (SubsampledFourier.of((4, 4), [1]), (8, 8)), (Radon.of(8, 2), (8, 9))):
+        with pytest.raises(ValueError, match="shape"):
+            A.resized(shape)

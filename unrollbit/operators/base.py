@@ -178,14 +178,17 @@ class LinearOperator(Value, Specified, abc.ABC):
 
     def linear_estimate(self, y: Float[Array, "*batch m"]) -> Float[Array, "*batch n"]:
         """``W y``, a linear estimate of x from measurements: where algorithms start, and what takes a residual
-        ``y - A x`` back to the signal in their data step. ``A^T y`` unless the operator knows its signals better.
+        ``y - A x`` back to the signal in their data step. ``A^T y / c`` where ``A A^T = c I``, else ``A^T y``, unless
+        the operator knows its inverse or its signals better.
         """
-        return self.T(y)
+        return self.T(y) / (self.frame_constant or 1.0)
 
     @property
     def inverts(self) -> bool:
-        """Whether ``A W = I`` for the W of ``linear_estimate``: a data step of size 1 then fits y exactly."""
-        return self.frame_constant == 1.0
+        """Whether ``A W A = A`` for the W of ``linear_estimate``: a data step ``x + W (y - A x)`` of size 1 then fits
+        measurements without noise exactly.
+        """
+        return self.frame_constant is not None
 
     def resized(self, signal_shape: tuple[int, ...]) -> LinearOperator:
         """The same physics for signals of another shape. Raises ``ValueError`` where it is bound to its own."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 import numpy as np
 from jaxtyping import Array, Float
@@ -56,6 +57,9 @@ class Convolution(LinearOperator):
     @property
     def shape(self) -> tuple[int, int]:
         return self.grid.shape
+
+    def resized(self, signal_shape: tuple[int, ...]) -> Self:
+        return replace(self, signal_shape=signal_shape)
 
     def _apply(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch m"]:
         return self.grid.apply(self.kernel, x)

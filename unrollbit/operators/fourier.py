@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Self
 
 import jax
 import jax.numpy as jnp
 import jax.scipy.fft
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from unrollbit.operators.kept import Kept
 from unrollbit.operators.norms import Norm
@@ -54,8 +55,37 @@ class SubsampledFourier(Kept):
         image = jnp.fft.ifftn(self._place(jax.lax.complex(real, imaginary)), axes=self._axes, norm="ortho")
         return image.real.reshape(*y.shape[:-1], -1).astype(y.dtype)
 
+    @classmethod
+    def of_mask(cls, mask: Bool[np.ndarray, "*sides"]) -> Self:
+        """The frequencies that a mask keeps, zero frequency first (as ``numpy.fft`` has them): one of each conjugate
+        pair, since a real signal has no more to tell.
+
+        Raises ``ValueError`` unless the mask keeps ``-f`` with every ``f``.
+
+        Example:
+            >>> SubsampledFourier.of_mask(np.array([[1, 1, 0, 1], [0, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 1]])).indices
+            array([0, 1, 5], dtype=int32)
+        """
+        kept = np.asarray(mask) != 0
+        conjugate = _conjugate(kept.shape)
+        if (kept.ravel() != kept.ravel()[conjugate]).any():
+            raise ValueError(
+                "mask: expected the frequency -f with every f, as real signals have them; shift zero frequency to "
+                "the first place (numpy.fft.ifftshift), or list one of each pair with SubsampledFourier.of"
+            )
+        return cls.of(kept.shape, np.flatnonzero(kept.ravel() & (np.arange(kept.size) <= conjugate)))
+
     @property
     def complex_physics(self) -> bool:
+        return True
+
+    def linear_estimate(self, y: Float[Array, "*batch m"]) -> Float[Array, "*batch n"]:
+        """The pseudo-inverse: the signal of the kept frequencies (and their conjugates), the others 0."""
+        alone = ~np.isin(_conjugate(self.signal_shape)[self.indices], self.indices)
+        return self.T(y * np.tile(1.0 + alone, 2).astype(y.dtype))
+
+    @property
+    def inverts(self) -> bool:
         return True
 
     def _real_or_paired(self) -> bool:

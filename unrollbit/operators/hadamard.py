@@ -57,6 +57,11 @@ class Hadamard(LinearOperator):
     def shape(self) -> tuple[int, int]:
         return self.m, self.n
 
+    def resized(self, signal_shape: tuple[int, ...]) -> Hadamard:
+        """As large a share of the rows of a matrix of that size, drawn from the same seed."""
+        n = math.prod(signal_shape)
+        return Hadamard(max(1, round(self.m / self.n * n)), n, self.seed)
+
     @property
     def rows(self) -> np.ndarray:
         """The ``m`` kept rows of ``H``, in the order of the measurements."""

@@ -73,6 +73,10 @@ class Kept(LinearOperator):
         sides = check_signal_shape(signal_shape)
         return cls(sides, math.prod(sides))
 
+    def resized(self, signal_shape: tuple[int, ...]) -> LinearOperator:
+        """The whole transform of another shape; kept entries are those of one shape."""
+        return self.full(signal_shape) if self.seed is None and self.kept is None else super().resized(signal_shape)
+
     @staticmethod
     def _candidates(signal_shape: tuple[int, ...]) -> np.ndarray:
         """The coefficients that ``random`` draws from."""
@@ -106,15 +110,32 @@ class Kept(LinearOperator):
         spec: Spec = {"kind": type(self).__name__, "signal_shape": list(self.signal_shape)}
         if self.kept is None:
             return {**spec, "count": self.count, "seed": self.seed}
-        return {**spec, "indices": self.indices}
+        bitmap = _bitmap(self.indices)
+        shorter = bitmap is not None and bitmap.nbytes < self.indices.nbytes
+        return {**spec, "bitmap": bitmap} if shorter else {**spec, "indices": self.indices}
 
     @classmethod
     def _from_fields(cls, given: dict[str, Any]) -> LinearOperator:
-        check_fields(cls, given, ("signal_shape",), ("indices",) if "indices" in given else ("count", "seed"))
-        if "indices" in given:
-            return cls.of(given["signal_shape"], given["indices"])
+        for name, indices in (("indices", np.asarray), ("bitmap", _set_bits)):
+            if name in given:
+                check_fields(cls, given, ("signal_shape", name))
+                return cls.of(given["signal_shape"], indices(given[name]))
         check_fields(cls, given, ("signal_shape", "count", "seed"))
         return cls(given["signal_shape"], given["count"], given["seed"])
+
+
+def _bitmap(indices: np.ndarray) -> np.ndarray | None:
+    """One bit an entry up to the last kept one, the least significant of a byte first; None unless they ascend."""
+    if (np.diff(indices) <= 0).any():
+        return None
+    kept = np.zeros(indices[-1] + 1, bool)
+    kept[indices] = True
+    return np.packbits(kept, bitorder="little")
+
+
+def _set_bits(bitmap: np.ndarray) -> np.ndarray:
+    """The inverse of ``_bitmap``."""
+    return np.flatnonzero(np.unpackbits(np.asarray(bitmap, np.uint8), bitorder="little"))
 
 
 @functools.lru_cache(maxsize=32)

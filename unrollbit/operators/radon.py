@@ -63,6 +63,12 @@ class Radon(LinearOperator):
             angles = [180.0 * k / count for k in range(count)]
         return cls(size, angles)  # pyright: ignore[reportArgumentType]
 
+    def resized(self, signal_shape: tuple[int, ...]) -> LinearOperator:
+        """The same directions for square images of another size."""
+        if len(set(signal_shape)) != 1 or len(signal_shape) != 2:
+            return super().resized(signal_shape)
+        return Radon(signal_shape[0], self.angles)
+
     @property
     def shape(self) -> tuple[int, int]:
         return len(self.angles) * self.size, self.size**2

@@ -46,6 +46,18 @@ class Scaled(LinearOperator):
     def _apply_adjoint(self, y: Array) -> Array:
         return self.factor * self.operator._apply_adjoint(y)
 
+    def linear_estimate(self, y: Array) -> Array:
+        if self.operator.inverts and self.factor:
+            return self.operator.linear_estimate(y) / self.factor
+        return super().linear_estimate(y)
+
+    @property
+    def inverts(self) -> bool:
+        return self.operator.inverts
+
+    def resized(self, signal_shape: tuple[int, ...]) -> LinearOperator:
+        return Scaled(self.operator.resized(signal_shape), self.factor)
+
     def accept(self, y: Array) -> Array:
         return self.operator.accept(y)
 

@@ -437,11 +437,11 @@ class Operator:
     complex: bool = False  # whether measurements are the real, then the imaginary parts of m / 2 complex numbers
     parts: tuple[Operator, Operator] | None = None  # (outer, inner) of a composition
     reference: Callable[[Structure], np.ndarray | None] | None = None  # packed sign(A), where rounding can turn none
-    estimate: Function | None = None  # W y, the linear estimate of x, where it is not A^T y
+    estimate: Function | None = None  # W y, the linear estimate of x, where it is not A^T y (over c of a frame)
 
     def linear_estimate(self, y: np.ndarray) -> np.ndarray:
         """``W y``, (batch, m) to (batch, n): where algorithms start and what their data step multiplies."""
-        return (self.estimate or self.adjoint)(y)
+        return self.adjoint(y) / np.float32(self.frame or 1) if self.estimate is None else self.estimate(y)
 
     def panel(self, i: int, j: int) -> np.ndarray:
         """Rows i to j - 1 of the matrix."""
@@ -486,9 +486,9 @@ def scaled(A: Operator, factor: float) -> Operator:
     frame = None if A.frame is None else factor**2 * A.frame
     maps = (lambda x: factor * A.apply(x)), (lambda r: factor * A.adjoint(r)), (lambda i, j: factor * A.panel(i, j))
     reference = A.reference if factor > 0 else None
-    return Operator(
-        A.shape, *maps, blocks=A.blocks, frame=frame, accept=A.accept, complex=A.complex, reference=reference
-    )
+    estimate = None if A.estimate is None or not factor else lambda y: A.linear_estimate(y) / np.float32(factor)
+    changed = {"frame": frame, "reference": reference, "estimate": estimate}
+    return Operator(A.shape, *maps, blocks=A.blocks, accept=A.accept, complex=A.complex, **changed)
 
 
 def composed(outer: Operator, inner: Operator) -> Operator:
@@ -1148,9 +1148,14 @@ def convolution_physics(spec: Spec) -> Operator:
 
 def kept_entries(spec: Spec, candidates: Callable[[tuple[int, ...]], np.ndarray]) -> tuple[tuple[int, ...], np.ndarray]:
     """Sides of a signal and flat indices: listed, drawn from the candidates by a seed, or all."""
-    sides, count, seed, listed = fields(spec, "signal_shape", count=None, seed=None, indices=None)
+    sides, count, seed, listed, bitmap = fields(spec, "signal_shape", count=None, seed=None, indices=None, bitmap=None)
     sides = sides_of(sides)
     n = math.prod(sides)
+    if bitmap is not None:
+        kept = np.flatnonzero(np.unpackbits(bytes_of(bitmap, (-1,)), bitorder="little"))
+        if not kept.size or kept[-1] >= n:
+            raise ValueError(f"bitmap: expected bits among the first {n}")
+        return sides, kept
     if listed is not None:
         if not isinstance(listed, Stored) or listed.dtype != "I32" or listed.entries.ndim != 1:
             raise ValueError(f"indices: expected a 1-D array of I32, got {listed!r:.80}")
@@ -1205,8 +1210,10 @@ def fourier(spec: Spec) -> Operator:
         spectrum = placed(r[:, :pairs] + 1j * r[:, pairs:], kept, n).reshape(-1, *sides)
         return np.fft.ifftn(spectrum, axes=axes, norm="ortho").real.reshape(-1, n).astype(np.float32)
 
-    alone = not np.isin(conjugates(sides)[kept], kept).any()
-    return Operator((2 * pairs, n), apply, adjoint, frame=0.5 if alone else None, complex=True)
+    paired = np.isin(conjugates(sides)[kept], kept)  # with its conjugate, which may be itself
+    weights = np.tile(np.where(paired, 1, 2), 2).astype(np.float32)
+    frame = None if paired.any() else 0.5
+    return Operator((2 * pairs, n), apply, adjoint, frame=frame, complex=True, estimate=lambda y: adjoint(weights * y))
 
 
 def dct(spec: Spec) -> Operator:

@@ -133,6 +133,7 @@ PHYSICS: dict[str, dict[str, Callable[[], LinearOperator]]] = {  # by kind; the 
     },
     "Scaled": {
         "scaled": lambda: Scaled.of(gaussian(5, 8), -2.5),
+        "scaled frequencies": lambda: Scaled.of(SubsampledFourier.of(8, [0, 3, 4]), -2.5),
     },
     "Structured": {
         "structured": lambda: Structured(jnp.asarray(normal(2, 3, 4)), gaussian_blocks(2, 3, 4).mask()),
@@ -145,6 +146,7 @@ PHYSICS: dict[str, dict[str, Callable[[], LinearOperator]]] = {  # by kind; the 
         "fourier": lambda: SubsampledFourier.random((4, 6), 7, 1),
         "fourier, real frequencies": lambda: SubsampledFourier.of(8, [0, 3, 4]),
         "fourier, all": lambda: SubsampledFourier.full(9),
+        "fourier, by a bitmap": lambda: SubsampledFourier.of((4, 6), range(11)),
     },
     "Subsampling": {
         "subsampling": lambda: Subsampling.random((4, 5), 7, 3),
