@@ -2,6 +2,7 @@
 
 from unrollbit.problems.arrays import ArrayProblem
 from unrollbit.problems.base import Problem, Subset
+from unrollbit.problems.block_camera import BlockCamera
 from unrollbit.problems.blocks import BlockSparseRecovery
 from unrollbit.problems.blur import Deblurring, SuperResolution
 from unrollbit.problems.deconvolution import SparseDeconvolution
@@ -18,6 +19,7 @@ from unrollbit.problems.tomography import Tomography
 
 __all__ = [
     "ArrayProblem",
+    "BlockCamera",
     "BlockSparseRecovery",
     "Deblurring",
     "DrawsFromSamples",

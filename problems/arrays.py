@@ -42,6 +42,7 @@ class ArrayProblem(DrawsFromSamples, Problem):
     """
 
     data_arguments: ClassVar[tuple[str, ...]] = ("matrix", "signals", "measurements")
+    physics_argument: ClassVar[str | None] = "matrix"
     operator: LinearOperator
     samples: Samples
     measurements: Samples | None

@@ -32,6 +32,7 @@ class Problem(Value, Specified, abc.ABC):
     """
 
     data_arguments: ClassVar[tuple[str, ...]] = ("folder",)  # of the constructor, which may name a user's data
+    physics_argument: ClassVar[str | None] = None  # of the constructor, which takes the physics that a file holds
     operator: LinearOperator
     subset: Subset
 
@@ -107,10 +108,13 @@ class Problem(Value, Specified, abc.ABC):
                 f"unknown problem kind {shown(kind)}; expected one of {known}, or one of your own, imported before "
                 "(on the command line: --import MODULE)"
             )
+        measures = kinds[kind].physics_argument
+        named = measures in arguments and not is_description(arguments[measures])
+        if operator is not None and measures is not None and not named:
+            arguments[measures] = operator
         for name, value in arguments.items():
             if is_description(value):
-                given = operator if name == "matrix" else None
-                arguments[name] = located(name, value, data) if given is None else given
+                arguments[name] = located(name, value, data)
         return called(f"problem {kind}", kinds[kind], arguments)
 
     @staticmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import jax.numpy as jnp
 import numpy as np
@@ -97,6 +97,16 @@ class ImageRecovery(Described, DrawsFromSamples, Problem, abstract=True):
             return add_gaussian_noise(key, y, self.snr_db)
         constant = self.measurement(jnp.full(self.measurement.shape[1], GREY, y.dtype))
         return add_poisson_noise(key, y + constant, self.photons) - constant
+
+    def with_physics(self, A: LinearOperator) -> Self:
+        """The same noise on measurements of other physics of pixels, of images of another size, say; ``measured`` and
+        ``signal`` are then for its unknowns. Raises ``ValueError`` where the unknowns are coefficients.
+        """
+        if self.synthesis is not None:
+            raise ValueError(
+                f"transform: other physics needs unknowns that are pixels (None), not those of {self.transform!r}"
+            )
+        return self._with(operator=A)
 
     @property
     def grid(self) -> tuple[int, int]:

@@ -29,6 +29,7 @@ from unrollbit import (
 from unrollbit.metrics import failures, nmse_db, psnr_db, ssim, support_recovery_rate
 from unrollbit.problems import (
     ArrayProblem,
+    BlockCamera,
     BlockSparseRecovery,
     Deblurring,
     EEGCompressiveRecovery,
@@ -70,6 +71,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "Inpainting": (Inpainting, {"ratio": 0.5}),
     "Tomography": (Tomography, {"angles": 4}),
     "MagneticResonance": (MagneticResonance, {"acceleration": 3.0, "sampling": "cartesian"}),
+    "BlockCamera": (BlockCamera, {"size": 16, "block": 8, "patterns": "hadamard"}),
     "SinglePixelCamera": (SinglePixelCamera, {"ratio": 0.25, "matrix": "hadamard"}),
     "EEGCompressiveRecovery": (EEGCompressiveRecovery, {"ratio": 0.5, "matrix": "rademacher", "transform": "dct"}),
     "EEGDenoising": (EEGDenoising, {"artefact": "ocular", "snr_db": -5.0, "seed": 0, "folder": None}),

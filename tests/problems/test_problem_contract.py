@@ -15,6 +15,7 @@ import pytest
 
 from unrollbit.problems import (
     ArrayProblem,
+    BlockCamera,
     BlockSparseRecovery,
     Deblurring,
     EEGCompressiveRecovery,
@@ -38,6 +39,7 @@ MAKERS = {
     "blocks": lambda **o: BlockSparseRecovery(4, 8, 16, **o),
     "arrays": lambda **o: ArrayProblem(A, X, **o),
     "eeg": lambda **o: EEGCompressiveRecovery(**o),
+    "block camera": lambda **o: BlockCamera(**{"size": 16, "block": 8, "patterns": "hadamard", **o}),
     "single pixel": lambda **o: SinglePixelCamera(**{"size": 16, "transform": "dct", **o}),
     "blurred": lambda **o: Deblurring(size=16, **o),
     "coarse": lambda **o: SuperResolution(size=16, transform="dct", **o),
@@ -47,7 +49,7 @@ MAKERS = {
     "spikes": lambda **o: SparseDeconvolution(n=64, **o),
     "signs": lambda **o: OneBitCompressiveSensing(64, 128, sparsity=0.1, **o),
 }
-FIXED = ["blurred", "coarse", "tomography", "spikes"]  # nothing about their physics is random
+FIXED = ["block camera", "blurred", "coarse", "tomography", "spikes"]  # nothing about their physics is random
 KINDS = list(MAKERS)
 LINEAR = [kind for kind in KINDS if kind != "signs"]  # what they measure is A x, plus noise
 GENERATED = ["sparse", "blocks", "spikes", "signs"]

@@ -194,6 +194,10 @@ class LinearOperator(Value, Specified, abc.ABC):
         """The same physics for signals of another shape. Raises ``ValueError`` where it is bound to its own."""
         raise ValueError(f"{type(self).__name__}: this physics is that of one shape of signals, not of {signal_shape}")
 
+    def fitting(self, signal_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The least shape of signals, not smaller than this one, that ``resized`` takes: what to pad to."""
+        return signal_shape
+
     def accept(self, y: Float[Array, "*batch m"]) -> Float[Array, "*batch m"]:
         """What an algorithm for this operator works on when it is given measurements ``y``: y itself, unless the
         operator is preconditioned.

@@ -122,6 +122,9 @@ class BlockPatterns(LinearOperator):
     def resized(self, signal_shape: tuple[int, ...]) -> Self:
         return replace(self, signal_shape=signal_shape)
 
+    def fitting(self, signal_shape: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(-(-side // self.size) * self.size for side in signal_shape)
+
     def _apply(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch m"]:
         y = self._blocks(x) @ (self.signs(x.dtype).T / self.size)
         return y.reshape(*x.shape[:-1], -1)

@@ -58,6 +58,9 @@ class Scaled(LinearOperator):
     def resized(self, signal_shape: tuple[int, ...]) -> LinearOperator:
         return Scaled(self.operator.resized(signal_shape), self.factor)
 
+    def fitting(self, signal_shape: tuple[int, ...]) -> tuple[int, ...]:
+        return self.operator.fitting(signal_shape)
+
     def accept(self, y: Array) -> Array:
         return self.operator.accept(y)
 
