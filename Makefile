@@ -11,12 +11,13 @@ WORKERS ?= 2
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
 	XLA_FLAGS="$(XLA_FLAGS) --xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 
-.PHONY: help demo shelf notebooks test optimised slow lint format clean
+.PHONY: help demo shelf notebooks docs test optimised slow lint format clean
 
 help:
 	@echo "make demo       train and measure one-bit networks on synthetic and real signals -> runs/demo (minutes)"
 	@echo "make shelf      train the networks of examples/networks again and write their cards (about half an hour)"
 	@echo "make notebooks  run the notebooks of examples in full and store them with their outputs (minutes)"
+	@echo "make docs       the site -> build/site/index.html; warnings are errors"
 	@echo "make test       the test suite, without the tests marked slow"
 	@echo "make optimised  a few tests with XLA's optimisations as users have them (the others compile with few)"
 	@echo "make slow       the tests marked slow"
@@ -39,6 +40,10 @@ shelf: $(VENV)/.demo
 
 notebooks: $(VENV)/.notebooks
 	$(BIN)/python examples/run_notebooks.py
+
+docs: $(VENV)/.docs
+	JAX_PLATFORMS=cpu $(BIN)/python -m sphinx -W --keep-going -q -d build/doctrees docs build/site
+	@echo "build/site/index.html"
 
 test: $(VENV)/.test
 	$(ONE_THREAD) $(BIN)/pytest -n $(WORKERS) $(PYTEST_ARGS)
@@ -75,9 +80,10 @@ $(VENV)/.made:
 
 $(VENV)/.demo: EXTRAS := data
 $(VENV)/.notebooks: EXTRAS := data,notebooks
+$(VENV)/.docs: EXTRAS := data,docs
 $(VENV)/.test: EXTRAS := data,notebooks,test
 $(VENV)/.lint: EXTRAS := data,test,dev
 
-$(VENV)/.demo $(VENV)/.notebooks $(VENV)/.test $(VENV)/.lint: pyproject.toml $(VENV)/.made
+$(VENV)/.demo $(VENV)/.notebooks $(VENV)/.docs $(VENV)/.test $(VENV)/.lint: pyproject.toml $(VENV)/.made
 	$(PIP) install --quiet --editable ".[$(EXTRAS)]"
 	@touch $@

@@ -24,7 +24,7 @@ def _always(layout: Layout, batch: Any, masked: bool, transpose: bool) -> bool:
 class Backend(NamedTuple):
     """One way to compute products with packed signs. ``unrollbit.kernels.add_backend`` puts it into the table.
 
-    Fields:
+    Args:
         name: what ``use_kernels``, ``UNROLLBIT_KERNELS`` and ``path`` call it.
         platform: the XLA platform that it runs on (``cpu``, ``cuda``, ...); None: every one.
         lower: a lowering rule of JAX, ``lower(context, bits, x, *, columns, transpose)``, for ``S x`` or ``S^T x`` of

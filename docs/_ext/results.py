@@ -1,0 +1,81 @@
+"""``{results} file``: a table of a report that a command wrote, so that a page cannot disagree with a run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from docutils.parsers.rst import directives
+from sphinx.util.docutils import SphinxDirective
+
+DATA = Path(__file__).parent.parent / "results" / "data"
+
+
+class Results(SphinxDirective):
+    """Rows of a JSON report as a table.
+
+    The argument is a file of ``results/data``; ``rows`` the key (dots go deeper) of a list of tables; ``columns`` a
+    list of ``key`` or ``key = heading``; ``where`` a list of ``key = value`` that rows must have; ``digits`` those
+    after the point.
+    """
+
+    required_arguments = 1
+    option_spec = {  # noqa: RUF012 - what docutils asks for
+        "rows": directives.unchanged_required,
+        "columns": directives.unchanged_required,
+        "where": directives.unchanged,
+        "digits": directives.nonnegative_int,
+    }
+
+    def run(self) -> list[nodes.Node]:
+        path = DATA / self.arguments[0]
+        self.env.note_dependency(str(path))
+        rows = _inside(json.loads(path.read_text()), self.options.get("rows", "rows"))
+        wanted = [pair.partition("=")[::2] for pair in self.options.get("where", "").split(",") if pair]
+        for key, value in wanted:
+            rows = [row for row in rows if str(row.get(key.strip())) == value.strip()]
+        if not rows:
+            raise self.error(f"{path.name}: no rows where {self.options.get('where')}")
+        columns = [entry.partition("=")[::2] for entry in self.options["columns"].split(",")]
+        pairs = [(key.strip(), (heading or key).strip()) for key, heading in columns]
+        digits = self.options.get("digits", 1)
+        body = [[_shown(row.get(key), digits) for key, _ in pairs] for row in rows]
+        return [_table([heading for _, heading in pairs], body)]
+
+
+def _inside(report: Any, keys: str) -> list[dict[str, Any]]:
+    for key in keys.split("."):
+        report = report[key]
+    return report
+
+
+def _shown(value: Any, digits: int) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.{digits}f}" if abs(value) >= 0.5 * 10**-digits or value == 0 else f"{value:.2g}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def _table(headings: list[str], body: list[list[str]]) -> nodes.table:
+    table, group = nodes.table(), nodes.tgroup(cols=len(headings))
+    table += group
+    group += [nodes.colspec(colwidth=1) for _ in headings]
+    head, rows = nodes.thead(), nodes.tbody()
+    head += _row(headings)
+    rows += [_row(entries) for entries in body]
+    group += [head, rows]
+    return table
+
+
+def _row(entries: list[str]) -> nodes.row:
+    row = nodes.row()
+    row += [nodes.entry("", nodes.paragraph(text=entry)) for entry in entries]
+    return row
+
+
+def setup(app):
+    app.add_directive("results", Results)
+    return {"parallel_read_safe": True}
