@@ -25,11 +25,11 @@ def name(page):
 
 @pytest.fixture
 def quick_fit(monkeypatch):
-    """Two steps a stage: what is shown is whether the code runs."""
+    """Two steps of the last stage: what is shown is whether the code runs."""
     whole = unrollbit.fit
 
     def fit(network, problem, stages, **options):
-        short = [dataclasses.replace(stage, steps=min(stage.steps, 2)) for stage in stages]
+        short = [dataclasses.replace(stage, steps=min(stage.steps, 2)) for stage in list(stages)[-1:]]
         return whole(network, problem, short, **{"progress": False, **options})
 
     monkeypatch.setattr(unrollbit, "fit", fit)
