@@ -15,7 +15,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from unrollbit.arguments import path, shown
-from unrollbit.operators import Dense, LinearOperator
+from unrollbit.operators import LinearOperator
+from unrollbit.operators.physics import physics_of
 from unrollbit.problems.base import SUBSETS, Problem, Subset, checked_seed, subset_key
 from unrollbit.problems.data import described
 from unrollbit.problems.noise import checked_snr
@@ -66,7 +67,7 @@ class ArrayProblem(DrawsFromSamples, Problem):
         """Check the arrays and split their rows.
 
         Args:
-            matrix: the physics: a ``LinearOperator``, an ``(m, n)`` array, or the path of a ``.npy`` file of one.
+            matrix: the physics: whatever ``as_operator`` takes, or the path of a ``.npy`` file of a matrix.
             signals: ``(N, n)`` array of unknowns, one signal a row, or the path of a ``.npy`` file.
             measurements: ``(N, m)`` array or path; None: computed by the operator, with noise of ``snr_db``.
             snr_db: signal-to-noise ratio of each computed measurement in dB; None for no noise.
@@ -88,7 +89,7 @@ class ArrayProblem(DrawsFromSamples, Problem):
             )
         if folder is not None and not os.path.isdir(path("folder", folder)):
             raise ValueError(f"folder: no such folder: {shown(folder)}")
-        operator = matrix if isinstance(matrix, LinearOperator) else Dense.of(_matrix("matrix", matrix, folder))
+        operator = _physics(matrix, folder)
         if operator.preconditioned:
             raise ValueError("matrix: expected the physics that measures; give the preconditioned form to the network")
         m, n = operator.shape
@@ -157,6 +158,12 @@ def _sources(**arguments: Any) -> tuple[tuple[str, str], ...] | None:
     if not all(isinstance(value, str | os.PathLike) for value in given.values()):
         return None
     return tuple((name, os.fspath(value)) for name, value in given.items())
+
+
+def _physics(matrix: Any, folder: str | os.PathLike[str] | None) -> LinearOperator:
+    if matrix is None:
+        raise ValueError("matrix: missing; expected the physics: a matrix, an operator, or the path of a .npy file")
+    return physics_of(_load("matrix", matrix, folder) if isinstance(matrix, str | os.PathLike) else matrix, "matrix")
 
 
 def _matrix(name: str, value: Any, folder: str | os.PathLike[str] | None) -> np.ndarray:

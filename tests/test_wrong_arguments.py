@@ -172,11 +172,11 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "a number as the problem": (
         lambda: FullyConnected(3, 4),
-        r"^problem: expected a LinearOperator or a problem that has one, got 3$",
+        r"^problem: expected a LinearOperator, a problem that has one, or what becomes one \(.*\), got 3$",
     ),
-    "a matrix as the problem": (
-        lambda: Unrolled(ISTA(), A, 2),
-        r"got an array of shape \(8, 16\); Dense.of\(A\) makes",
+    "a vector as the problem": (
+        lambda: Unrolled(ISTA(), A[0], 2),
+        r"^problem: expected a matrix \(m, n\), got an array of shape \(16,\); for a diagonal matrix scipy.sparse",
     ),
     "a kernel of one's own": (
         lambda: Deblurring(np.ones((3, 3))),  # pyright: ignore[reportArgumentType]

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from unrollbit.kernels import packed_matmul
     from unrollbit.metrics import nmse_db
     from unrollbit.networks import Activations, FullyConnected, Unrolled, refine
-    from unrollbit.operators import LinearOperator
+    from unrollbit.operators import LinearOperator, as_operator
     from unrollbit.packed import PackedNetwork, load, pack
     from unrollbit.training import Stage, TrainingDiverged, fit, recipes
 
@@ -62,6 +62,7 @@ __all__ = [
     "Ternary",
     "TrainingDiverged",
     "Unrolled",
+    "as_operator",
     "count_bits",
     "fit",
     "load",

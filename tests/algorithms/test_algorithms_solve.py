@@ -251,8 +251,8 @@ def test_bad_algorithms_are_refused(case: str) -> None:
 
 def test_bad_calls_are_refused() -> None:
     A, y = gaussian(8, 16), jnp.ones((2, 8))
-    with pytest.raises(TypeError, match="problem: expected a LinearOperator or a problem that has one, got an array"):
-        solve(ISTA(), np.eye(8), y)
+    with pytest.raises(TypeError, match=r"problem: expected a LinearOperator, a problem that .* got 3"):
+        solve(ISTA(), 3, y)
     with pytest.raises(ValueError, match=r"m = 8 entries, got shape \(2, 9\)"):
         solve(ISTA(), A, jnp.ones((2, 9)))
     with pytest.raises(ValueError, match=r"m = 8 entries, got shape \(\)"):

@@ -92,7 +92,7 @@ def test_errors() -> None:
         FullyConnected(A, 1, 5)
     with pytest.raises(ValueError, match="width: expected a positive integer, got 0"):
         FullyConnected(A, 3, 0)
-    with pytest.raises(TypeError, match="problem: expected a LinearOperator or a problem that has one, got 3"):
+    with pytest.raises(TypeError, match=r"problem: expected a LinearOperator, a problem that .* got 3"):
         FullyConnected(3, 4)
     net = FullyConnected(A, 3)
     with pytest.raises(ValueError, match="hidden layers are no estimates"):

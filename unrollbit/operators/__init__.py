@@ -4,14 +4,19 @@ from unrollbit.operators.adjoint import Adjoint
 from unrollbit.operators.banded import Banded, Toeplitz
 from unrollbit.operators.base import LinearOperator
 from unrollbit.operators.block import BlockDiagonal
+from unrollbit.operators.complex_measurements import ComplexMeasurements
 from unrollbit.operators.composition import Composition
+from unrollbit.operators.conversion import add_converter
 from unrollbit.operators.convolution import Convolution
 from unrollbit.operators.dense import Dense
 from unrollbit.operators.fourier import SubsampledDCT, SubsampledFourier
+from unrollbit.operators.function import Function
 from unrollbit.operators.hadamard import Hadamard
+from unrollbit.operators.host import Host
 from unrollbit.operators.norms import Norm
 from unrollbit.operators.pattern_design import hadamard_patterns, learned_patterns
 from unrollbit.operators.patterns import BlockPatterns
+from unrollbit.operators.physics import as_operator
 from unrollbit.operators.preconditioned import Preconditioned
 from unrollbit.operators.rademacher import Rademacher
 from unrollbit.operators.radon import Radon
@@ -26,10 +31,13 @@ __all__ = [
     "Banded",
     "BlockDiagonal",
     "BlockPatterns",
+    "ComplexMeasurements",
     "Composition",
     "Convolution",
     "Dense",
+    "Function",
     "Hadamard",
+    "Host",
     "LinearOperator",
     "Norm",
     "Preconditioned",
@@ -42,6 +50,8 @@ __all__ = [
     "Sum",
     "Toeplitz",
     "Wavelet",
+    "add_converter",
+    "as_operator",
     "gaussian",
     "gaussian_blocks",
     "hadamard_blocks",

@@ -1,0 +1,255 @@
+"""Operators of other libraries, functions and complex matrices: what becomes of them; what is said of wrong ones."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import lineax
+import numpy as np
+import pylops
+import pytest
+import scipy.sparse.linalg as sparse_linalg
+
+from unrollbit import ISTA, Stage, Unrolled, fit, load, pack, solve
+from unrollbit.algorithms import GradientDescent
+from unrollbit.operators import Dense, LinearOperator, add_converter, as_operator, gaussian
+from unrollbit.problems import Problem
+
+RNG = np.random.RandomState(0)
+REAL = RNG.standard_normal((6, 8))
+COMPLEX = REAL + 1j * RNG.standard_normal((6, 8))
+KERNEL = np.array([1.0, 2.0, 1.0]) / 4
+
+
+def stacked(matrix: np.ndarray) -> np.ndarray:
+    """The real matrix of a complex one for real unknowns."""
+    return np.concatenate([matrix.real, matrix.imag])
+
+
+def twice_stacked(matrix: np.ndarray) -> np.ndarray:
+    """The real matrix of a complex one for complex unknowns."""
+    return np.block([[matrix.real, -matrix.imag], [matrix.imag, matrix.real]])
+
+
+def blurred(x: jax.Array) -> jax.Array:
+    return jnp.convolve(x, jnp.asarray(KERNEL, jnp.float32), "same")
+
+
+BLUR = np.stack([np.convolve(column, KERNEL, "same") for column in np.eye(8)]).T
+DFT = np.exp(-2j * np.pi * np.outer(np.arange(8), np.arange(8)) / 8)
+VECTOR = jax.ShapeDtypeStruct((8,), jnp.float32)
+
+# what is given, the options, and the matrix that it stands for
+GIVEN: dict[str, tuple[Callable[[], Any], dict[str, Any], np.ndarray]] = {
+    "scipy": (lambda: sparse_linalg.aslinearoperator(REAL), {}, REAL),
+    "scipy complex": (lambda: sparse_linalg.aslinearoperator(COMPLEX), {}, stacked(COMPLEX)),
+    "pylops matrix": (lambda: pylops.MatrixMult(REAL), {}, REAL),
+    "pylops convolution": (lambda: pylops.signalprocessing.Convolve1D(8, KERNEL, offset=1), {}, BLUR),
+    "pylops Fourier": (
+        lambda: pylops.signalprocessing.FFT(8, norm="none"),
+        {},
+        stacked(DFT),
+    ),
+    "pylops Fourier, complex unknowns": (
+        lambda: pylops.signalprocessing.FFT(8, norm="none"),
+        {"unknowns": "complex"},
+        twice_stacked(DFT),
+    ),
+    "lineax matrix": (lambda: lineax.MatrixLinearOperator(jnp.asarray(REAL, jnp.float32)), {}, REAL),
+    "lineax complex matrix": (
+        lambda: lineax.MatrixLinearOperator(jnp.asarray(COMPLEX, jnp.complex64)),
+        {"unknowns": "complex"},
+        twice_stacked(COMPLEX),
+    ),
+    "lineax diagonal": (lambda: lineax.DiagonalLinearOperator(jnp.arange(1.0, 9.0)), {}, np.diag(np.arange(1.0, 9.0))),
+    "lineax function": (lambda: lineax.FunctionLinearOperator(blurred, VECTOR), {}, BLUR),
+    "lineax sum": (
+        lambda: lineax.FunctionLinearOperator(blurred, VECTOR) + lineax.IdentityLinearOperator(VECTOR),
+        {},
+        BLUR + np.eye(8),
+    ),
+    "function": (lambda: blurred, {"shape": 8}, BLUR),
+    "function of an image": (
+        lambda: lambda image: image[::2].sum(0),
+        {"shape": (4, 2)},
+        np.kron(np.array([[1.0, 0, 1, 0]]), np.eye(2)),
+    ),
+    "function with an adjoint": (
+        lambda: blurred,
+        {"shape": 8, "adjoint": blurred},
+        BLUR,
+    ),
+    "complex function": (lambda: jnp.fft.fft, {"shape": 8}, stacked(DFT)),
+    "complex function, complex unknowns": (
+        lambda: jnp.fft.fft,
+        {"shape": 8, "unknowns": "complex"},
+        twice_stacked(DFT),
+    ),
+    "complex matrix": (lambda: COMPLEX, {}, stacked(COMPLEX)),
+    "complex matrix, complex unknowns": (lambda: COMPLEX, {"unknowns": "complex"}, twice_stacked(COMPLEX)),
+    "lists": (lambda: REAL.tolist(), {}, REAL),
+    "big-endian": (lambda: REAL.astype(">f4"), {}, REAL),
+}
+
+
+@pytest.fixture(params=GIVEN)
+def given(request: pytest.FixtureRequest) -> tuple[Any, dict[str, Any], np.ndarray]:
+    make, options, matrix = GIVEN[request.param]
+    return make(), options, matrix
+
+
+@pytest.mark.parametrize("as_matrix", [True, False])
+def test_it_is_the_matrix_that_it_stands_for(given, as_matrix: bool) -> None:
+    made, options, matrix = given
+    A = as_operator(made, **options, matrix=as_matrix)
+    m, n = matrix.shape
+    assert A.shape == (m, n)
+    x, y = RNG.standard_normal((3, n)).astype(np.float32), RNG.standard_normal((3, m)).astype(np.float32)
+    np.testing.assert_allclose(A(x), x @ matrix.T, atol=1e-5)
+    np.testing.assert_allclose(A.T(y), y @ matrix, atol=1e-5)
+    np.testing.assert_allclose(A.dense(), matrix, atol=1e-5)
+    assert float(A.norm()) == pytest.approx(np.linalg.norm(matrix, 2), rel=1e-5)
+    assert A == A
+    assert "\n" not in repr(A)
+
+
+def test_transformations_see_the_adjoint(given) -> None:
+    """Products that nobody can look into differentiate both ways, batch and run inside scans."""
+    made, options, matrix = given
+    A = as_operator(made, **options, matrix=False)
+    x = RNG.standard_normal((3, matrix.shape[1])).astype(np.float32)
+    gradient = jax.jit(jax.vmap(jax.grad(lambda x: 0.5 * (A(x) ** 2).sum())))(x)
+    np.testing.assert_allclose(gradient, x @ matrix.T @ matrix, rtol=1e-4, atol=1e-4)
+    tangent = jax.jvp(A, (x,), (x[::-1],))[1]
+    np.testing.assert_allclose(tangent, x[::-1] @ matrix.T, atol=1e-5)
+    powers = jax.lax.scan(lambda x, _: (A.T(A(x)) / 100, None), x, None, length=2)[0]
+    np.testing.assert_allclose(powers, x @ np.linalg.matrix_power(matrix.T @ matrix / 100, 2), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["pylops Fourier", "lineax function", "complex matrix"])
+def test_solve_networks_and_training_take_it(name: str) -> None:
+    make, options, matrix = GIVEN[name]
+    A = as_operator(make(), **options, matrix=False)
+    x = RNG.standard_normal((2, 8)).astype(np.float32)
+    y = x @ matrix.T
+    if A.complex_physics:
+        y = y[:, : len(matrix) // 2] + 1j * y[:, len(matrix) // 2 :]
+    expected = solve(GradientDescent(), Dense.of(matrix), x @ matrix.T, 20).x
+    np.testing.assert_allclose(solve(GradientDescent(), A, y, 20).x, expected, rtol=1e-4, atol=1e-4)
+    problem = Problem.from_arrays(A, RNG.standard_normal((20, 8)))
+    net = Unrolled(ISTA(), problem, 2)
+    before = np.asarray(net(y))
+    report = fit(net, problem, Stage(4, batch=4), progress=False)
+    assert report.steps == 4
+    assert np.isfinite(net(y)).all()
+    assert not np.array_equal(net(y), before)
+
+
+def test_small_ones_are_matrices_and_pack(tmp_path) -> None:
+    A = as_operator(pylops.signalprocessing.FFT(8, norm="none"))
+    net = Unrolled(ISTA(), A, 2)
+    y = np.fft.fft(RNG.standard_normal(8)).astype(np.complex64)
+    loaded = load(pack(net).save(tmp_path / "net.safetensors"))
+    np.testing.assert_allclose(loaded(y), net(y), rtol=1e-5, atol=1e-6)
+    assert A == LinearOperator.from_spec(A.to_spec()) == pickle.loads(pickle.dumps(A))
+
+
+def test_large_ones_stay_what_they_are() -> None:
+    A = as_operator(pylops.Identity(2100))
+    assert type(A).__name__ == "Host"
+    assert not as_operator(lambda x: 2 * x, shape=2100).norm().exact
+    with pytest.raises(TypeError, match=r"no.* packed; take its matrix, as_operator\(A, matrix=True\)"):
+        pack(Unrolled(ISTA(), as_operator(pylops.Identity(8), matrix=False), 1)).save("never")
+
+
+def test_measurements_of_complex_physics_may_be_complex() -> None:
+    A = as_operator(COMPLEX)
+    x = RNG.standard_normal((2, 8)).astype(np.float32)
+    y = x @ COMPLEX.T
+    np.testing.assert_allclose(solve(GradientDescent(), A, y.astype(np.complex64), 300).x, x, atol=1e-3)
+    with pytest.raises(TypeError, match="expected real numbers, got dtype complex"):
+        solve(GradientDescent(), as_operator(REAL), y.astype(np.complex64))
+
+
+def test_operators_of_this_library_are_taken_as_they_are() -> None:
+    A = gaussian(4, 8)
+    assert as_operator(A) is A
+
+
+def test_a_kind_of_ones_own() -> None:
+    class Camera:
+        matrix = REAL
+
+    kinds = add_converter("a Camera", lambda A: isinstance(A, Camera), lambda A, _: Dense.of(A.matrix))
+    assert kinds.name == "a Camera"
+    assert Unrolled(ISTA(), Camera(), 2).operator == Dense.of(REAL)
+
+
+def test_torch_tensors_are_matrices() -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    tensor = torch.tensor(REAL, requires_grad=True)
+    np.testing.assert_allclose(as_operator(tensor).dense(), REAL, rtol=1e-6)
+
+
+class WrongAdjoint(sparse_linalg.LinearOperator):
+    def __init__(self) -> None:
+        super().__init__(np.float64, (3, 3))
+
+    def _matvec(self, x: np.ndarray) -> np.ndarray:
+        return 2 * x.ravel()
+
+    def _rmatvec(self, x: np.ndarray) -> np.ndarray:
+        return x.ravel()
+
+
+WRONG: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
+    "a word": (lambda: as_operator("A.npy"), TypeError, "got 'A.npy'; give what the file"),
+    "a number": (lambda: as_operator(3.0), TypeError, "A: expected a LinearOperator, .* got 3.0"),
+    "a class": (lambda: as_operator(Dense), TypeError, r"got the class Dense; make one of it, Dense\(...\)"),
+    "a vector": (
+        lambda: as_operator(np.ones(3)),
+        ValueError,
+        r"a matrix \(m, n\), got an array of shape \(3,",
+    ),
+    "ragged": (lambda: as_operator([[1.0, 2.0], [3.0]]), ValueError, "rows of different lengths"),
+    "NaN": (lambda: as_operator(REAL * np.nan), ValueError, "NaN"),
+    "no shape": (lambda: as_operator(blurred), ValueError, r"as_operator\(f, shape=\(height, width\)\), got none"),
+    "a wrong shape": (lambda: as_operator(blurred, shape="8"), ValueError, "shape: expected the shape of a signal"),
+    "not linear": (lambda: as_operator(jnp.sin, shape=8), ValueError, r"A \(sin\): expected a linear map, but f\(2 x"),
+    "affine": (lambda: as_operator(lambda x: x + 1, shape=8), ValueError, r"it is not 0 at x = 0, so subtract f\(0\)"),
+    "no JAX": (lambda: as_operator(np.fft.rfft, shape=8), ValueError, "that is not JAX give a scipy.sparse.linalg"),
+    "two results": (lambda: as_operator(lambda x: (x, x), shape=8), TypeError, "gives one array, got tuple"),
+    "a wrong adjoint": (
+        lambda: as_operator(blurred, shape=8, adjoint=lambda y: 2 * y, matrix=False),
+        ValueError,
+        "adjoint is not that of the operator: <A x, y> = ",
+    ),
+    "another wrong adjoint": (lambda: as_operator(WrongAdjoint(), matrix=False), ValueError, "adjoint is not that"),
+    "no adjoint": (
+        lambda: as_operator(sparse_linalg.LinearOperator((2, 3), matvec=lambda x: x[:2]), matrix=False),
+        ValueError,
+        r"expected an operator with an adjoint \(rmatvec\)",
+    ),
+    "complex unknowns of a real matrix": (
+        lambda: as_operator(REAL, unknowns="complex"),
+        ValueError,
+        "unknowns='complex' is for complex operators, got a real one",
+    ),
+    "unknowns": (lambda: as_operator(REAL, unknowns="both"), ValueError, "unknowns: expected one of 'real', 'complex'"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_ones_are_named(case: str) -> None:
+    call, error, message = WRONG[case]
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_checks_may_be_left_out() -> None:
+    assert as_operator(WrongAdjoint(), matrix=False, check=False).shape == (3, 3)
+    np.testing.assert_allclose(as_operator(WrongAdjoint()).dense(), 2 * np.eye(3))  # a matrix has its own adjoint
