@@ -12,6 +12,7 @@ from unrollbit.operators import (
     Banded,
     BlockDiagonal,
     BlockPatterns,
+    ComplexMeasurements,
     Composition,
     Convolution,
     Dense,
@@ -85,6 +86,7 @@ OPERATORS: dict[str, Callable[[], LinearOperator]] = {
     "adjoint": lambda: Adjoint(gaussian(5, 8, seed=4)),
     "adjoint of a strided band": lambda: Banded.of(numbers(3), (4, 8), stride=2).T,
     "scaled": lambda: Scaled.of(Hadamard(4, 8, seed=4), -0.5),
+    "complex measurements": lambda: ComplexMeasurements(gaussian(6, 4, seed=4)),
     "hadamard of wavelet": lambda: Composition.of(Hadamard(8, 16, seed=4), Wavelet.of(16, "db2")),
     "wavelet of adjoint": lambda: Composition.of(Wavelet.of(16, "db1").T, Hadamard(8, 16, seed=4).T),
     "scaled adjoint composition": lambda: Scaled.of(

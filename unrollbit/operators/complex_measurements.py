@@ -57,6 +57,16 @@ class ComplexMeasurements(LinearOperator):
     def complex_physics(self) -> bool:
         return True
 
+    def resized(self, signal_shape: tuple[int, ...]) -> LinearOperator:
+        return ComplexMeasurements(self.operator.resized(signal_shape))
+
+    def linear_estimate(self, y: Array) -> Array:
+        return self.operator.linear_estimate(y)
+
+    @property
+    def inverts(self) -> bool:
+        return self.operator.inverts
+
     def norm(self) -> Norm:
         return self.operator.norm()
 

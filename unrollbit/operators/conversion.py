@@ -50,8 +50,10 @@ def add_converter(
     Example:
         >>> from unrollbit.operators import Dense, add_converter, as_operator
         >>> class Camera:
-        ...     matrix = [[1.0, 0.0, 2.0]]
-        >>> _ = add_converter("a Camera", lambda A: isinstance(A, Camera), lambda A, _: Dense.of(A.matrix))
+        ...     transfer_matrix = [[1.0, 0.0, 2.0]]
+        >>> _ = add_converter(
+        ...     "a camera", lambda A: hasattr(A, "transfer_matrix"), lambda A, request: Dense.of(A.transfer_matrix)
+        ... )
         >>> as_operator(Camera()).shape
         (1, 3)
     """

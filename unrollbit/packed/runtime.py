@@ -1352,6 +1352,14 @@ def radon(spec: Spec) -> Operator:
     return Operator((len(radians) * size, size**2), apply, adjoint)
 
 
+def complex_measurements(spec: Spec) -> Operator:
+    """An operator whose measurements are the real, then the imaginary parts of complex numbers."""
+    A = physics_of(fields(spec, "operator")[0])
+    if A.shape[0] % 2 or A.accept is not None:
+        raise ValueError(f"complex measurements: expected an even number of them, not preconditioned, got {A.shape}")
+    return replace(A, complex=True)
+
+
 def scaled_physics(spec: Spec) -> Operator:
     operator, factor = fields(spec, "operator", "factor")
     if not math.isfinite(number("factor", factor)):
@@ -1364,6 +1372,7 @@ OPERATORS: dict[str, Callable[[Spec], Operator]] = {
     "Banded": banded,
     "BlockDiagonal": block_diagonal,
     "BlockPatterns": block_patterns,
+    "ComplexMeasurements": complex_measurements,
     "Composition": lambda spec: composed(*(physics_of(part) for part in fields(spec, "outer", "inner"))),
     "Convolution": convolution_physics,
     "Dense": dense,

@@ -17,6 +17,7 @@ from unrollbit.operators import (
     Banded,
     BlockDiagonal,
     BlockPatterns,
+    ComplexMeasurements,
     Composition,
     Convolution,
     Dense,
@@ -73,6 +74,9 @@ PHYSICS: dict[str, dict[str, Callable[[], LinearOperator]]] = {  # by kind; the 
     },
     "BlockPatterns": {
         "block patterns": lambda: BlockPatterns.of(np.sign(normal(5, 9)), (3, 6), 3, 1 + normal(9) ** 2),
+    },
+    "ComplexMeasurements": {
+        "complex measurements": lambda: ComplexMeasurements(Dense.of(normal(6, 9))),
     },
     "Composition": {
         "composition": lambda: Composition.of(Hadamard(12, 64), Wavelet.of((8, 8), "db2", 1)),
