@@ -18,7 +18,7 @@ from unrollbit.values import pytree
 
 @pytree
 @dataclass(frozen=True)
-class Function(Unspecified):
+class Function(Unspecified, abstract=True):
     """``A x = f(x)`` for a linear function of JAX, its adjoint derived by transposing the program.
 
     ``f`` takes one signal of ``in_shape`` and gives an array of any shape, real or complex; both are flattened row by

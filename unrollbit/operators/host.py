@@ -65,7 +65,7 @@ class Foreign:
 
 @pytree
 @dataclass(frozen=True)
-class Host(Unspecified):
+class Host(Unspecified, abstract=True):
     """``A`` of another library, which runs outside of JAX: every product is a call back to Python.
 
     ``solve``, training and transformations (``jit``, ``vmap``, ``grad``) run with it; a GPU waits for it, and what the
