@@ -27,6 +27,7 @@ class Kind(NamedTuple):
 
 JSON = Kind("JSON file", b"{")
 NUMPY = Kind(".npy file", b"\x93NUMPY")
+C_SOURCE = Kind("C file with a comment at its start", b"/*")
 MARKDOWN = Kind("Markdown file with a title", b"#")
 
 

@@ -423,6 +423,13 @@ def sides_of(value: Any) -> tuple[int, ...]:
 # ---- linear operators ----------------------------------------------------------------------------------------------
 
 
+class Made(NamedTuple):
+    """How an operator was made, for programs that write it in another language: a name, and what it was made of."""
+
+    kind: str
+    parts: dict[str, Any]
+
+
 @dataclass(frozen=True)
 class Operator:
     """A matrix A (m, n): ``apply`` maps (batch, n) to (batch, m), ``adjoint`` back; both in float32."""
@@ -433,10 +440,11 @@ class Operator:
     rows: Callable[[int, int], np.ndarray] | None = None  # rows i to j - 1, where that is quicker than by ``adjoint``
     blocks: int = 1  # diagonal blocks, of which each has its own noise level
     frame: float | None = None  # c where A A^T = c I exactly
-    accept: Function | None = None  # what is done to measurements first (preconditioned physics)
+    accept: Operator | None = None  # what is done to measurements first (preconditioned physics)
     complex: bool = False  # whether measurements are the real, then the imaginary parts of m / 2 complex numbers
     parts: tuple[Operator, Operator] | None = None  # (outer, inner) of a composition
     reference: Callable[[Structure], np.ndarray | None] | None = None  # packed sign(A), where rounding can turn none
+    made: Made | None = None  # None where only its products are known
     estimate: Function | None = None  # W y, the linear estimate of x, where it is not A^T y (over c of a frame)
 
     def linear_estimate(self, y: np.ndarray) -> np.ndarray:
@@ -478,7 +486,8 @@ class Operator:
 def transposed(A: Operator) -> Operator:
     """``A^T``."""
     m, n = A.shape
-    return Operator((n, m), A.adjoint, A.apply, blocks=A.blocks, frame=A.frame if m == n else None)
+    made = Made("transposed", {"operator": A})
+    return Operator((n, m), A.adjoint, A.apply, blocks=A.blocks, frame=A.frame if m == n else None, made=made)
 
 
 def scaled(A: Operator, factor: float) -> Operator:
@@ -488,6 +497,7 @@ def scaled(A: Operator, factor: float) -> Operator:
     reference = A.reference if factor > 0 else None
     estimate = None if A.estimate is None or not factor else lambda y: A.linear_estimate(y) / np.float32(factor)
     changed = {"frame": frame, "reference": reference, "estimate": estimate}
+    changed["made"] = Made("scaled", {"operator": A, "factor": factor})
     return Operator(A.shape, *maps, blocks=A.blocks, accept=A.accept, complex=A.complex, **changed)
 
 
@@ -505,6 +515,7 @@ def composed(outer: Operator, inner: Operator) -> Operator:
         accept=outer.accept,
         complex=outer.complex,
         parts=(outer, inner),
+        made=Made("composed", {"outer": outer, "inner": inner}),
     )
 
 
@@ -518,12 +529,13 @@ def added(first: Operator, second: Operator) -> Operator:
         lambda r: first.adjoint(r) + second.adjoint(r),
         lambda i, j: first.panel(i, j) + second.panel(i, j),
         blocks=first.blocks if first.blocks == second.blocks else 1,
+        made=Made("added", {"first": first, "second": second}),
     )
 
 
 def diagonal(d: np.ndarray) -> Operator:
     """``diag(d)``."""
-    return Operator((len(d), len(d)), lambda x: x * d, lambda r: r * d)
+    return Operator((len(d), len(d)), lambda x: x * d, lambda r: r * d, made=Made("diagonal", {"diagonal": d}))
 
 
 def tiled(shape: tuple[int, int], blocks: int, panel: Callable[[int, int], np.ndarray], height: int) -> Operator:
@@ -594,7 +606,8 @@ def correlation(
             add_at(out, flat, tap * np.where(exists, r, np.float32(0)))
         return out
 
-    return Operator((m, n), apply, adjoint)
+    grid = {"sides": sides, "counts": counts, "lower": lower, "stride": stride, "wraps": wraps}
+    return Operator((m, n), apply, adjoint, made=Made("correlation", {"taps": taps, **grid}))
 
 
 def convolution(kernel: np.ndarray, sides: tuple[int, ...], wraps: bool, stride: int) -> Operator:
@@ -614,6 +627,7 @@ class Structure(NamedTuple):
     blocks: int = 1
     exists: Callable[[], np.ndarray] | None = None  # the mask of an irregular structure
     grid: tuple[tuple[int, ...], bool, int] | None = None  # sides, periodic, stride of shared taps
+    factors: tuple[Structure, ...] = ()  # whose masks have the mask as their Kronecker product
 
     def mask(self) -> np.ndarray | None:
         """The mask, or None where all entries of the core exist."""
@@ -660,7 +674,7 @@ def stencil(spec: Spec) -> Structure:
     """Kronecker product of two bands."""
     first, second = (kind_of(part, {"Band": band}, "band")(part) for part in fields(spec, "vertical", "horizontal"))
     shape = (first.shape[0] * second.shape[0], first.shape[1] * second.shape[1])
-    return Structure(shape, shape, exists=lambda: np.kron(first.exists(), second.exists()))
+    return Structure(shape, shape, exists=lambda: np.kron(first.exists(), second.exists()), factors=(first, second))
 
 
 def indexed(spec: Spec) -> Structure:
@@ -809,14 +823,16 @@ def quantised(
     packed: np.ndarray,
     scales: np.ndarray,
     scale: str = "layer",
-    unpack: Callable[[np.ndarray, int], np.ndarray] = unpack_signs,
+    per_byte: int = 8,
     *,
     compact: bool = True,
 ) -> Operator:
     """``W = sum_p c_p (M o S_p)``: packed planes (P, ...); scales (P,), per ``row`` (P, m) or per ``column`` (P, n).
 
-    ``compact``: only existing entries of an irregular structure are packed (weights); else whole rows (physics).
+    ``per_byte``: 8 for signs, 5 or 4 for trits. ``compact``: only existing entries of an irregular structure are packed
+    (weights); else whole rows (physics).
     """
+    unpack = unpack_signs if per_byte == 8 else functools.partial(unpack_trits, per_byte=per_byte)
     (m, n), count, last = structure.shape, structure.blocks, structure.core[-1]
     if structure.grid is not None:
         if scale in ("row", "column"):
@@ -843,7 +859,9 @@ def quantised(
         )
         return functools.reduce(np.add, parts)
 
-    return tiled((m, n), count, panel, PANEL)
+    parts = {"structure": structure, "packed": packed, "scales": scales, "scale": scale}
+    made = Made("quantised", {**parts, "per_byte": per_byte, "compact": compact})
+    return replace(tiled((m, n), count, panel, PANEL), made=made)
 
 
 def structured(structure: Structure, core: np.ndarray) -> Operator:
@@ -852,7 +870,8 @@ def structured(structure: Structure, core: np.ndarray) -> Operator:
         return convolution(core, *structure.grid)
     (m, n), count = structure.shape, structure.blocks
     rows = core.reshape(m, n // count)
-    return tiled((m, n), count, lambda i, j: rows[i:j], m // count)
+    made = Made("floats", {"rows": rows, "blocks": count})
+    return replace(tiled((m, n), count, lambda i, j: rows[i:j], m // count), made=made)
 
 
 def of_blocks(core: np.ndarray) -> Operator:
@@ -1028,7 +1047,7 @@ def structured_physics(spec: Spec) -> Operator:
     return structured(structure, values)
 
 
-def packed_physics(spec: Spec, unpack: Any = unpack_signs, per_byte: int = 8) -> Operator:
+def packed_physics(spec: Spec, per_byte: int = 8) -> Operator:
     bits, scales, structure, scale = fields(spec, "bits", "scales", "structure", "scale")
     structure, scale = structure_of(structure), one_of("scale", scale, ("none", "global", "layer", "row", "column"))
     *rows, last = structure.core
@@ -1039,13 +1058,13 @@ def packed_physics(spec: Spec, unpack: Any = unpack_signs, per_byte: int = 8) ->
         raise ValueError(f"{spec['kind']}: expected scales of shape {(len(packed), *lines)}, got {values.shape}")
     if per_byte < 8:
         check_trits(packed, last, per_byte)
-    return quantised(structure, packed, values, scale, unpack, compact=False)
+    return quantised(structure, packed, values, scale, per_byte, compact=False)
 
 
 def packed_ternary(spec: Spec) -> Operator:
     per_byte = one_of("per_byte", spec["per_byte"], (5, 4))
     rest = {name: value for name, value in spec.items() if name != "per_byte"}
-    return packed_physics(rest, functools.partial(unpack_trits, per_byte=per_byte), per_byte)
+    return packed_physics(rest, per_byte)
 
 
 def low_rank_physics(spec: Spec) -> Operator:
@@ -1104,7 +1123,8 @@ def hadamard(spec: Spec) -> Operator:
             parts.append(np.packbits(rows < 0, axis=-1, bitorder="little"))
         return np.concatenate(parts) if parts else None
 
-    return Operator((m, n), apply, adjoint, frame=n / m, reference=reference)
+    made = Made("hadamard", {"drawn": drawn, "size": size})
+    return Operator((m, n), apply, adjoint, frame=n / m, reference=reference, made=made)
 
 
 def preconditioned(spec: Spec) -> Operator:
@@ -1123,8 +1143,7 @@ def preconditioned(spec: Spec) -> Operator:
     P = (vectors * shrunk[:, None, :]) @ vectors.swapaxes(-1, -2)
     PA = P @ core
     scale = 1 / np.sqrt((PA**2).sum() / A.shape[1])
-    B = of_blocks(scale * PA)
-    return Operator(B.shape, B.apply, B.adjoint, B.rows, blocks=B.blocks, accept=of_blocks(scale * P).apply)
+    return replace(of_blocks(scale * PA), accept=of_blocks(scale * P))
 
 
 def banded(spec: Spec) -> Operator:
@@ -1194,7 +1213,8 @@ def subsampling(spec: Spec) -> Operator:
     """``x[S]``."""
     sides, kept = kept_entries(spec, every)
     n = math.prod(sides)
-    return Operator((len(kept), n), lambda x: x[:, kept], lambda r: placed(r, kept, n), frame=1.0)
+    made = Made("subsampling", {"kept": kept})
+    return Operator((len(kept), n), lambda x: x[:, kept], lambda r: placed(r, kept, n), frame=1.0, made=made)
 
 
 def fourier(spec: Spec) -> Operator:
@@ -1213,7 +1233,9 @@ def fourier(spec: Spec) -> Operator:
     paired = np.isin(conjugates(sides)[kept], kept)  # with its conjugate, which may be itself
     weights = np.tile(np.where(paired, 1, 2), 2).astype(np.float32)
     frame = None if paired.any() else 0.5
-    return Operator((2 * pairs, n), apply, adjoint, frame=frame, complex=True, estimate=lambda y: adjoint(weights * y))
+    made = Made("fourier", {"sides": sides, "kept": kept})
+    whole = Operator((2 * pairs, n), apply, adjoint, frame=frame, complex=True, made=made)
+    return replace(whole, estimate=lambda y: adjoint(weights * y))
 
 
 def dct(spec: Spec) -> Operator:
@@ -1240,7 +1262,8 @@ def dct(spec: Spec) -> Operator:
     def adjoint(r: np.ndarray) -> np.ndarray:
         return transform(placed(r, kept, n), True)
 
-    return Operator((len(kept), n), lambda x: transform(x, False)[:, kept], adjoint, frame=1.0)
+    made = Made("dct", {"sides": sides, "kept": kept})
+    return Operator((len(kept), n), lambda x: transform(x, False)[:, kept], adjoint, frame=1.0, made=made)
 
 
 def daubechies(order: int) -> np.ndarray:
@@ -1299,7 +1322,8 @@ def wavelet(spec: Spec) -> Operator:
             image, at = merge(*bands), ends.stop
         return image.reshape(-1, n)
 
-    return Operator((n, n), synthesis, analysis, frame=1.0)
+    made = Made("wavelet", {"sides": sides, "bank": bank, "levels": levels})
+    return Operator((n, n), synthesis, analysis, frame=1.0, made=made)
 
 
 def angles_of(value: Any) -> np.ndarray:
@@ -1349,7 +1373,8 @@ def radon(spec: Spec) -> Operator:
                 add_at(out, place, w * spread)
         return out
 
-    return Operator((len(radians) * size, size**2), apply, adjoint)
+    made = Made("radon", {"size": size, "radians": radians})
+    return Operator((len(radians) * size, size**2), apply, adjoint, made=made)
 
 
 def complex_measurements(spec: Spec) -> Operator:
@@ -1618,8 +1643,7 @@ def ternary(structure: Structure, copies: int, arrays: Arrays, o: Spec) -> list[
     trits = taken(arrays, "trits", "U8", (copies, *packed_shape(structure, per_byte)))
     scale = positive(arrays, "scale", "F32", (copies,))
     check_trits(trits, row_of(structure), per_byte)
-    unpack = functools.partial(unpack_trits, per_byte=per_byte)
-    return [quantised(structure, trits[k : k + 1], scale[k : k + 1], unpack=unpack) for k in range(copies)]
+    return [quantised(structure, trits[k : k + 1], scale[k : k + 1], per_byte=per_byte) for k in range(copies)]
 
 
 def one_bit_svid(structure: Structure, copies: int, arrays: Arrays, o: Spec) -> list[Operator]:
@@ -2190,6 +2214,8 @@ class Plan(NamedTuple):
     maps: dict[str, Map]
     uses: dict[str, int]
     run: Callable[[Mapping[str, list[Function]], np.ndarray], np.ndarray]
+    options: dict[str, Any]  # of the algorithm or network, and its ``depth``
+    scalars: dict[str, np.ndarray]  # as the layers see them
     knows_physics: bool  # so that a map may start at it and store nothing
     all_distinct: bool  # a matrix of its own in each layer
 
@@ -2202,18 +2228,21 @@ class Network:
         A = physics_of(physics)
         check_fingerprint(fingerprint(A), expected)
         plan: Plan = kind_of(spec, NETWORKS, "network")(spec, A, scalars)
-        self.operator, self.shape, self._plan, self._maps = A, A.shape, plan, {}
+        self.operator, self.shape, self.plan, self.matrices, self._maps = A, A.shape, plan, {}, {}
         if set(specs) != set(plan.maps):
             raise ValueError(f"expected the maps {sorted(plan.maps)}, got {sorted(specs)}")
+        self.activated = {name for name, (_, stored) in specs.items() if stored and "activations" in spec}
         for name, (own, stored) in specs.items():
-            products = self._products(name, own, stored)
-            if "activations" in spec and stored:
+            self.matrices[name] = self._matrices(name, own, stored)
+            adjoint = plan.maps[name].adjoint
+            products = [W.adjoint if adjoint else W.apply for W in self.matrices[name]]
+            if name in self.activated:
                 products = [around(spec["activations"], product) for product in products]
             self._maps[name] = products
 
-    def _products(self, name: str, spec: Any, arrays: Arrays) -> list[Function]:
-        """The products with the matrices of a map, one after another for the layers."""
-        plan, linear = self._plan, self._plan.maps[name]
+    def _matrices(self, name: str, spec: Any, arrays: Arrays) -> list[Operator]:
+        """The matrices of a map, one after another for the layers."""
+        plan, linear = self.plan, self.plan.maps[name]
         matrices = weights_of(spec, arrays, linear, self.operator)
         if any(W.shape != linear.shape for W in matrices):
             raise ValueError(f"map {name!r}: expected shape {linear.shape}, got {matrices[0].shape}")
@@ -2222,7 +2251,7 @@ class Network:
             raise ValueError(f"map {name!r}: expected {layers} matrices, one a layer, got {len(matrices)}")
         if not (plan.knows_physics or arrays):
             raise ValueError(f"map {name!r} stores nothing, and no physics gives its matrix")
-        return [W.adjoint if linear.adjoint else W.apply for W in matrices]
+        return matrices
 
     def __call__(self, y: Any) -> np.ndarray:
         """Estimates (..., n) of measurements (..., m): real numbers of any width and byte order.
@@ -2232,7 +2261,7 @@ class Network:
         """
         rows, dtype = signals_of(y, self.shape[0], self.operator.complex)
         with np.errstate(all="ignore"):  # measurements far outside the trained range may overflow, as in the library
-            x = self._plan.run(self._maps, rows) if len(rows) else np.empty((0, self.shape[1]))
+            x = self.plan.run(self._maps, rows) if len(rows) else np.empty((0, self.shape[1]))
             return np.asarray(x, np.float32).astype(dtype).reshape(*np.shape(y)[:-1], self.shape[1])
 
 
@@ -2269,7 +2298,7 @@ def layers_of(scalars: Arrays, shapes: Mapping[str, tuple[str, tuple[int, ...]]]
 
 def unrolled(spec: Spec, A: Operator, scalars: Arrays) -> Plan:
     """Steps of an algorithm from its initial state."""
-    algorithm, depth, _ = fields(spec, "algorithm", "depth", activations=None)
+    algorithm, depth, activations = fields(spec, "algorithm", "depth", activations=None)
     kind: Algorithm = kind_of(algorithm, ALGORITHMS, "algorithm")
     o, depth = options_of(algorithm, kind.options), integer("depth", depth)
     if not 0 <= number("regularisation", o.get("regularisation", 0)) < math.inf:
@@ -2282,7 +2311,7 @@ def unrolled(spec: Spec, A: Operator, scalars: Arrays) -> Plan:
         raise ValueError("AMP: a computed Onsager term needs a separable shrinkage")
 
     def run(products: Mapping[str, list[Function]], y: np.ndarray) -> np.ndarray:
-        y = y if A.accept is None else A.accept(y)
+        y = y if A.accept is None else A.accept.apply(y)
         zero = np.zeros((len(y), A.shape[1]), np.float32)
         state: State = {"x": zero, **dict.fromkeys(kind.state, zero)}
         if kind.step is amp:
@@ -2293,12 +2322,14 @@ def unrolled(spec: Spec, A: Operator, scalars: Arrays) -> Plan:
         return state["x"]
 
     maps = kind.maps(o, A)
-    return Plan(maps, dict.fromkeys(maps, depth), run, knows_physics=True, all_distinct=False)
+    sizes = {"depth": depth, "column": float(column)}
+    options = {**o, **sizes, "kind": algorithm["kind"], "activations": activations}
+    return Plan(maps, dict.fromkeys(maps, depth), run, options, values, knows_physics=True, all_distinct=False)
 
 
 def fully_connected(spec: Spec, A: Operator, scalars: Arrays) -> Plan:
     """A ReLU network that knows of the physics the sizes only."""
-    depth, width, skip, _ = fields(spec, "depth", "width", "skip", activations=None)
+    depth, width, skip, activations = fields(spec, "depth", "width", "skip", activations=None)
     (m, n), depth, width = A.shape, integer("depth", depth, 2), integer("width", width)
     skip, hidden = one_of("skip", skip, (False, True)), depth - 2
     shapes = {"first": (width, m), "hidden": (width, width), "last": (n, width)}
@@ -2315,7 +2346,8 @@ def fully_connected(spec: Spec, A: Operator, scalars: Arrays) -> Plan:
 
     maps = {name: Map(shape, lambda shape=shape: zero_matrix(shape)) for name, shape in shapes.items()}
     uses = {"first": 1, "hidden": hidden, "last": 1}
-    return Plan(maps, uses, run, knows_physics=False, all_distinct=True)
+    options = {"kind": "FullyConnected", "depth": depth, "width": width, "skip": skip, "activations": activations}
+    return Plan(maps, uses, run, options, bias, knows_physics=False, all_distinct=True)
 
 
 NETWORKS: dict[str, Callable[[Spec, Operator, Arrays], Plan]] = {
