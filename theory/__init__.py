@@ -1,6 +1,6 @@
 """Theorems as code: bound, assumptions, measurement, report."""
 
-from unrollbit.theory import audit, convergence, generalization, sensitivity, stability
+from unrollbit.theory import audit, convergence, generalization, prediction, sensitivity, stability
 from unrollbit.theory.instances import Attacked, Physics, Signal
 from unrollbit.theory.normal_form import NormalForm
 from unrollbit.theory.registry import Theorem, theorem, theorems
@@ -20,6 +20,7 @@ __all__ = [
     "audit",
     "convergence",
     "generalization",
+    "prediction",
     "sensitivity",
     "stability",
     "summarise",

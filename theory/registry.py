@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from unrollbit.theory.report import Report
 
 Instance = TypeVar("Instance")
+Certainty = Literal["proven", "probable", "limit"]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-_ORDER = ("stability", "sensitivity", "convergence", "generalization")  # of tables; other families follow
+_ORDER = ("prediction", "stability", "sensitivity", "convergence", "generalization")  # of tables; other families follow
 _registered: dict[str, Theorem[Any]] = {}
 
 
@@ -26,7 +27,8 @@ class Theorem(Generic[Instance]):
     quantity: str
     on: type[Instance]
     examine: Callable[[Instance], Report | Iterable[Report]]
-    probabilistic: bool
+    certainty: Certainty
+    meaning: str
     defined: tuple[str, str]
 
     def reports(self, instance: Instance) -> Iterator[Report]:
@@ -42,7 +44,8 @@ def theorem(
     *,
     on: type[Instance],
     examine: Callable[[Instance], Report | Iterable[Report]],
-    probabilistic: bool = False,
+    certainty: Certainty = "proven",
+    meaning: str = "",
 ) -> Callable[[Function], Function]:
     """Register the decorated function as the theorem of its name. Nothing else has to be touched.
 
@@ -52,9 +55,11 @@ def theorem(
         quantity: what bound and measurement are values of.
         on: what it is checked on: ``Signal`` (every signal and its measurements), ``Attacked`` (as many of them as
             ``Settings.attacked``), ``Moved`` (with perturbed measurements), ``Perturbed`` (with perturbed networks),
-            ``Physics`` (once) or ``Sample`` (training and test signals).
+            ``Physics`` (once), ``Sample`` (training and test signals) or ``HeldOut`` (fresh signals).
         examine: makes its report, or reports, of one such instance. Their ``theorem`` is the name of the function.
-        probabilistic: whether it holds with probability 1 - delta only.
+        certainty: "proven" (a violation is a defect), "probable" (it holds with probability 1 - delta) or "limit" (of
+            many unknowns: at finite sizes it can be off).
+        meaning: what it tells a user, a format string of the fields of ``Summary``; empty: the summary.
 
     Raises:
         ValueError: another theorem has this name.
@@ -80,7 +85,9 @@ def theorem(
         other = _registered.get(name)
         if other is not None and other.defined != defined:
             raise ValueError(f"theorem {name}: {other.defined[0]} already has one of this name; expected another name")
-        _registered[name] = Theorem(name, family, summary, quantity, on, examine, probabilistic, defined)
+        _registered[name] = Theorem(
+            name, family, summary, quantity, on, examine, certainty, meaning or summary, defined
+        )
         return function
 
     return register

@@ -23,6 +23,7 @@ class Settings:
         delta: probability with which a generalization certificate may fail.
         sample: signals of a generalization sample where the training had no fixed set.
         test: fresh signals that risks are measured on.
+        held_out: fresh signals that held-out certificates are made of, and as many that check them.
         seed: seed of all that is drawn.
 
     Raises:
@@ -39,6 +40,7 @@ class Settings:
     delta: float = 0.05
     sample: int = 50_000
     test: int = 20_000
+    held_out: int = 2000
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -52,6 +54,7 @@ class Settings:
             "delta": (0, 1),
             "sample": (2, None),
             "test": (2, None),
+            "held_out": (2, None),
             "seed": (0, _SEEDS),
         }
         for name, (low, high) in limits.items():

@@ -81,7 +81,7 @@ def test_the_study_runs_from_nothing(quick, tmp_path):
     for group in ("random", "trained"):
         assert (tmp_path / "out" / "figures" / f"tightness-{group}.png").stat().st_size > 10_000
         for row in result[group]:
-            allowed = row["applicable"] if known(row["theorem"]).probabilistic else 0
+            allowed = row["applicable"] if known(row["theorem"]).certainty == "probable" else 0
             assert row["violated_instances"] <= allowed
 
 

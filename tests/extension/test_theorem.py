@@ -78,7 +78,18 @@ def test_the_command_lists_it_after_an_import(tmp_path):
     problem = SparseRecovery(12, 8, sparsity=1.0)
     file = pack(Unrolled(GradientDescent(), problem, 2), problem=problem).save(tmp_path / "net.safetensors")
     (tmp_path / "of_mine.py").write_text(SOURCE)
-    small = ["--signals", "3", "--attacked", "1", "--sample", "100", "--json", str(tmp_path / "found.json")]
+    small = [
+        "--signals",
+        "3",
+        "--attacked",
+        "1",
+        "--sample",
+        "100",
+        "--held-out",
+        "20",
+        "--json",
+        str(tmp_path / "found.json"),
+    ]
     try:
         assert main(["theory", str(file), "--import", str(tmp_path / "of_mine.py"), *small]) == 0
     finally:

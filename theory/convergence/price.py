@@ -23,7 +23,7 @@ def one_bit_matrix(A: Float[np.ndarray, "m n"]) -> Float[np.ndarray, "m n"]:
     "coherence",
     on=Physics,
     examine=lambda at: C6(at.form.A),
-    probabilistic=True,
+    certainty="probable",
 )
 def C6(A: Float[np.ndarray, "m n"], delta: float = 0.05, *, gaussian: bool = False) -> Report:
     """``max_ij |delta_ij - w_i^T a_j| <= t`` with probability ``1 - delta``, ``t = sqrt((pi / m) ln(2 n^2 / delta))``.

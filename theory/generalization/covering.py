@@ -81,7 +81,7 @@ def project(y: Float[np.ndarray, "*batch m"], Y: float) -> Float[np.ndarray, "*b
     "risk",
     on=Sample,
     examine=lambda at: _covered(at),
-    probabilistic=True,
+    certainty="probable",
 )
 def G2(
     form: NormalForm,

@@ -35,7 +35,7 @@ def dominance_margin(bits: float, larger: float, N: int, *, delta: float = 0.05,
     "risk",
     on=Sample,
     examine=lambda at: _against_float32(at),
-    probabilistic=True,
+    certainty="probable",
 )
 def G4(
     losses: Float[np.ndarray, " N"],

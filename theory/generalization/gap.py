@@ -71,7 +71,7 @@ def measured_gap(
     "risk",
     on=Sample,
     examine=lambda at: G0(at.test, level=at.settings.delta),
-    probabilistic=True,
+    certainty="probable",
 )
 def G0(
     test_losses: Float[np.ndarray, " Nt"],

@@ -29,7 +29,7 @@ def occam_width(bits: float, N: int, *, delta: float = 0.05, B: float = 1.0) -> 
     "risk",
     on=Sample,
     examine=lambda at: _counted(G1, at),
-    probabilistic=True,
+    certainty="probable",
 )
 def G1(
     losses: Losses,
@@ -72,7 +72,7 @@ def G1(
     "risk",
     on=Sample,
     examine=lambda at: _counted(G3a, at),
-    probabilistic=True,
+    certainty="probable",
 )
 def G3a(
     losses: Losses,
@@ -98,7 +98,12 @@ def G3a(
 
 
 @theorem(
-    "generalization", "empirical Bernstein", "risk", on=Sample, examine=lambda at: _counted(G3b, at), probabilistic=True
+    "generalization",
+    "empirical Bernstein",
+    "risk",
+    on=Sample,
+    examine=lambda at: _counted(G3b, at),
+    certainty="probable",
 )
 def G3b(
     losses: Losses,

@@ -46,7 +46,7 @@ def flip_divergence(
     "risk",
     on=Sample,
     examine=lambda at: _flipped_at_random(at),
-    probabilistic=True,
+    certainty="probable",
 )
 def G3c(
     draws: Float[np.ndarray, " T"],

@@ -70,7 +70,7 @@ def part_bits(form: NormalForm, parts: Parts, scalars: int, *, width: int = 32) 
     "risk",
     on=Sample,
     examine=lambda at: _by_blocks(at),
-    probabilistic=True,
+    certainty="probable",
 )
 def G5(
     form: NormalForm,

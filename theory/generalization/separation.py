@@ -81,7 +81,7 @@ def largest_one_bit_gap(y: Float[np.ndarray, "N m"], labels: Bool[np.ndarray, " 
     "gap",
     on=Sample,
     examine=lambda _: not_applicable("G6", {_READ_OUT: False}),
-    probabilistic=True,
+    certainty="probable",
 )
 def G6(
     y: Float[np.ndarray, "N m"], labels: Bool[np.ndarray, " N"], *, delta: float = 0.05, coins: bool = True

@@ -4,6 +4,7 @@ from unrollbit.algorithms.admm import ADMM
 from unrollbit.algorithms.amp import AMP
 from unrollbit.algorithms.analytic import coherence_matrix, regularised_inverse
 from unrollbit.algorithms.base import Algorithm, Form, LinearMap, OutsideNormalForm
+from unrollbit.algorithms.first_order import FirstOrder
 from unrollbit.algorithms.fista import FISTA
 from unrollbit.algorithms.gradient_descent import GradientDescent
 from unrollbit.algorithms.ista import ISTA
@@ -15,6 +16,7 @@ __all__ = [
     "FISTA",
     "ISTA",
     "Algorithm",
+    "FirstOrder",
     "Form",
     "GradientDescent",
     "LinearMap",

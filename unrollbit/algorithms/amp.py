@@ -19,6 +19,7 @@ from unrollbit.algorithms.base import (
     noise_level,
     zeros,
 )
+from unrollbit.algorithms.first_order import FirstOrder
 from unrollbit.operators import LinearOperator
 from unrollbit.scalars import ScalarSpec
 from unrollbit.shrinkage import BernoulliGaussian, Shrinkage
@@ -67,6 +68,10 @@ class AMP(Algorithm):
     def form(self) -> Form:
         memory = "" if self.onsager == "none" else ", its memory on all residuals before"
         raise OutsideNormalForm(f"AMP: the noise level of the shrinkage depends on the residual{memory}")
+
+    def first_order(self, s: Scalars) -> FirstOrder:
+        memory = {"learned": s.get("memory"), "computed": None, "none": 0.0}[self.onsager]
+        return FirstOrder.of(self.shrinkage, s, momentum=s.get("momentum", 0.0), memory=memory, level=s["column"])
 
     def constants(self, A: LinearOperator) -> dict[str, Array]:
         """a, the RMS norm of the columns of A."""

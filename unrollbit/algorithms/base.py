@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from unrollbit.algorithms.first_order import FirstOrder
 from unrollbit.arrays import norm
 from unrollbit.operators import LinearOperator, Norm
 from unrollbit.pytrees import register_numbers
@@ -137,6 +138,13 @@ class Algorithm(Specified, abc.ABC):
         """
         del A, maps, s
         raise OutsideNormalForm(f"{type(self).__name__} has no normal form")
+
+    def first_order(self, s: Scalars) -> FirstOrder | None:
+        """The step as a first-order method, from the scalars of all layers and the constants, for state evolution;
+        None where it is none.
+        """
+        del s
+        return None
 
     def read(self, state: State) -> Float[Array, "*batch n"]:
         """The estimate in a state."""

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array
 
 from unrollbit.algorithms.base import LinearMap, Maps, Scalars, State, zeros
+from unrollbit.algorithms.first_order import FirstOrder
 from unrollbit.algorithms.ista import Proximal, step_size
 from unrollbit.operators import LinearOperator
 from unrollbit.scalars import ScalarSpec
@@ -41,6 +42,10 @@ class FISTA(Proximal):
             "momentum": ScalarSpec(nesterov_momentum),
             **self.shrinkage.scalars(step * self.regularisation),
         }
+
+    def first_order(self, s: Scalars) -> FirstOrder:
+        ahead = np.concatenate([np.zeros(1), np.asarray(s["momentum"], np.float64)[:-1]])  # of the layer before
+        return FirstOrder.of(self.shrinkage, s, extrapolation=ahead)
 
     def init(self, y: Array, A: LinearOperator) -> State:
         return {"x": zeros(y, A.shape[1]), "z": zeros(y, A.shape[1])}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from jaxtyping import Array
 
 from unrollbit.algorithms.base import Form, LinearMap, Maps, Scalars, State, zeros
+from unrollbit.algorithms.first_order import FirstOrder
 from unrollbit.algorithms.ista import Proximal, step_size
 from unrollbit.operators import LinearOperator
 from unrollbit.scalars import ScalarSpec
@@ -34,6 +35,9 @@ class GradientDescent(Proximal):
     @property
     def form(self) -> Form:
         return "gd" if self.shrinkage.linear else "ista"
+
+    def first_order(self, s: Scalars) -> FirstOrder:
+        return FirstOrder.of(self.shrinkage, s)
 
     def init(self, y: Array, A: LinearOperator) -> State:
         return {"x": zeros(y, A.shape[1])}

@@ -22,6 +22,7 @@ from unrollbit.algorithms.base import (
     noise_level,
     zeros,
 )
+from unrollbit.algorithms.first_order import FirstOrder
 from unrollbit.operators import Composition, LinearOperator, Scaled
 from unrollbit.pytrees import known
 from unrollbit.scalars import ScalarSpec
@@ -105,6 +106,11 @@ class ISTA(Proximal):
         if self.adaptive:
             raise OutsideNormalForm("ISTA: adaptive thresholds depend on the residual")
         return "lista" if self.parametrisation == "classic" else "ista"
+
+    def first_order(self, s: Scalars) -> FirstOrder | None:
+        if self.parametrisation == "classic":
+            return None
+        return FirstOrder.of(self.shrinkage, s, level=1.0 if self.adaptive else None)
 
     def linear_part(self, A: Array, maps: Mapping[str, Array], s: Scalars) -> tuple[Array, Array]:
         if self.parametrisation != "classic":

@@ -12,6 +12,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from unrollbit.algorithms.base import Form, OutsideNormalForm
+from unrollbit.algorithms.first_order import FirstOrder
 from unrollbit.formats import FullPrecision
 from unrollbit.networks.activations import Activations
 from unrollbit.networks.parts import Parts
@@ -65,6 +66,11 @@ class Network(nnx.Module):
     def form(self) -> Form:
         """Normal form of the layers. Raises ``OutsideNormalForm`` (a ``ValueError``) where they have none."""
         raise OutsideNormalForm(f"{type(self).__name__}: not an unrolled iterative algorithm")
+
+    @property
+    def first_order(self) -> FirstOrder | None:
+        """The layers as a first-order method, for state evolution; None where they are none."""
+        return None
 
     def linear_parts(self, dtype: Any = jnp.float32) -> tuple[Float[Array, "K n n"], Float[Array, "K n m"]]:
         """Dense ``(H, G)`` of all layers in their normal form. Raises ``OutsideNormalForm`` like ``form``."""

@@ -102,7 +102,7 @@ def run(options: argparse.Namespace, out: Path) -> dict[str, Any]:
 
 def _is_broken(row: Summary) -> bool:
     """A violation; of a theorem that holds with probability 1 - delta, more of them than delta allows."""
-    if not known(row.theorem).probabilistic or not row.violated_instances:
+    if known(row.theorem).certainty != "probable" or not row.violated_instances:
         return row.violated_instances > 0
     return clopper_pearson(row.violated_instances, row.applicable)[0] > audit.Settings().delta
 
