@@ -17,8 +17,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from unrollbit import FISTA, load, solve
-from unrollbit.baselines import biht, tune_regularisation
+from unrollbit import FISTA, load
+from unrollbit.baselines import BIHT, Classic, tune
 from unrollbit.metrics import nmse_db
 from unrollbit.problems import OneBitCompressiveSensing, Problem
 
@@ -48,12 +48,11 @@ def main() -> None:
     validation = problem.split("validation").sample(jax.random.key(0), 500)
     estimates = {}
     for name, iterations, tolerance in ((f"FISTA, {depth}", depth, 0.0), ("FISTA, converged", CONVERGED, TOLERANCE)):
-        tuned = tune_regularisation(FISTA(), A, *validation, iterations, tolerance=tolerance)
-        estimates[name] = solve(tuned.algorithm, A, y, iterations, tolerance).x
+        estimates[name] = tune(Classic(FISTA(), iterations, tolerance), A, *validation).baseline(A, y)
     for name, iterations in ((f"BIHT, {depth}", depth), ("BIHT, 500", 500)):
         counts = [max(1, round(factor * problem.sparsity * A.shape[1])) for factor in NONZEROS]
-        best = min(counts, key=lambda k: direction(biht(A, validation[1], k, iterations), validation[0]))
-        estimates[name] = problem.energy**0.5 * biht(A, y, best, iterations)
+        best = min(counts, key=lambda k: direction(BIHT(k, 1.0, iterations)(A, validation[1]), validation[0]))
+        estimates[name] = BIHT(best, problem.energy**0.5, iterations)(A, y)
     estimates[f"network, {options.network.stat().st_size:,} bytes"] = packed(y)
     figures = {name: (float(nmse_db(found, x)), direction(found, x)) for name, found in estimates.items()}
     print(f"{'':24s} {'NMSE, dB':>9s} {'of directions':>14s}")

@@ -17,8 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from unrollbit import FISTA, load, solve
-from unrollbit.baselines import tune_regularisation
+from unrollbit import FISTA, load
+from unrollbit.baselines import Classic, tune
 from unrollbit.plots import image_page, save
 from unrollbit.problems import Problem, SinglePixelCamera
 
@@ -46,8 +46,8 @@ def main() -> None:
     depth = packed.network.depth
     estimates = {}
     for name, iterations, tolerance in ((f"FISTA, {depth}", depth, 0.0), ("FISTA, converged", CONVERGED, TOLERANCE)):
-        tuned = tune_regularisation(FISTA(), problem.operator, *validation.all(), iterations, tolerance=tolerance)
-        estimates[name] = solve(tuned.algorithm, problem.operator, y, iterations, tolerance).x
+        tuned = tune(Classic(FISTA(), iterations, tolerance), problem, *validation.all())
+        estimates[name] = tuned.baseline(problem, y)
     estimates[f"network, {options.network.stat().st_size / 1024:.1f} KiB"] = packed(y)
     levels = {name: psnr(test, estimate, x) for name, estimate in estimates.items()}
     ours = list(levels.values())[-1]

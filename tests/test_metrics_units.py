@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unrollbit import ADMM, ISTA
-from unrollbit.baselines import biht, tune_penalty, tune_regularisation
+from unrollbit.baselines import BIHT, Classic, tune
 from unrollbit.metrics import failures, nmse_db, psnr_db, ssim, support_recovery_rate
 from unrollbit.operators import Dense
 from unrollbit.plots.images import _psnr
@@ -60,11 +60,12 @@ def test_the_tuned_weight_is_the_same_in_all_units(power):
     unit = np.float32(10.0**power)
 
     def tuned(unit):
-        return tune_regularisation(ISTA(), Dense.of(jnp.asarray(A)), SPARSE * unit, SPARSE @ A.T * unit, 30, weights=3)
+        return tune(Classic(ISTA(), 30), Dense.of(jnp.asarray(A)), SPARSE * unit, SPARSE @ A.T * unit, count=3)
 
     first, second = tuned(np.float32(1)), tuned(unit)
     np.testing.assert_allclose(second.nmse_db, first.nmse_db, atol=1e-2)
-    np.testing.assert_allclose(np.array(second.weights) / unit, first.weights, rtol=1e-4)
+    weights = [[trial.parameters["regularisation"] for trial in each.trials] for each in (first, second)]
+    np.testing.assert_allclose(np.array(weights[1]) / unit, weights[0], rtol=1e-4)
 
 
 @pytest.mark.parametrize("power", POWERS_OF_A)
@@ -74,17 +75,17 @@ def test_the_tuned_penalty_is_the_same_in_all_units_of_the_physics(power):
 
     def tuned(unit):
         B = A * unit
-        return tune_penalty(ADMM(), Dense.of(jnp.asarray(B)), SPARSE, SPARSE @ B.T, 10, weights=3, penalties=2)
+        return tune(Classic(ADMM(), 10), Dense.of(jnp.asarray(B)), SPARSE, SPARSE @ B.T, count=3)
 
     first, second = tuned(np.float32(1)), tuned(unit)
     np.testing.assert_allclose(second.nmse_db, first.nmse_db, atol=1e-2)
-    assert second.algorithm.rho == pytest.approx(first.algorithm.rho * float(unit) ** 2, rel=1e-3)
+    assert second.baseline.algorithm.rho == pytest.approx(first.baseline.algorithm.rho * float(unit) ** 2, rel=1e-3)
 
 
 @pytest.mark.parametrize("power", [-30, -20, *POWERS_OF_A, 20, 30])
 def test_signs_are_recovered_alike_in_all_units_of_the_physics(power):
     unit = np.float32(10.0**power)
     y = jnp.sign(jnp.asarray(SPARSE[:3] @ A.T))
-    wanted, found = (biht(Dense.of(jnp.asarray(A * scale)), y, 2, 20) for scale in (np.float32(1), unit))
+    wanted, found = (BIHT(2, iterations=20)(Dense.of(jnp.asarray(A * scale)), y) for scale in (np.float32(1), unit))
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1.0, rtol=1e-5)
     np.testing.assert_allclose(found, wanted, atol=1e-4)

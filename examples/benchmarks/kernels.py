@@ -25,7 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from unrollbit import FISTA, load, nmse_db, solve
-from unrollbit.baselines import tune_regularisation
+from unrollbit.baselines import Classic, tune
 from unrollbit.cli import bench, bench_networks, bench_products
 from unrollbit.cli.bench_timing import Timer, one_thread, read_bandwidth
 from unrollbit.cli.networks import problem_of
@@ -133,7 +133,7 @@ def recovery(timer: Timer) -> list[Row]:
     functions = {rows[0]["method"]: lambda: packed(one).block_until_ready()}
     tuning = problem.split("validation").sample(jax.random.key(2), _SIGNALS)
     for iterations in (16, 32, 64, 128, 256, 512, 1024):
-        best = tune_regularisation(FISTA(), problem.operator, *tuning, iterations).algorithm
+        best = tune(Classic(FISTA(), iterations), problem, *tuning).baseline.algorithm
         level = float(nmse_db(solve(best, problem.operator, y, iterations).x, x))
         if level <= reached or iterations == 1024:
             rows.append({"method": f"FISTA, {iterations} iterations", "nmse_db": level})

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from unrollbit.algorithms import ADMM, AMP, FISTA, ISTA, Algorithm, GradientDescent, solve
-from unrollbit.baselines import tune_penalty, tune_regularisation
+from unrollbit.baselines import Classic, tune
 from unrollbit.metrics import nmse_db
 from unrollbit.operators import (
     BlockDiagonal,
@@ -301,13 +301,13 @@ def test_the_best_penalty_of_admm_is_that_of_the_lowest_error() -> None:
     random = np.random.RandomState(0)
     x = jnp.asarray(random.standard_normal((16, 24)) * (random.uniform(size=(16, 24)) < 0.1), jnp.float32)
     y = A(x)
-    best = tune_penalty(ADMM(), A, x, y, 6, weights=3, penalties=3)
-    errors = {}
-    for rho in np.geomspace(1e-4, 1.0, 3) * float(A.norm()) ** 2:
-        tuned = tune_regularisation(ADMM(rho=float(rho)), A, x, y, 6, weights=3)
-        errors[float(rho)] = min(tuned.nmse_db)
-    assert isinstance(best.algorithm, ADMM)
-    assert errors[best.algorithm.rho] == min(errors.values()) == min(best.nmse_db)
-    assert float(nmse_db(solve(best.algorithm, A, y, 6).x, x)) == pytest.approx(min(best.nmse_db))
-    with pytest.raises(ValueError, match="penalties: expected at least 1"):
-        tune_penalty(ADMM(), A, x, y, 6, penalties=0)
+    best = tune(Classic(ADMM(), 6), A, x, y, count=3)
+    assert best.nmse_db == min(trial.nmse_db for trial in best.trials)
+    errors = {(t.parameters["rho"], t.parameters["regularisation"]): t.nmse_db for t in best.trials}
+    found = best.baseline.algorithm
+    assert isinstance(found, ADMM)
+    assert len({rho for rho, _ in errors}) >= 3
+    assert errors[found.rho, found.regularisation] == best.nmse_db
+    assert float(nmse_db(solve(found, A, y, 6).x, x)) == pytest.approx(best.nmse_db)
+    with pytest.raises(ValueError, match="count: expected an integer >= 2"):
+        tune(Classic(ADMM(), 6), A, x, y, count=1)

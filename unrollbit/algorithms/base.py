@@ -120,6 +120,13 @@ class Algorithm(Specified, abc.ABC):
         this iteration and the constants.
         """
 
+    def ranges(self, A: LinearOperator, y: Float[Array, "*batch m"]) -> dict[str, tuple[float, float, int]]:
+        """Numbers of the algorithm that are worth tuning for measurements like ``y``: lowest and highest value to try,
+        and how many in geometric steps between them (``unrollbit.baselines.tune``).
+        """
+        del A, y
+        return {}
+
     @property
     def form(self) -> Form:
         """Normal form of the step, what theorems and contraction penalties work on: ``x' = shrink(H x + G y)``

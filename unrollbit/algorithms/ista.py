@@ -47,6 +47,11 @@ class Proximal(Algorithm):
         residual = y - A(x)
         return 0.5 * jnp.sum(residual * residual, axis=-1) + self.regularisation * penalty
 
+    def ranges(self, A: LinearOperator, y: Array) -> dict[str, tuple[float, float, int]]:
+        """The weight lambda from 1e-4 to 0.5 of the mean of ``max |A^T y|``; at the latter most signals are 0."""
+        largest = float(jnp.mean(jnp.max(jnp.abs(A.T(A.accept(y))), axis=-1))) or 1.0
+        return {"regularisation": (1e-4 * largest, 0.5 * largest, 9)}
+
     def linear_part(self, A: Array, maps: Mapping[str, Array], s: Scalars) -> tuple[Array, Array]:
         """Of steps along ``step W^T (y - A x)``: G = step W^T, H = I - G A."""
         del self

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array
 
 from unrollbit.algorithms import FISTA, ISTA, solve
-from unrollbit.baselines import tune_regularisation
+from unrollbit.baselines import Classic, tune
 from unrollbit.metrics import nmse_db
 from unrollbit.networks import Network, refine
 from unrollbit.problems import Problem
@@ -82,15 +82,15 @@ def classic_solvers(problem: Problem, x: Array, y: Array, iterations: int, seed:
         converged = count == _CONVERGED
         few, weights = (32, 7) if converged else (_TUNING_SIGNALS, 9)
         tolerance = 1e-6 if converged else 0.0
-        tuned = tune_regularisation(algorithm, A, xv[:few], yv[:few], count, weights=weights, tolerance=tolerance)
+        tuned = tune(Classic(algorithm, count, tolerance), A, xv[:few], yv[:few], count=weights)
         every = max(1, len(x) // _CONVERGED_SIGNALS) if converged else 1  # evenly spread: data sets are ordered
         signals = slice(None, None, every)
-        solution = solve(tuned.algorithm, A, y[signals], count, tolerance, iterates=not converged)
+        solution = solve(tuned.baseline.algorithm, A, y[signals], count, tolerance, iterates=not converged)
         row = {
             "method": name,
             "signals": len(x[signals]),
             "iterations": int(solution.iterations),
-            "regularisation": tuned.algorithm.regularisation,
+            **tuned.parameters,
         }
         rows.append({**row, **problem.metrics(solution.x, x[signals]), **_per_layer(solution.iterates, x)})
     return rows

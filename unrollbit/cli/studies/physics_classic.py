@@ -11,7 +11,7 @@ import jax
 from jaxtyping import Array
 
 from unrollbit.algorithms import ADMM, FISTA, Algorithm, GradientDescent, solve
-from unrollbit.baselines import tune_penalty, tune_regularisation
+from unrollbit.baselines import Classic, tune
 from unrollbit.cli.outputs import Output
 from unrollbit.cli.parallel import in_parallel
 from unrollbit.cli.studies.experiment import Row, slug
@@ -74,14 +74,14 @@ def _tuned(task: _Task) -> Row:
     if task.algorithm == "GradientDescent":
         best, parameters = GradientDescent(), ()
     elif task.algorithm == "ADMM":
-        best, parameters = tune_penalty(ADMM(), A, x, y, task.depth, weights=7).algorithm, ("regularisation", "rho")
+        best = tune(Classic(ADMM(), task.depth), A, x, y, count=6).baseline.algorithm
+        parameters = ("regularisation", "rho")
     else:
-        best = tune_regularisation(FISTA(), A, x, y, task.depth, weights=7).algorithm
-        parameters = ("regularisation",)
+        best, parameters = tune(Classic(FISTA(), task.depth), A, x, y, count=7).baseline.algorithm, ("regularisation",)
     row["parameters"] = {name: getattr(best, name) for name in parameters}
     row["nmse_db"] = float(nmse_db(solve(best, A, tests[1], task.depth).x, tests[0]))
     if task.converged:
-        best = tune_regularisation(FISTA(), A, x, y, _CONVERGED, weights=5, tolerance=1e-4).algorithm
+        best = tune(Classic(FISTA(), _CONVERGED, 1e-4), A, x, y, count=5).baseline.algorithm
         part = [a[:: max(1, len(a) // _CLASSIC)] for a in tests]
         row["converged_nmse_db"] = float(nmse_db(solve(best, A, part[1], _CONVERGED, 1e-4).x, part[0]))
     Output(task.path).write_json(row)

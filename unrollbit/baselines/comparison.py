@@ -1,0 +1,130 @@
+"""A network beside everything that a practitioner would use instead, on the same signals."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from unrollbit.baselines.base import Baseline
+from unrollbit.baselines.suited import suited, training_signals
+from unrollbit.baselines.tuning import tune
+from unrollbit.operators.physics import physics_of
+
+Recovery = Callable[[Array], Array]
+_ENTRIES = 2**18  # of the unknowns that parameters are tuned on, and that are recovered at a time
+_TESTED_ON = 512
+_TIMED = 0.2  # seconds
+
+
+class Signals(NamedTuple):
+    """Pairs of unknowns (N, n) and measurements (N, m)."""
+
+    x: Float[Array, "N n"]
+    y: Float[Array, "N m"]
+
+
+def compare(
+    problem: Any,
+    network: Recovery | Mapping[str, Recovery] | None = None,
+    *,
+    signals: tuple[Array, Array] | None = None,
+    baselines: Sequence[Baseline] | None = None,
+    iterations: int | None = None,
+    converged: int = 200,
+    tuned_on: int = 64,
+    seed: int = 0,
+    timed: bool = True,
+) -> list[dict[str, Any]]:
+    """How methods recover the same signals: rows with ``method``, ``nmse_db`` (ratio of sums), ``psnr_db`` (mean over
+    images; None without images) and ``milliseconds`` (of one signal alone, compiled; None unless ``timed``), then
+    ``nmse_db_mean_of_db`` and ``parameters``, the tuned ones.
+
+    First the networks as they were given, then the zero estimate and the baselines. Parameters are tuned on
+    validation signals for the lowest NMSE in the ratio, for images for the highest mean PSNR.
+
+    Args:
+        problem: a ``Problem``; its physics, signals and grid say which baselines are suited.
+        network: a network (a function from y to x), or several by name; a single one is called "network".
+        signals: pairs ``(x, y)`` to recover; None: up to 512 test signals.
+        baselines: which; None: those that suit the problem (``suited``).
+        iterations: of the classic solver, to be compared with a network of as many layers; None: the network's depth,
+            or 100.
+        converged: iterations of the methods that are run until they have converged.
+        tuned_on: most validation signals that parameters are tuned on (fewer where they are long).
+        seed: of signals that are drawn.
+        timed: measure ``milliseconds``.
+
+    Example:
+        >>> from unrollbit.problems import SparseRecovery
+        >>> rows = compare(SparseRecovery(16, 32), timed=False)
+        >>> rows[0]["method"], rows[0]["nmse_db"]
+        ('zero', 0.0)
+    """
+    networks = network if isinstance(network, Mapping) else {} if network is None else {"network": network}
+    test = Signals(*(drawn(problem, "test", _TESTED_ON, seed) if signals is None else signals))
+    tuning = drawn(problem, "validation", min(tuned_on, max(8, _ENTRIES // test.x.shape[1])), seed)
+    if baselines is None:
+        depths = [net.depth for net in networks.values() if hasattr(net, "depth")]
+        count = iterations or (max(depths) if depths else 100)
+        baselines = suited(problem, training_signals(problem, seed), tuning, count, converged)
+    reduction = "ratio" if _psnr(problem, tuning.x, tuning.x) is None else "mean_of_db"
+    rows = [_row(name, net, problem, test, timed) for name, net in networks.items()]
+    rows.append(_row("zero", lambda y: jnp.zeros((*y.shape[:-1], test.x.shape[1]), y.dtype), problem, test, False))
+    for baseline in baselines:
+        tuned = tune(baseline, problem, *tuning, reduction=reduction)
+        row = _row(baseline.name, _of(tuned.baseline, problem), problem, test, timed)
+        rows.append({**row, "parameters": tuned.parameters})
+    return rows
+
+
+def drawn(problem: Any, subset: str, count: int, seed: int) -> Signals:
+    """Up to ``count`` pairs of a subset: of a data set spread evenly, of a distribution drawn afresh."""
+    part = problem.split(subset)
+    pairs = part.all() if hasattr(part, "all") else None
+    if pairs is None:
+        return Signals(*part.sample(jax.random.key(seed), count))
+    rows = np.unique(np.linspace(0, len(pairs[0]) - 1, min(count, len(pairs[0]))).round().astype(int))
+    return Signals(pairs[0][rows], pairs[1][rows])
+
+
+def _of(baseline: Baseline, problem: Any) -> Recovery:
+    A = physics_of(problem)
+    return lambda y: baseline(A, y)
+
+
+def _row(name: str, recover: Recovery, problem: Any, signals: Signals, timed: bool) -> dict[str, Any]:
+    x, y = signals
+    size = max(1, _ENTRIES // x.shape[1])
+    parts = [recover(y[start : start + size]) for start in range(0, len(y), size)]
+    figures = problem.metrics(jnp.concatenate(parts), x)
+    return {
+        "method": name,
+        "nmse_db": figures["nmse_db"],
+        "psnr_db": figures.get("psnr_db"),
+        "milliseconds": _milliseconds(recover, y[:1]) if timed else None,
+        "nmse_db_mean_of_db": figures["nmse_db_mean_of_db"],
+        "parameters": {},
+    }
+
+
+def _psnr(problem: Any, x_hat: Array, x: Array) -> float | None:
+    return problem.metrics(x_hat[:1], x[:1]).get("psnr_db")
+
+
+def _milliseconds(recover: Recovery, y: Array) -> float:
+    """The median time of a call, after one that compiles."""
+    jax.block_until_ready(recover(y))
+    times, began = [], time.perf_counter()
+    while len(times) < 3 or time.perf_counter() - began < _TIMED:
+        start = time.perf_counter()
+        jax.block_until_ready(recover(y))
+        times.append(time.perf_counter() - start)
+        if len(times) >= 100:
+            break
+    return 1e3 * float(np.median(times))
