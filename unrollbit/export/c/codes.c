@@ -5,6 +5,46 @@ static float sign_of(uint32_t bits)
     return signs[bits & 1U];
 }
 
+/* The sum of at most 8 entries with the signs of a byte. */
+static float signed_sum(int32_t count, uint32_t byte, const float *x)
+{
+    float sum = 0.0f;
+    if (count >= 8) {
+        sum = sign_of(byte) * x[0];
+        sum += sign_of(byte >> 1) * x[1];
+        sum += sign_of(byte >> 2) * x[2];
+        sum += sign_of(byte >> 3) * x[3];
+        sum += sign_of(byte >> 4) * x[4];
+        sum += sign_of(byte >> 5) * x[5];
+        sum += sign_of(byte >> 6) * x[6];
+        sum += sign_of(byte >> 7) * x[7];
+    } else {
+        for (int32_t j = 0; j < count; j++) {
+            sum += sign_of(byte >> (uint32_t)j) * x[j];
+        }
+    }
+    return sum;
+}
+
+/* Add a number with the signs of a byte to at most 8 entries. */
+static void signed_add(int32_t count, uint32_t byte, float value, float *out)
+{
+    if (count >= 8) {
+        out[0] += sign_of(byte) * value;
+        out[1] += sign_of(byte >> 1) * value;
+        out[2] += sign_of(byte >> 2) * value;
+        out[3] += sign_of(byte >> 3) * value;
+        out[4] += sign_of(byte >> 4) * value;
+        out[5] += sign_of(byte >> 5) * value;
+        out[6] += sign_of(byte >> 6) * value;
+        out[7] += sign_of(byte >> 7) * value;
+    } else {
+        for (int32_t j = 0; j < count; j++) {
+            out[j] += sign_of(byte >> (uint32_t)j) * value;
+        }
+    }
+}
+
 /* out += factor S x for blocks of signs along the diagonal; bit 1, the least significant first, is -1. */
 static void signs_add(int32_t blocks, int32_t rows, int32_t columns, const uint8_t *bits, float factor, const float *x,
                       float *out)
@@ -14,15 +54,8 @@ static void signs_add(int32_t blocks, int32_t rows, int32_t columns, const uint8
         const uint8_t *const row = &bits[i * width];
         const float *const input = &x[(i / rows) * columns];
         float sum = 0.0f;
-        for (int32_t first = 0; first < columns; first += 8) {
-            const int32_t last = ((first + 8) < columns) ? (first + 8) : columns;
-            uint32_t byte = row[first / 8];
-            float part = 0.0f;
-            for (int32_t j = first; j < last; j++) {
-                part += sign_of(byte) * input[j];
-                byte >>= 1;
-            }
-            sum += part;
+        for (int32_t k = 0; k < width; k++) {
+            sum += signed_sum(columns - (8 * k), row[k], &input[8 * k]);
         }
         out[i] += factor * sum;
     }
@@ -36,14 +69,8 @@ static void signs_transposed_add(int32_t blocks, int32_t rows, int32_t columns, 
     for (int32_t i = 0; i < (blocks * rows); i++) {
         const uint8_t *const row = &bits[i * width];
         float *const output = &out[(i / rows) * columns];
-        const float value = factor * r[i];
-        for (int32_t first = 0; first < columns; first += 8) {
-            const int32_t last = ((first + 8) < columns) ? (first + 8) : columns;
-            uint32_t byte = row[first / 8];
-            for (int32_t j = first; j < last; j++) {
-                output[j] += sign_of(byte) * value;
-                byte >>= 1;
-            }
+        for (int32_t k = 0; k < width; k++) {
+            signed_add(columns - (8 * k), row[k], factor * r[i], &output[8 * k]);
         }
     }
 }

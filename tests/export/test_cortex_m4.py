@@ -1,0 +1,100 @@
+"""Exported C on an emulated Cortex-M4: the files as they are written, with one command, give the same estimates."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from unrollbit.export import export_c
+from unrollbit.export.c99 import SOURCE
+from unrollbit.export.readme import CORTEX_M4
+from unrollbit.packed import runtime
+
+FOLDER = Path(__file__).parent / "cortex_m4"
+NETWORKS = Path(__file__).resolve().parents[2] / "examples" / "networks"
+COMPILE = ["arm-none-eabi-gcc", "-std=c99", "-O2", *CORTEX_M4, "-T", str(FOLDER / "memory.ld"), "-I."]
+EMULATE = ["qemu-system-arm", "-machine", "mps2-an386", "-nographic", "-monitor", "none", "-serial", "none"]
+EMULATE += ["-icount", "shift=0", "-semihosting-config", "enable=on,target=native", "-kernel", "recover.elf"]
+LIMITS = {  # bytes of flash and of memory, the library's functions included; millions of instructions
+    "single-pixel": (12 * 1024, 16 * 1024, 5),
+    "one-bit-sensing": (48 * 1024, 16 * 1024, 100),
+    "certified-ista": (48 * 1024, 16 * 1024, 10),
+}
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tools() -> None:
+    missing = [name for name in (COMPILE[0], "arm-none-eabi-size", EMULATE[0]) if shutil.which(name) is None]
+    if missing:
+        pytest.skip(f"not installed: {', '.join(missing)} (Debian: gcc-arm-none-eabi, qemu-system-arm)")
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_same_estimates_in_few_instructions(name: str, tmp_path: Path) -> None:
+    path = NETWORKS / f"{name}.safetensors"
+    export_c(path, tmp_path)
+    network = runtime.load(path)
+    n = network.shape[1]
+    random = np.random.RandomState(0)
+    y = network.operator.apply(
+        (random.standard_normal((2, n)) * (random.uniform(size=(2, n)) < 0.1)).astype(np.float32)
+    )
+    y.tofile(tmp_path / "y.bin")
+    command = [*COMPILE, "--specs=rdimon.specs", str(FOLDER / "main.c"), SOURCE, "-o", "recover.elf", "-lm"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    ran = subprocess.run(EMULATE, cwd=tmp_path, check=True, capture_output=True, text=True, timeout=300)
+    words = np.fromfile(tmp_path / "x.bin", np.float32).reshape(2, 1 + n)
+    assert not words[:, 0].view(np.int32).any()
+    expected = network(y)
+    np.testing.assert_allclose(words[:, 1:], expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+    counts = [int(count) for count in re.findall(r"(\d+) instructions", ran.stdout)]
+    print(name, counts)
+    assert len(counts) == 2
+    assert 1e4 < max(counts) < 1e6 * LIMITS[name][2]
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_flash_and_memory(name: str, tmp_path: Path) -> None:
+    """A program of nothing else."""
+    export_c(NETWORKS / f"{name}.safetensors", tmp_path)
+    (tmp_path / "only.c").write_text(ONLY)
+    rest = [
+        "-Os",
+        "-nostartfiles",
+        "--specs=nosys.specs",
+        "-Wl,--gc-sections",
+        "only.c",
+        SOURCE,
+        "-o",
+        "only.elf",
+        "-lm",
+    ]
+    subprocess.run([*COMPILE, *rest], cwd=tmp_path, check=True)
+    found = subprocess.run(["arm-none-eabi-size", "only.elf"], cwd=tmp_path, check=True, capture_output=True, text=True)
+    text, data, bss = map(int, found.stdout.splitlines()[1].split()[:3])
+    flash, memory, _ = LIMITS[name]
+    print(name, text, data, bss)
+    assert text + data <= flash
+    assert data + bss <= memory
+
+
+ONLY = """
+#include "unrollbit_recover.h"
+
+static float y[UNROLLBIT_M], x[UNROLLBIT_N], work[UNROLLBIT_WORK_BYTES / sizeof(float)];
+
+
+void reset(void)
+{
+    for (;;) {
+        (void)unrollbit_recover(y, x, work);
+    }
+}
+"""
