@@ -226,7 +226,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     path, folder = str(SHELF[QUICK[0]]), tmp_path / "c"
     assert main(["export", path, "--c", str(folder), "--json", str(tmp_path / "r.json")]) == 0
     assert {file.name for file in folder.iterdir()} == {HEADER, SOURCE, README}
-    assert json.loads((tmp_path / "r.json").read_text())["data_bytes"] > 0
+    assert json.loads((tmp_path / "r.json").read_text())["c"]["data_bytes"] > 0
     assert "64 measurements" in capsys.readouterr().out
     (folder / HEADER).write_text("own work")
     assert main(["export", path, "--c", str(folder)]) == 2

@@ -1,12 +1,16 @@
-"""``unrollbit export FILE``: a packed network as C99."""
+"""``unrollbit export FILE``: a packed network for where this library is not."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from unrollbit.cli.arguments import add_json, add_network
-from unrollbit.cli.outputs import C_SOURCE, MARKDOWN, Outputs
+from unrollbit.cli.outputs import C_SOURCE, MARKDOWN, STABLEHLO, Output, Outputs
+
+DTYPES = ("float32", "float16", "bfloat16")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,29 +20,69 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--c",
         type=Path,
         metavar="DIR",
-        required=True,
-        help="folder for unrollbit_recover.h, unrollbit_recover.c and a README.md that says what they take; made if it "
-        "is missing",
+        help="folder for C99: unrollbit_recover.h, unrollbit_recover.c and a README.md that says what they take; made "
+        "if it is missing",
+    )
+    parser.add_argument(
+        "--stablehlo",
+        type=Path,
+        metavar="OUT",
+        help="file for StableHLO, which jax.export.deserialize reads",
+    )
+    parser.add_argument(
+        "--dtype",
+        choices=DTYPES,
+        default=DTYPES[0],
+        help="of measurements and estimates of --stablehlo (default: %(default)s)",
     )
     add_json(parser)
 
 
 def run(options: argparse.Namespace) -> None:
-    """Write the files that are asked for."""
+    """Write what is asked for."""
     outputs = Outputs(options.network)
     reports = outputs.reports(options.json)
-    folder = outputs.folder("--c", options.c)
-    from unrollbit.export.c99 import HEADER, README, SOURCE, c_files
+    written = {}
+    for name, (check, write) in _TARGETS.items():
+        if (target := getattr(options, name)) is not None:
+            written[name] = (check(outputs, target), write)
+    if not written:
+        raise ValueError(f"expected what to write: {', '.join(f'--{name}' for name in _TARGETS)}")
+    reports.write({name: write(options, checked) for name, (checked, write) in written.items()})
 
-    kinds = {HEADER: C_SOURCE, SOURCE: C_SOURCE, README: MARKDOWN}
-    files = {name: outputs.file("--c", folder / name, kind, into=folder) for name, kind in kinds.items()}
+
+def _c_files(outputs: Outputs, target: Path) -> Any:
+    from unrollbit.export.c99 import HEADER, README, SOURCE
+
+    folder, kinds = outputs.folder("--c", target), {HEADER: C_SOURCE, SOURCE: C_SOURCE, README: MARKDOWN}
+    return {name: outputs.file("--c", folder / name, kind, into=folder) for name, kind in kinds.items()}
+
+
+def _write_c(options: argparse.Namespace, files: dict[str, Output]) -> dict[str, Any]:
+    from unrollbit.export.c99 import c_files
+
     program, texts = c_files(options.network)
     for name, file in files.items():
         file.write_text(texts[name])
     m, n = program.shape
-    sizes = {"data_bytes": program.data_bytes, "work_bytes": program.work_bytes, "operations": program.operations}
-    reports.write({"m": m, "n": n, **sizes})
     print(
-        f"wrote {folder / SOURCE}: {n} unknowns from {m} measurements; {program.data_bytes:,} bytes of constants, "
+        f"wrote {options.c}: {n} unknowns from {m} measurements in C99; {program.data_bytes:,} bytes of constants, "
         f"{program.work_bytes:,} bytes of work"
     )
+    sizes = {"data_bytes": program.data_bytes, "work_bytes": program.work_bytes, "operations": program.operations}
+    return {"m": m, "n": n, **sizes}
+
+
+def _write_stablehlo(options: argparse.Namespace, file: Output) -> dict[str, Any]:
+    from unrollbit.export.stablehlo import stablehlo
+
+    content = stablehlo(options.network, options.dtype)
+    file.write(lambda target: target.write(content))
+    print(f"wrote {options.stablehlo}: {len(content):,} bytes of StableHLO for jax.export.deserialize")
+    return {"bytes": len(content), "dtype": options.dtype}
+
+
+_TARGETS: dict[str, tuple[Callable[[Outputs, Path], Any], Callable[[argparse.Namespace, Any], dict[str, Any]]]] = {
+    "c": (_c_files, _write_c),
+    "stablehlo": (lambda outputs, path: outputs.file("--stablehlo", path, STABLEHLO), _write_stablehlo),
+}
