@@ -9,7 +9,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import Array, Float, Int, UInt8
 
 
 def pack_signs(values: np.ndarray) -> np.ndarray:
@@ -27,3 +27,8 @@ def unpack_signs(packed: UInt8[Array, "*lead bytes"], n: int, dtype: Any = jnp.f
     # into a reduction over several planes.
     signs = 1 - 2 * bits.astype(dtype)
     return signs.reshape(*packed.shape[:-1], -1)[..., :n]
+
+
+def sign_at(packed: UInt8[Array, "bytes"], at: Int[Array, "..."], dtype: Any = jnp.float32) -> Float[Array, "..."]:
+    """The +-1 values of these numbers in one packed row."""
+    return 1 - 2 * (packed[at >> 3].astype(jnp.int32) >> (at & 7) & 1).astype(dtype)

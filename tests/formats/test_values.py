@@ -27,7 +27,7 @@ from unrollbit.formats import (
     tanh_sign,
 )
 from unrollbit.operators import Composition, Dense, Rademacher, SubsampledDCT, gaussian, gaussian_blocks
-from unrollbit.structures import Band, Blocks, Full, Indexed, Structure
+from unrollbit.structures import Band, Blocks, Full, Indexed, Pattern, Structure
 
 SCALES = ("none", "global", "layer", "row", "column")
 STRUCTURES: dict[str, Structure] = {
@@ -35,6 +35,7 @@ STRUCTURES: dict[str, Structure] = {
     "blocks": Blocks(2, 3, 4),
     "band": Band(6, 8, -1, 2),
     "indexed": Indexed.from_mask(np.random.RandomState(5).uniform(size=(6, 8)) < 0.4),
+    "pattern": Pattern.of(np.random.RandomState(5).uniform(size=(6, 8)) < 0.4),
 }
 
 

@@ -22,6 +22,7 @@ from unrollbit.operators import (
     Rademacher,
     Radon,
     Scaled,
+    Sparse,
     SubsampledDCT,
     SubsampledFourier,
     Subsampling,
@@ -92,6 +93,8 @@ OPERATORS: dict[str, Callable[[], LinearOperator]] = {
     "scaled adjoint composition": lambda: Scaled.of(
         Adjoint(Composition.of(Rademacher(5, 12, seed=4), Convolution.of(numbers(3), 12))), 2.0
     ),
+    "sparse": lambda: Sparse.of(numbers(9, 13) * (numbers(9, 13, seed=1) > 1)),
+    "adjoint of a sparse one": lambda: Sparse.of(np.concatenate([numbers(1, 12), np.eye(12)])).T,
     "sum": lambda: Sum.of(Rademacher(6, 9, seed=1), Dense.of(numbers(6, 9))),
     "sum of blocks": lambda: Sum.of(gaussian_blocks(3, 2, 4, seed=5), rademacher_blocks(3, 2, 4, seed=6)),
     "adjoint of a sum": lambda: Sum.of(Hadamard(4, 8, seed=1), Scaled.of(gaussian(4, 8), 0.5)).T,

@@ -48,7 +48,7 @@ class Designed(Start):
     def build(self, place: Place) -> Weights:
         place.check_transposed("Designed")
         structure, physics, around = place.map.structure, place.physics, place.around
-        if structure.core_mask is not None or structure.links != structure.size:
+        if not structure.solid:
             raise ValueError("Designed: expected a map that is dense or in blocks; use OneBit here")
         if around is not None and around is not physics:
             raise ValueError("Designed: signs around the physics are for maps that start there; use OneBit here")

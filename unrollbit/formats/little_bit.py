@@ -177,7 +177,9 @@ def _block_shape(structure: Structure) -> tuple[int, int]:
     """Shape of what is factorised: a block, or the whole matrix."""
     (m, n), count = structure.shape, structure.blocks
     if structure.core_shape[-2:] != (m // count, n // count):
-        raise ValueError("LittleBit: taps of a convolution have no rank; take another format for shared weights")
+        raise ValueError(
+            "LittleBit: taps of a convolution and entries of a sparse matrix have no rank; take OneBit() there"
+        )
     return m // count, n // count
 
 

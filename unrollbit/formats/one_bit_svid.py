@@ -98,6 +98,8 @@ def each_copy(cores: Array, compute: Callable[[np.ndarray], Any]) -> list[Any]:
 def values_of(core: np.ndarray, structure: Structure) -> tuple[np.ndarray, np.ndarray]:
     """Value vectors of all rows (m,) and columns (n,) of one core, block by block."""
     exists = structure.core_mask
+    if structure.entrywise:
+        raise ValueError("OneBitSVID: entries of a sparse matrix have no rank; take OneBit(scale='row') there")
     if core.ndim == 2:
         return rank_one(core, exists)
     pairs = [rank_one(block) for block in core]

@@ -149,7 +149,7 @@ class Representation(Format, abstract=True):
                 weights.variables[name][...] = stored.rounded(weights.variables[name][...])
 
     def mask_rows_bits(self, structure: Structure) -> int:
-        return mask_rows_bits(structure) if self.needs_mask else 0
+        return mask_rows_bits(structure) if self.needs_mask else structure.held_bits
 
     def describe(self, weights: Weights) -> tuple[str, ...]:
         return (self.description,)

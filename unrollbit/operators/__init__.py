@@ -22,6 +22,7 @@ from unrollbit.operators.rademacher import Rademacher
 from unrollbit.operators.radon import Radon
 from unrollbit.operators.random import gaussian, gaussian_blocks, hadamard_blocks, ill_conditioned, rademacher_blocks
 from unrollbit.operators.scaled import Scaled
+from unrollbit.operators.sparse import Sparse
 from unrollbit.operators.subsampling import Subsampling
 from unrollbit.operators.sum import Sum
 from unrollbit.operators.wavelet import Wavelet
@@ -44,6 +45,7 @@ __all__ = [
     "Rademacher",
     "Radon",
     "Scaled",
+    "Sparse",
     "SubsampledDCT",
     "SubsampledFourier",
     "Subsampling",

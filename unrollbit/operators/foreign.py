@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
+from scipy import sparse
 
 from unrollbit.arguments import shown
 from unrollbit.operators.base import LinearOperator
@@ -17,6 +18,10 @@ from unrollbit.operators.dense import Dense
 from unrollbit.operators.function import Function
 from unrollbit.operators.host import Foreign, Host
 from unrollbit.operators.probes import check_adjoint, check_linear
+from unrollbit.operators.sparse import Sparse
+
+_FEW = 1 / 16  # share of entries up to which the matrix of an operator is held as a sparse one
+_WORTH_IT = 2**16  # entries of a matrix below which a dense product is as fast
 
 
 def of_matrix(matrix: Any, request: Request) -> LinearOperator:
@@ -43,6 +48,45 @@ def _of_tensor(tensor: Any, request: Request) -> LinearOperator:
     return of_matrix(tensor.detach().cpu().resolve_conj().numpy(), request)
 
 
+def of_sparse(matrix: Any, request: Request) -> LinearOperator:
+    """The operator of a sparse matrix of SciPy, complex ones as ``of_matrix``; it stays sparse."""
+    if request.matrix:
+        return of_matrix(matrix.toarray(), request)
+    matrix = sparse.coo_array(matrix)
+    if matrix.dtype.kind != "c":
+        _check_real(request)
+        return Sparse.of(matrix)
+    real, imaginary = matrix.real, matrix.imag
+    blocks = [[real, -imaginary], [imaginary, real]] if request.unknowns == "complex" else [[real], [imaginary]]
+    return ComplexMeasurements(Sparse.of(sparse.block_array(blocks)))
+
+
+def _of_jax_sparse(matrix: Any, request: Request) -> LinearOperator:
+    """BCOO, or what becomes one (BCSR, CSR, COO)."""
+    if hasattr(matrix, "to_bcoo"):
+        matrix = matrix.to_bcoo()
+    if matrix.ndim != 2:
+        raise ValueError(f"{request.name}: expected a matrix (m, n), got an array of shape {matrix.shape}")
+    if hasattr(matrix, "indptr"):  # CSR
+        parts = (matrix.data, matrix.indices, matrix.indptr)
+        return of_sparse(sparse.csr_array(tuple(map(np.asarray, parts)), matrix.shape), request)
+    if hasattr(matrix, "row"):  # COO
+        places = np.stack([np.asarray(matrix.row), np.asarray(matrix.col)], 1)
+    elif matrix.n_batch or matrix.n_dense:
+        raise ValueError(f"{request.name}: expected a sparse matrix without batch and dense axes, got {matrix!r}")
+    else:
+        places = np.asarray(matrix.indices)
+    inside = (places < np.asarray(matrix.shape)).all(-1)  # padding lies outside
+    data = np.asarray(matrix.data)[inside]
+    return of_sparse(sparse.coo_array((data, tuple(places[inside].T)), matrix.shape), request)
+
+
+def _of_sparse_tensor(tensor: Any, request: Request) -> LinearOperator:
+    tensor = tensor.detach().cpu().to_sparse_coo().coalesce()
+    values, places = tensor.values().resolve_conj().numpy(), tensor.indices().numpy()
+    return of_sparse(sparse.coo_array((values, tuple(places)), tuple(tensor.shape)), request)
+
+
 def of_foreign(operator: Any, request: Request) -> LinearOperator:
     """An object with ``matvec`` and ``rmatvec``: its matrix where it is small, else calls back to it."""
     name = f"{request.name} ({type(operator).__name__})"
@@ -53,7 +97,7 @@ def of_foreign(operator: Any, request: Request) -> LinearOperator:
     if request.check:
         check_linear(name, lambda x: foreign.forward(x[None])[0], n)
     if request.as_matrix(m, n):
-        return _with(foreign.complex_measurements, foreign.forward(np.eye(n, dtype=np.float32)).T)
+        return _matrix_of(foreign.complex_measurements, foreign.forward(np.eye(n, dtype=np.float32)).T)
     A = Host(foreign)
     if request.check:
         try:
@@ -93,7 +137,7 @@ def of_function(function: Any, request: Request) -> LinearOperator:
         apply = jax.jit(A._apply)
         check_linear(name, lambda x: np.asarray(apply(jnp.asarray(x))), A.shape[1])
     if request.as_matrix(*A.shape):
-        return _with(A.complex_measurements, A.dense())
+        return _matrix_of(A.complex_measurements, np.asarray(A.dense()))
     if request.check and A.adjoint is not None:
         check_adjoint(name, A)
     return A
@@ -130,8 +174,10 @@ def _of_lineax(operator: Any, request: Request) -> LinearOperator:
     return of_function(product, request._replace(shape=(product.size,)))
 
 
-def _with(complex_measurements: bool, matrix: Any) -> LinearOperator:
-    A = Dense.of(matrix)
+def _matrix_of(complex_measurements: bool, matrix: np.ndarray) -> LinearOperator:
+    """The matrix that an operator was found to be; a sparse one where most entries are 0."""
+    few = 0 < np.count_nonzero(matrix) <= _FEW * matrix.size and matrix.size >= _WORTH_IT
+    A = Sparse.of(matrix) if few else Dense.of(matrix)
     return ComplexMeasurements(A) if complex_measurements else A
 
 
@@ -156,4 +202,15 @@ add_converter(
     "one of SciPy or PyLops",
     lambda A: _has_products(A) and not isinstance(A, type),
     of_foreign,
+)
+add_converter(
+    "a sparse matrix",
+    lambda A: comes_from(A, "scipy.sparse") and hasattr(A, "tocoo"),
+    of_sparse,
+)
+add_converter("a sparse matrix of JAX", lambda A: comes_from(A, "jax.experimental.sparse"), _of_jax_sparse)
+add_converter(
+    "a sparse torch tensor",
+    lambda A: comes_from(A, "torch") and hasattr(A, "to_sparse_coo") and "sparse" in str(getattr(A, "layout", "")),
+    _of_sparse_tensor,
 )

@@ -35,7 +35,14 @@ METADATA = ("format", "version", "description", "run", "checksum")
 DESCRIPTION = ("network", "maps", "physics", "fingerprint")  # what identifies the network
 RUN = ("problem", "fingerprint", "training")  # what describes how it came about
 NETWORK_FILE = "network.safetensors"  # in a run folder
-DTYPES = {"U8": "|u1", "BF16": "<u2", "F32": "<f4", "F64": "<f8", "I32": "<i4"}  # BF16: upper half of a float32
+DTYPES = {
+    "U8": "|u1",
+    "U16": "<u2",
+    "BF16": "<u2",
+    "F32": "<f4",
+    "F64": "<f8",
+    "I32": "<i4",
+}  # BF16: upper half of a float32
 LARGEST_HEADER = 100_000_000  # bytes; the limit of safetensors
 DEEPEST = 32  # levels of lists and objects in JSON
 LARGEST_SIDE = 2**26  # of a matrix; unknowns of a signal
@@ -356,6 +363,14 @@ def bytes_of(value: Any, shape: tuple[int, ...]) -> np.ndarray:
 # ---- specs: {"kind": name, field: value, ...} -----------------------------------------------------------------------
 
 
+def whole_numbers(name: str, value: Any) -> np.ndarray:
+    """A vector of integers of the file, as int64."""
+    if not isinstance(value, Stored) or value.dtype not in ("U8", "U16", "I32") or value.entries.ndim != 1:
+        got = f"{value.dtype} of shape {value.entries.shape}" if isinstance(value, Stored) else f"{value!r:.80}"
+        raise ValueError(f"{name}: expected a vector of U8, U16 or I32 of the file, got {got}")
+    return value.entries.astype(np.int64)
+
+
 def kind_of(spec: Any, table: Mapping[str, Any], what: str) -> Any:
     """The entry of a table that a spec names."""
     kind = spec.get("kind") if isinstance(spec, Mapping) else None
@@ -628,6 +643,7 @@ class Structure(NamedTuple):
     exists: Callable[[], np.ndarray] | None = None  # the mask of an irregular structure
     grid: tuple[tuple[int, ...], bool, int] | None = None  # sides, periodic, stride of shared taps
     factors: tuple[Structure, ...] = ()  # whose masks have the mask as their Kronecker product
+    places: tuple[np.ndarray, np.ndarray] | None = None  # rows and columns of a core that lists entries, row by row
 
     def mask(self) -> np.ndarray | None:
         """The mask, or None where all entries of the core exist."""
@@ -638,7 +654,7 @@ class Structure(NamedTuple):
 
     def whole(self, shape: tuple[int, int]) -> bool:
         """Whether it is a matrix of this shape without zeros."""
-        return self.core == shape and self.exists is None and self.grid is None
+        return self.core == shape and self.exists is None and self.grid is None and self.places is None
 
 
 def full(spec: Spec) -> Structure:
@@ -754,6 +770,19 @@ def shared(spec: Spec) -> Structure:
     return Structure((n // stride ** len(sides), n), kernel, grid=grid)
 
 
+def pattern(spec: Spec) -> Structure:
+    """Entries row by row: how many each row has, and their columns."""
+    m, n, counts, places = fields(spec, "m", "n", "counts", "places")
+    m, n = integers(m=m, n=n)
+    counts, places = whole_numbers("counts", counts), whole_numbers("places", places)
+    if counts.shape != (m,) or counts.min() < 0 or counts.sum() != len(places) or not len(places):
+        raise ValueError(f"Pattern: expected the entries of each of {m} rows, {len(places)} in all, got {counts.sum()}")
+    rows = np.repeat(np.arange(m), counts)
+    if places.min() < 0 or places.max() >= n or (np.diff(rows * n + places) <= 0).any():
+        raise ValueError(f"Pattern: expected columns below {n} that increase in each row")
+    return Structure((m, n), (len(places),), places=(rows, places))
+
+
 STRUCTURES: dict[str, Callable[[Spec], Structure]] = {
     "Full": full,
     "Blocks": blocks,
@@ -761,6 +790,7 @@ STRUCTURES: dict[str, Callable[[Spec], Structure]] = {
     "Stencil": stencil,
     "Indexed": indexed,
     "Drawn": drawn,
+    "Pattern": pattern,
     "Rays": rays,
     "Shared": shared,
 }
@@ -839,6 +869,10 @@ def quantised(
             raise ValueError(f"shared taps have no scales per {scale}; expected a global or layer scale")
         taps = [c * unpack(plane, last) for c, plane in zip(scales, packed, strict=True)]
         return convolution(functools.reduce(np.add, taps), *structure.grid)
+    if structure.places is not None:
+        lines = {"row": structure.places[0], "column": structure.places[1]}.get(scale, ...)
+        entries = [c[lines] * unpack(bits, last) for c, bits in zip(np.asarray(scales), packed, strict=True)]
+        return listed(structure, functools.reduce(np.add, entries).astype(np.float32))
     mask = structure.mask()
     if mask is None:
         planes = packed.reshape(len(packed), m, -1)
@@ -864,8 +898,33 @@ def quantised(
     return replace(tiled((m, n), count, panel, PANEL), made=made)
 
 
+def listed(structure: Structure, entries: np.ndarray) -> Operator:
+    """A sparse matrix: sums over the entries of each row, or column, some signals at a time."""
+    assert structure.places is not None
+    (m, n), (rows, columns) = structure.shape, structure.places
+    order = np.argsort(columns, kind="stable")
+
+    def sums(x: np.ndarray, values: np.ndarray, taken: np.ndarray, lines: np.ndarray, count: int) -> np.ndarray:
+        first = np.flatnonzero(np.diff(lines, prepend=-1))  # where the entries of a line begin
+        out = np.zeros((len(x), count), np.float32)
+        for k, signal in enumerate(x):
+            out[k, lines[first]] = np.add.reduceat(values * signal[taken], first)
+        return out
+
+    def panel(i: int, j: int) -> np.ndarray:
+        out = np.zeros((j - i, n), np.float32)
+        begin, end = np.searchsorted(rows, (i, j))
+        out[rows[begin:end] - i, columns[begin:end]] = entries[begin:end]
+        return out
+
+    by_column = entries[order], rows[order], columns[order]
+    return Operator((m, n), lambda x: sums(x, entries, columns, rows, m), lambda r: sums(r, *by_column, n), panel)
+
+
 def structured(structure: Structure, core: np.ndarray) -> Operator:
     """A matrix of floats by its core."""
+    if structure.places is not None:
+        return listed(structure, core)
     if structure.grid is not None:
         return convolution(core, *structure.grid)
     (m, n), count = structure.shape, structure.blocks
@@ -1045,6 +1104,20 @@ def structured_physics(spec: Spec) -> Operator:
     if values.shape != structure.core:
         raise ValueError(f"Structured: expected a core of shape {structure.core}, got {values.shape}")
     return structured(structure, values)
+
+
+def sparse_physics(spec: Spec) -> Operator:
+    """Entries at the places of a pattern; the signs of W are known where it has the same."""
+    own = structure_of(spec.get("structure"))
+    if own.places is None:
+        raise ValueError(f"Sparse: expected the structure Pattern, got {spec.get('structure')!r:.80}")
+    places, entries = own.places, floats(spec.get("core"), 1)
+
+    def reference(structure: Structure) -> np.ndarray | None:
+        same = structure.places is not None and all(map(np.array_equal, structure.places, places))
+        return np.packbits(entries < 0, bitorder="little") if same and structure.shape == own.shape else None
+
+    return replace(structured_physics(spec), reference=reference)
 
 
 def packed_physics(spec: Spec, per_byte: int = 8) -> Operator:
@@ -1410,6 +1483,7 @@ OPERATORS: dict[str, Callable[[Spec], Operator]] = {
     "Rademacher": rademacher,
     "Radon": radon,
     "Scaled": scaled_physics,
+    "Sparse": sparse_physics,
     "Structured": structured_physics,
     "SubsampledDCT": dct,
     "SubsampledFourier": fourier,

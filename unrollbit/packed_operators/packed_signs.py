@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
@@ -17,7 +18,7 @@ from unrollbit.kernels.portable import Layout, Tiles, cut, rows_of
 from unrollbit.operators.base import LinearOperator
 from unrollbit.operators.checks import finite_array
 from unrollbit.operators.structured import Structured
-from unrollbit.signbits import pack_signs, unpack_signs
+from unrollbit.signbits import pack_signs, sign_at, unpack_signs
 from unrollbit.specs import Spec, check_fields
 from unrollbit.structures.base import Structure
 from unrollbit.values import pytree
@@ -57,6 +58,10 @@ class PackedSigns(LinearOperator):
         """What packed rows stand for."""
         return unpack_signs(packed, n, dtype)
 
+    def _entries(self, packed: Array, at: Array, dtype: Any) -> Array:
+        """What one packed row stands for at these numbers."""
+        return sign_at(packed, at, dtype)
+
     def _blocked(self) -> tuple[Layout, Array, Array, Array | None]:
         """Layout, bits, scales and mask as products take them: with an axis of blocks."""
         m, n = self.shape
@@ -73,12 +78,33 @@ class PackedSigns(LinearOperator):
         options = {"scales": scales, "exists": exists, "transpose": transpose}
         return packed_matmul(bits, x, layout.columns, **options, path="portable" if sparse else None)
 
+    def _entrywise(self, x: Array, transpose: bool) -> Array:
+        """Of a structure whose products read entries by number: each is unpacked when it is needed."""
+
+        def plane(p: int, x: Array) -> Array:
+            return self.structure.product_of(lambda at: self._entries(self.bits[p], at, x.dtype), x, transpose)
+
+        if self.scale not in ("row", "column"):
+            return self.structure.product_of(lambda at: self._combined(at, x.dtype), x, transpose)
+        if (self.scale == "row") == transpose:  # scales of what comes in
+            return functools.reduce(jnp.add, [plane(p, self.scales[p] * x) for p in range(self.planes)])
+        return functools.reduce(jnp.add, [self.scales[p] * plane(p, x) for p in range(self.planes)])
+
+    def _combined(self, at: Array, dtype: Any) -> Array:
+        """All planes of the entries of these numbers, by the scales of whole planes."""
+        terms = [self.scales[p] * self._entries(self.bits[p], at, dtype) for p in range(self.planes)]
+        return functools.reduce(jnp.add, terms)
+
     def _apply(self, x: Array) -> Array:
+        if self.structure.entrywise:
+            return self._entrywise(x, transpose=False)
         if self.structure.shared:  # a few taps, which the convolution needs together
             return self.prepare()._apply(x)
         return self._product(x, transpose=False)
 
     def _apply_adjoint(self, y: Array) -> Array:
+        if self.structure.entrywise:
+            return self._entrywise(y, transpose=True)
         if self.structure.shared:
             return self.prepare()._apply_adjoint(y)
         return self._product(y, transpose=True)
@@ -97,7 +123,7 @@ class PackedSigns(LinearOperator):
 
     def column_norms(self) -> Array:
         """From the bits, a few rows at a time."""
-        if self.structure.shared:
+        if self.structure.shared or self.structure.entrywise:
             return self.prepare().column_norms()
         (m, n), dtype = self.shape, self.scales.dtype
         layout, bits, scales, exists = self._blocked()
@@ -157,8 +183,8 @@ def padded_bits(structure: Structure) -> int:
 
 
 def mask_rows_bits(structure: Structure) -> int:
-    """Bits of the packed rows of an irregular mask in memory; 0 where every core entry exists."""
-    return 0 if structure.core_mask is None else padded_bits(structure)
+    """Bits of the packed rows of an irregular mask in memory, or of its indices; 0 where every core entry exists."""
+    return structure.held_bits if structure.core_mask is None else padded_bits(structure)
 
 
 def unpack_mask(exists: UInt8[Array, "*rows bytes"], n: int, dtype: Any) -> Float[Array, "*rows n"]:

@@ -13,7 +13,7 @@ from unrollbit.kernels.portable import product
 from unrollbit.packed_operators.packed_signs import PackedSigns, checked_planes
 from unrollbit.specs import Spec, check_fields
 from unrollbit.structures.base import Structure
-from unrollbit.trits import PerByte, check_trits, trit_bytes, unpack_trits
+from unrollbit.trits import PerByte, check_trits, trit_at, trit_bytes, unpack_trits
 from unrollbit.values import pytree
 
 
@@ -30,6 +30,9 @@ class PackedTernary(PackedSigns):
     def _unpacked(self, packed: Array, n: int, dtype: Any) -> Array:
         return unpack_trits(packed, n, self.per_byte, dtype)
 
+    def _entries(self, packed: Array, at: Array, dtype: Any) -> Array:
+        return trit_at(packed, at, self.per_byte, dtype)
+
     def _product(self, x: Array, transpose: bool) -> Array:
         layout, bits, scales, exists = self._blocked()
         out = product(
@@ -38,8 +41,8 @@ class PackedTernary(PackedSigns):
         return out.reshape(*x.shape[:-1], out.shape[-1])
 
     def resident_bits(self) -> int:
-        """Rows padded to whole bytes, and scales at 32 bits."""
-        return 32 * self.scales.size + 8 * self.bits.size
+        """Rows padded to whole bytes, scales at 32 bits, and the indices of a sparse matrix."""
+        return 32 * self.scales.size + 8 * self.bits.size + self.structure.held_bits
 
     def to_spec(self) -> Spec:
         return {**super().to_spec(), "kind": "PackedTernary", "per_byte": self.per_byte}

@@ -69,7 +69,7 @@ def sign_planes(operator: LinearOperator, planes: int) -> PackedSigns:
     if operator.preconditioned:
         raise ValueError("sign_planes: a preconditioned operator holds P in floats for the measurements; use A itself")
     structure = operator.mask()
-    if structure.core_mask is not None or structure.shared:
+    if not structure.solid:
         raise ValueError("sign_planes: expected dense or block-diagonal physics; structured physics is small already")
     core = np.asarray(operator.core(structure))
     signs, unit = uniform_signs(core, positive_integer("planes", planes), by_column=True)

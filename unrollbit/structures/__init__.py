@@ -5,6 +5,7 @@ from unrollbit.structures.base import Structure
 from unrollbit.structures.blocks import Blocks, dense_blocks
 from unrollbit.structures.drawn import Drawn
 from unrollbit.structures.full import DenseCore, Full
+from unrollbit.structures.pattern import Pattern
 from unrollbit.structures.rays import Rays
 from unrollbit.structures.shared import Shared
 from unrollbit.structures.stencil import Stencil
@@ -16,6 +17,7 @@ __all__ = [
     "Drawn",
     "Full",
     "Indexed",
+    "Pattern",
     "Rays",
     "Shared",
     "Stencil",

@@ -8,6 +8,7 @@ list). Weight formats work on cores and get every mask for free; a structure nev
 from __future__ import annotations
 
 import abc
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
@@ -29,6 +30,8 @@ class Structure(Specified, abc.ABC):
     checks_types = False
     shape: tuple[int, int]
     shared: ClassVar[bool] = False  # whether several entries of the matrix are one weight
+    solid: ClassVar[bool] = False  # whether a core is one matrix, or blocks, without zeros
+    entrywise: ClassVar[bool] = False  # whether a core lists entries, and products read them by number (``product_of``)
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -106,6 +109,16 @@ class Structure(Specified, abc.ABC):
     def mask_bits(self) -> int:
         """Bits a file spends on this structure (0 for a few declared integers)."""
         return 0
+
+    @property
+    def held_bits(self) -> int:
+        """Bits of the indices that products read beside a core (0 where its form says all)."""
+        return 0
+
+    def product_of(self, take: Callable[[Array], Array], x: Array, transpose: bool) -> Array:
+        """``W x``, or ``W^T x``, where products read entries by number: ``take`` gives those of an array of numbers."""
+        del take, x, transpose
+        raise TypeError(f"{type(self).__name__}: products read the whole core")
 
     def of_kernel(self, kernel: Array, grid: Any) -> Array | None:
         """The core of the convolution with ``kernel`` on ``grid`` (``structures.grid.Grid``), where a core is a kernel;

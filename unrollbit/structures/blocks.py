@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -20,6 +21,7 @@ class Blocks(Structure):
     count: int
     block_m: int
     block_n: int
+    solid: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         positive_integers(count=self.count, block_m=self.block_m, block_n=self.block_n)

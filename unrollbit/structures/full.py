@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 from jaxtyping import Array, Float
 
@@ -50,6 +51,7 @@ class Full(DenseCore):
 
     m: int
     n: int
+    solid: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         positive_integers(m=self.m, n=self.n)

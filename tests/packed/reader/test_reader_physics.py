@@ -27,6 +27,7 @@ from unrollbit.operators import (
     Rademacher,
     Radon,
     Scaled,
+    Sparse,
     SubsampledDCT,
     SubsampledFourier,
     Subsampling,
@@ -138,6 +139,12 @@ PHYSICS: dict[str, dict[str, Callable[[], LinearOperator]]] = {  # by kind; the 
     "Scaled": {
         "scaled": lambda: Scaled.of(gaussian(5, 8), -2.5),
         "scaled frequencies": lambda: Scaled.of(SubsampledFourier.of(8, [0, 3, 4]), -2.5),
+    },
+    "Sparse": {
+        "sparse, empty rows and columns": lambda: Sparse.of(
+            np.where(np.random.RandomState(2).uniform(size=(30, 300)) < 0.02, normal(30, 300), 0)
+        ),
+        "sparse, one long row": lambda: Sparse.of(np.concatenate([normal(1, 40), np.eye(40, dtype=np.float32)])),
     },
     "Structured": {
         "structured": lambda: Structured(jnp.asarray(normal(2, 3, 4)), gaussian_blocks(2, 3, 4).mask()),

@@ -15,7 +15,7 @@ from unrollbit.formats import BitNet, LittleBit, OneBitSVID, PackedWeights, Tern
 from unrollbit.operators import Banded, Convolution, Radon, gaussian_blocks
 from unrollbit.packed import runtime
 from unrollbit.signbits import pack_signs
-from unrollbit.structures import Full, Indexed, Shared, Structure
+from unrollbit.structures import Full, Indexed, Pattern, Shared, Structure
 from unrollbit.structures.drawn import Drawn
 
 
@@ -37,6 +37,10 @@ STRUCTURES: dict[str, dict[str, Callable[[], Structure]]] = {  # by kind; of one
     "Stencil": {"stencil": lambda: Convolution.of(normal(3, 2), (3, 3), "zero").mask()},
     "Rays": {"rays": lambda: Radon.of(3, 3).mask()},
     "Drawn": {"drawn": lambda: Drawn(9, 9, seed=4)},
+    "Pattern": {
+        "pattern": lambda: Pattern.of(np.random.RandomState(5).uniform(size=(9, 9)) < 0.3),
+        "a long row": lambda: Pattern.of(np.eye(9) + np.eye(9)[3][:, None] > 0),
+    },
     "Shared": {"shared": lambda: Shared((6, 6), (3, 3), "circular", 2)},
 }
 FORMATS = {
@@ -51,7 +55,7 @@ FORMATS = {
     "LittleBit, by bits": LittleBit(bits_per_weight=24.0, multiple=1),
     "FullPrecision": FullPrecision(),
 }
-LINED = ("row", "column", "SVID", "LittleBit")  # formats that shared taps do not have
+UNLINED = {"Shared": ("row", "column", "SVID", "LittleBit"), "Pattern": ("SVID", "LittleBit")}  # what they do not have
 
 KINDS = {"test_structures": (Structure, STRUCTURES)}
 
@@ -77,13 +81,19 @@ def test_structures(kind: str, case: Callable[[], Structure], same) -> None:
     compare("OneBit layer", mask, same)
 
 
-QUICK = {"OneBit column": "Rays", "Ternary, four a byte": "Full", "OneBitSVID": "Indexed", "LittleBit": "Blocks"}
+QUICK = {
+    "OneBit column": "Rays",
+    "OneBit row": "Pattern",
+    "Ternary, four a byte": "Full",
+    "OneBitSVID": "Indexed",
+    "LittleBit": "Blocks",
+}
 PAIRS = [  # every format with every kind of structure
     pytest.param(name, case, id=f"{name}-{label}", marks=[] if QUICK.get(name) == kind and not i else pytest.mark.slow)
     for name in FORMATS
     for kind, cases in STRUCTURES.items()
     for i, (label, case) in enumerate(cases.items())
-    if kind != "Shared" or not any(word in name for word in LINED)
+    if not any(word in name for word in UNLINED.get(kind, ()))
 ]
 
 
