@@ -1,4 +1,4 @@
-"""Exported C: built with a small program around it that feeds it signals and guards its memory."""
+"""Networks to export, and exported C built with a small program around it that feeds it signals."""
 
 from __future__ import annotations
 
@@ -10,7 +10,122 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from unrollbit import AMP, ISTA, FullPrecision, FullyConnected, OneBit, Unrolled, pack
+from unrollbit.algorithms import ADMM, FISTA, GradientDescent
 from unrollbit.export import export_c
+from unrollbit.formats import (
+    Anchored,
+    BitNet,
+    Coherent,
+    Fixed,
+    LittleBit,
+    Normalised,
+    OneBitSVID,
+    SharedTaps,
+    SignalDomain,
+    Ternary,
+)
+from unrollbit.networks import Activations
+from unrollbit.operators import (
+    Banded,
+    Composition,
+    Convolution,
+    Dense,
+    Hadamard,
+    Preconditioned,
+    Rademacher,
+    Radon,
+    SubsampledDCT,
+    SubsampledFourier,
+    Subsampling,
+    Wavelet,
+    gaussian,
+    gaussian_blocks,
+)
+from unrollbit.packed import runtime
+from unrollbit.packed_operators import sign_planes
+from unrollbit.shrinkage import (
+    BernoulliGaussian,
+    Box,
+    Firm,
+    Grouped,
+    GroupSoft,
+    Hard,
+    NonNegative,
+    Soft,
+    SupportSelection,
+)
+
+NETWORKS_FOLDER = Path(__file__).resolve().parents[2] / "examples" / "networks"
+SHELF = {path.stem: path for path in sorted(NETWORKS_FOLDER.glob("*.safetensors"))}
+QUICK_SHELF = ("certified-ista", "one-bit-sensing")
+
+
+def normal(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.RandomState(seed).standard_normal(shape).astype(np.float32)
+
+
+MASK = np.random.RandomState(5).uniform(size=(6, 9)) < 0.6
+NETWORKS = {
+    "random signs, two planes": lambda: Unrolled(
+        ISTA(), Rademacher(24, 43), 3, OneBit(planes=2, scale="row"), distinct=2
+    ),
+    "fast transform": lambda: Unrolled(FISTA(Firm()), Hadamard(16, 64), 3, Normalised(Fixed())),
+    "anchored": lambda: Unrolled(AMP(), gaussian(24, 40), 3, Normalised(Anchored(OneBit(scale="column"))), distinct=3),
+    "planes per column": lambda: Unrolled(AMP(), sign_planes(gaussian(8, 16), 3), 2, Normalised(Fixed())),
+    "computed Onsager term of blocks": lambda: Unrolled(
+        AMP(BernoulliGaussian(learn_variance=True), onsager="computed"), gaussian_blocks(3, 4, 7), 3, OneBit()
+    ),
+    "no Onsager term": lambda: Unrolled(AMP(Soft(), onsager="none", momentum=False), gaussian(8, 16), 3, Ternary()),
+    "trits, four a byte": lambda: Unrolled(ISTA(NonNegative(), 0.01), gaussian(8, 13), 3, Ternary(per_byte=4)),
+    "taps": lambda: Unrolled(FISTA(), Convolution.of(normal(3, 3), (6, 6), "zero"), 2, SharedTaps(OneBit(), wider=1)),
+    "stencil": lambda: Unrolled(ISTA(), Convolution.of(normal(3, 2), (4, 5)), 2, OneBit()),
+    "band with strides": lambda: Unrolled(ISTA(), Banded.of(normal(3), (6, 12), -1, 2, True), 2, OneBit()),
+    "mask, classic": lambda: Unrolled(
+        ISTA(Hard(), 1e-3, parametrisation="classic"), Dense.of(normal(6, 9), MASK), 2, OneBit()
+    ),
+    "blocks": lambda: Unrolled(ISTA(adaptive=True), gaussian_blocks(3, 4, 7), 2, BitNet()),
+    "blocks, no noise level": lambda: Unrolled(ISTA(), gaussian_blocks(3, 4, 7), 2, OneBitSVID()),
+    "step of least coherence": lambda: Unrolled(ISTA(parametrisation="step"), gaussian(8, 16), 2, Coherent(Fixed())),
+    "factors": lambda: Unrolled(
+        ISTA(SupportSelection(8.0, 20.0), 0.02), gaussian(8, 16), 3, LittleBit(rank=2, residual=True)
+    ),
+    "groups": lambda: Unrolled(ADMM(GroupSoft(2), 0.05, rho=0.5), gaussian(8, 16), 3, FullPrecision()),
+    "wavelets": lambda: Unrolled(
+        AMP(Grouped(Soft(), (0,) * 4 + (1,) * 60)),
+        Composition.of(Hadamard(16, 64), Wavelet.of((8, 8), "db2", 2)),
+        3,
+        SignalDomain(OneBit()),
+    ),
+    "wavelets of a signal": lambda: Unrolled(
+        ADMM(), Composition.of(gaussian(6, 16), Wavelet.of(16, "db3", 3)), 2, SignalDomain(Fixed())
+    ),
+    "cosines": lambda: Unrolled(ISTA(), Composition.of(Radon.of(4, 3), SubsampledDCT.full((4, 4)).T), 2, Fixed()),
+    "some cosines": lambda: Unrolled(GradientDescent(Box(-1.0, 1.0)), SubsampledDCT.random((4, 6), 11, 3), 3, Fixed()),
+    "some frequencies": lambda: Unrolled(GradientDescent(), SubsampledFourier.random((4, 6), 5, 1), 3, Fixed()),
+    "some samples": lambda: Unrolled(
+        ISTA(), Composition.of(Subsampling.random((4, 8), 17, 3), SubsampledDCT.full((4, 8)).T), 2, Fixed()
+    ),
+    "preconditioned": lambda: Unrolled(
+        ISTA(adaptive=True), Preconditioned.of(gaussian(6, 9), 0.1), 2, Normalised(OneBit())
+    ),
+    "8 bits": lambda: Unrolled(ISTA(), gaussian(8, 16), 2, OneBit(), activations=Activations(8)),
+    "input normalised": lambda: Unrolled(FISTA(), gaussian(8, 16), 2, OneBit(), activations=Activations(4, "input")),
+    "output normalised": lambda: Unrolled(
+        ISTA(), gaussian(8, 16), 2, BitNet(), activations=Activations(None, "output")
+    ),
+    "fully connected": lambda: FullyConnected(gaussian(8, 16), 4, 12, FullPrecision()),
+    "fully connected, skip": lambda: FullyConnected(gaussian(8, 16), 4, 20, OneBit(), skip=True),
+    "fully connected, two matrices": lambda: FullyConnected(gaussian(8, 16), 2, 12, OneBit()),
+}
+
+
+def measured(path: Path, count: int = 3) -> np.ndarray:
+    """Of sparse signals, by the physics of a file."""
+    A = runtime.load(path).operator
+    n = A.shape[1]
+    return A.apply(normal(count, n) * (np.random.RandomState(3).uniform(size=(count, n)) < 0.1).astype(np.float32))
+
 
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-Wshadow", "-Wconversion", "-Werror", "-pedantic")
 SANITISED = ("-g", "-O1", "-fsanitize=address,undefined,float-divide-by-zero", "-fno-sanitize-recover=all")
@@ -82,3 +197,33 @@ def built(path: Path, folder: Path, name: str = "gcc", *, sanitised: bool = True
 def build() -> Callable[..., Recover]:
     """``build(path, folder, compiler, sanitised=True)``."""
     return built
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """``network``: files of small networks with every part; ``shelf``: the shipped ones, of which two are quick."""
+    if "network" in metafunc.fixturenames:
+        metafunc.parametrize("network", NETWORKS, indirect=True)
+    if "shelf" in metafunc.fixturenames:
+        slow = {path: [] if path.stem in QUICK_SHELF else pytest.mark.slow for path in SHELF.values()}
+        metafunc.parametrize("shelf", [pytest.param(path, id=path.stem, marks=mark) for path, mark in slow.items()])
+
+
+@pytest.fixture(scope="session")
+def network(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return pack(NETWORKS[request.param]()).save(tmp_path_factory.mktemp("network") / "net.safetensors")
+
+
+@pytest.fixture(scope="session")
+def shelf_by_name() -> dict[str, Path]:
+    return SHELF
+
+
+@pytest.fixture(scope="session")
+def single_pixel() -> Path:
+    return SHELF["single-pixel"]
+
+
+@pytest.fixture(scope="session")
+def measurements() -> Callable[..., np.ndarray]:
+    """``measurements(path, count)``: of sparse signals, by the physics of a file."""
+    return measured

@@ -15,7 +15,6 @@ from jax import export
 from unrollbit import load
 from unrollbit.cli import main
 from unrollbit.export import export_stablehlo
-from unrollbit.packed import runtime
 
 SHELF = {
     path.stem: path for path in sorted((Path(__file__).parents[2] / "examples" / "networks").glob("*.safetensors"))
@@ -31,18 +30,7 @@ assert not any(name.startswith("unrollbit") for name in sys.modules)
 """
 
 
-def measurements(path: Path, count: int) -> np.ndarray:
-    """Of sparse signals, by the physics of a file."""
-    A = runtime.load(path).operator
-    random = np.random.RandomState(0)
-    x = random.standard_normal((count, A.shape[1])) * (random.uniform(size=(count, A.shape[1])) < 0.1)
-    return A.apply(x.astype(np.float32))
-
-
-@pytest.mark.parametrize(
-    "shelf", [pytest.param(p, id=p.stem, marks=[] if p == QUICK else pytest.mark.slow) for p in SHELF.values()]
-)
-def test_the_shelf_in_a_fresh_process(shelf: Path, tmp_path: Path) -> None:
+def test_the_shelf_in_a_fresh_process(shelf: Path, measurements, tmp_path: Path) -> None:
     y = measurements(shelf, 3)
     export_stablehlo(shelf, tmp_path / "program")
     np.save(tmp_path / "y.npy", y)
@@ -52,7 +40,7 @@ def test_the_shelf_in_a_fresh_process(shelf: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-def test_sixteen_bits_in_and_out(dtype: str, tmp_path: Path) -> None:
+def test_sixteen_bits_in_and_out(dtype: str, measurements, tmp_path: Path) -> None:
     """For any number of signals, for every platform, without calls of kernels that only this library has."""
     export_stablehlo(QUICK, tmp_path / "program", dtype)
     program = export.deserialize(bytearray((tmp_path / "program").read_bytes()))
@@ -84,7 +72,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "--c" in capsys.readouterr().err
 
 
-def test_the_program_is_compiled_as_any_other(tmp_path: Path) -> None:
+def test_the_program_is_compiled_as_any_other(measurements, tmp_path: Path) -> None:
     """Inside a user's own program."""
     export_stablehlo(QUICK, tmp_path / "program")
     program = export.deserialize(bytearray((tmp_path / "program").read_bytes()))

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from unrollbit.cli.arguments import add_json, add_network
-from unrollbit.cli.outputs import C_SOURCE, MARKDOWN, STABLEHLO, Output, Outputs
+from unrollbit.cli.arguments import add_common, add_network
+from unrollbit.cli.outputs import C_SOURCE, MARKDOWN, ONNX, STABLEHLO, Output, Outputs
 
 DTYPES = ("float32", "float16", "bfloat16")
 
@@ -29,19 +29,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="OUT",
         help="file for StableHLO, which jax.export.deserialize reads",
     )
+    parser.add_argument("--onnx", type=Path, metavar="OUT", help="file for an ONNX model, from y to x")
     parser.add_argument(
         "--dtype",
         choices=DTYPES,
         default=DTYPES[0],
-        help="of measurements and estimates of --stablehlo (default: %(default)s)",
+        help="of measurements and estimates of --stablehlo and --onnx (default: %(default)s)",
     )
-    add_json(parser)
+    add_common(parser, out="folder for export.json")
 
 
 def run(options: argparse.Namespace) -> None:
     """Write what is asked for."""
     outputs = Outputs(options.network)
-    reports = outputs.reports(options.json)
+    reports = outputs.reports(options.json, options.out, "export.json")
     written = {}
     for name, (check, write) in _TARGETS.items():
         if (target := getattr(options, name)) is not None:
@@ -82,7 +83,17 @@ def _write_stablehlo(options: argparse.Namespace, file: Output) -> dict[str, Any
     return {"bytes": len(content), "dtype": options.dtype}
 
 
+def _write_onnx(options: argparse.Namespace, file: Output) -> dict[str, Any]:
+    from unrollbit.export.onnx_file import onnx_bytes
+
+    content = onnx_bytes(options.network, options.dtype)
+    file.write(lambda target: target.write(content))
+    print(f"wrote {options.onnx}: an ONNX model of {len(content):,} bytes")
+    return {"bytes": len(content), "dtype": options.dtype}
+
+
 _TARGETS: dict[str, tuple[Callable[[Outputs, Path], Any], Callable[[argparse.Namespace, Any], dict[str, Any]]]] = {
     "c": (_c_files, _write_c),
+    "onnx": (lambda outputs, path: outputs.file("--onnx", path, ONNX), _write_onnx),
     "stablehlo": (lambda outputs, path: outputs.file("--stablehlo", path, STABLEHLO), _write_stablehlo),
 }

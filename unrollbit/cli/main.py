@@ -24,7 +24,7 @@ COMMANDS = {
     "card": "the model card of a packed network: accuracy on fresh signals of several seeds, bits, how to use",
     "reproduce": "train and compare the networks of a published table or figure, or of one of our own",
     "bench": "packed products and networks against float32: time, error, memory",
-    "export": "a packed network for where this library is not: C99, StableHLO",
+    "export": "a packed network for where this library is not: C99, StableHLO, ONNX",
     "recover": "apply a packed network to your own measurements",
 }
 _MISTAKE, _INTERRUPTED, _PIPE_CLOSED = 2, 130, 141  # the last two: 128 + the number of the signal, as shells count

@@ -28,6 +28,7 @@ class Kind(NamedTuple):
 JSON = Kind("JSON file", b"{")
 NUMPY = Kind(".npy file", b"\x93NUMPY")
 C_SOURCE = Kind("C file with a comment at its start", b"/*")
+ONNX = Kind("ONNX model", b"\x08")
 STABLEHLO = Kind("program of jax.export", b"<\0\0\0")
 MARKDOWN = Kind("Markdown file with a title", b"#")
 

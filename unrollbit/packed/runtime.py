@@ -2004,7 +2004,7 @@ def bernoulli_gaussian(o: Spec, u: np.ndarray, s: Scalars, tau: Any) -> Shrunk:
     """
     v = s["variance"] if o["learn_variance"] else np.float32(number("variance", o["variance"]))
     d = np.sqrt(v)
-    t = np.clip(np.asarray(s["noise"] * tau, np.float32) / d, np.float32(1e-6), np.float32(1e18))
+    t = np.clip(np.float32(1) * s["noise"] * tau / d, np.float32(1e-6), np.float32(1e18))
     w = 1 / (1 + t**2)
     ratio = np.clip(u / d / t, -1e12, 1e12).astype(np.float32)
     z = s["gain"] * w * ratio**2 / 2 - s["log_odds"] - np.log1p(1 / t**2) / 2
@@ -2175,7 +2175,7 @@ def amp(o: Spec, state: State, y: np.ndarray, A: Operator, W: Maps, s: Scalars, 
     estimate, slope = shrink(u, s, noise_level(v, A) / state["column"])
     following = {"x": estimate, "previous": x, "v": v, "column": state["column"]}
     if o["onsager"] == "computed":
-        means = np.asarray(slope, np.float32).reshape(len(u), A.blocks, -1).mean(-1)
+        means = (np.float32(1) * slope).reshape(len(u), A.blocks, -1).mean(-1)
         following["onsager"] = np.float32(n / m) * np.repeat(means, m // A.blocks, axis=1)
     return following
 
@@ -2287,7 +2287,7 @@ class Plan(NamedTuple):
 
     maps: dict[str, Map]
     uses: dict[str, int]
-    run: Callable[[Mapping[str, list[Function]], np.ndarray], np.ndarray]
+    run: Callable[[Mapping[str, list[Function]], np.ndarray, Operator], np.ndarray]
     options: dict[str, Any]  # of the algorithm or network, and its ``depth``
     scalars: dict[str, np.ndarray]  # as the layers see them
     knows_physics: bool  # so that a map may start at it and store nothing
@@ -2302,17 +2302,26 @@ class Network:
         A = physics_of(physics)
         check_fingerprint(fingerprint(A), expected)
         plan: Plan = kind_of(spec, NETWORKS, "network")(spec, A, scalars)
-        self.operator, self.shape, self.plan, self.matrices, self._maps = A, A.shape, plan, {}, {}
+        self.operator, self.shape, self.plan, self.matrices = A, A.shape, plan, {}
         if set(specs) != set(plan.maps):
             raise ValueError(f"expected the maps {sorted(plan.maps)}, got {sorted(specs)}")
         self.activated = {name for name, (_, stored) in specs.items() if stored and "activations" in spec}
         for name, (own, stored) in specs.items():
             self.matrices[name] = self._matrices(name, own, stored)
-            adjoint = plan.maps[name].adjoint
-            products = [W.adjoint if adjoint else W.apply for W in self.matrices[name]]
+        self._products = self.products()
+
+    def products(self, changed: Callable[[Operator], Operator] = lambda W: W) -> dict[str, list[Function]]:
+        """The products of layers with the matrices of each map, activations included; ``changed``: those of another
+        form of a matrix.
+        """
+        found: dict[str, list[Function]] = {}
+        for name, matrices in self.matrices.items():
+            adjoint = self.plan.maps[name].adjoint
+            products = [W.adjoint if adjoint else W.apply for W in map(changed, matrices)]
             if name in self.activated:
-                products = [around(spec["activations"], product) for product in products]
-            self._maps[name] = products
+                products = [around(self.plan.options["activations"], product) for product in products]
+            found[name] = products
+        return found
 
     def _matrices(self, name: str, spec: Any, arrays: Arrays) -> list[Operator]:
         """The matrices of a map, one after another for the layers."""
@@ -2335,7 +2344,7 @@ class Network:
         """
         rows, dtype = signals_of(y, self.shape[0], self.operator.complex)
         with np.errstate(all="ignore"):  # measurements far outside the trained range may overflow, as in the library
-            x = self.plan.run(self._maps, rows) if len(rows) else np.empty((0, self.shape[1]))
+            x = self.plan.run(self._products, rows, self.operator) if len(rows) else np.empty((0, self.shape[1]))
             return np.asarray(x, np.float32).astype(dtype).reshape(*np.shape(y)[:-1], self.shape[1])
 
 
@@ -2384,7 +2393,7 @@ def unrolled(spec: Spec, A: Operator, scalars: Arrays) -> Plan:
     if o.get("onsager") == "computed" and o["shrinkage"].get("kind") == "GroupSoft":
         raise ValueError("AMP: a computed Onsager term needs a separable shrinkage")
 
-    def run(products: Mapping[str, list[Function]], y: np.ndarray) -> np.ndarray:
+    def run(products: Mapping[str, list[Function]], y: np.ndarray, A: Operator) -> np.ndarray:
         y = y if A.accept is None else A.accept.apply(y)
         zero = np.zeros((len(y), A.shape[1]), np.float32)
         state: State = {"x": zero, **dict.fromkeys(kind.state, zero)}
@@ -2411,7 +2420,7 @@ def fully_connected(spec: Spec, A: Operator, scalars: Arrays) -> Plan:
         del shapes["hidden"]
     bias = layers_of(scalars, {"bias_first": ("free", (1, width)), "bias_hidden": ("free", (hidden, width))})
 
-    def run(products: Mapping[str, list[Function]], y: np.ndarray) -> np.ndarray:
+    def run(products: Mapping[str, list[Function]], y: np.ndarray, A: Operator) -> np.ndarray:
         h = products["first"][0](y) + bias["bias_first"]
         h = h if skip else np.maximum(h, 0)
         for matrix, b in zip(products.get("hidden", []), bias["bias_hidden"], strict=True):

@@ -1,0 +1,92 @@
+"""ONNX of packed networks: the same estimates in a process that has ONNX Runtime, and neither JAX nor this library."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from unrollbit import load
+from unrollbit.cli import main
+from unrollbit.packed import runtime
+
+onnx = pytest.importorskip("onnx", reason="onnx is not installed (the extra named export)")
+ort = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (the extra named test)")
+
+from unrollbit.export import export_onnx  # noqa: E402
+
+ELSEWHERE = """
+import sys
+import numpy as np
+import onnxruntime
+session = onnxruntime.InferenceSession("model.onnx", providers=["CPUExecutionProvider"])
+np.save("x.npy", session.run(None, {"y": np.load("y.npy")})[0])
+assert not any(name.startswith(("unrollbit", "jax")) for name in sys.modules)
+"""
+
+
+def estimates(path: Path, y: np.ndarray) -> np.ndarray:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = 1, 3
+    return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"]).run(None, {"y": y})[0]
+
+
+def agrees(path: Path, folder: Path, measurements: Callable[..., np.ndarray]) -> None:
+    """The reader is the oracle: tests of its own compare it with the library."""
+    model = export_onnx(path, folder / "model.onnx")
+    for count in (1, 4):
+        y = measurements(path, count)
+        expected = runtime.load(path)(y)
+        np.testing.assert_allclose(estimates(model, y), expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.grid(12)
+def test_every_part(network: Path, tmp_path: Path, measurements) -> None:
+    agrees(network, tmp_path, measurements)
+
+
+def test_the_shelf(shelf: Path, tmp_path: Path, measurements) -> None:
+    agrees(shelf, tmp_path, measurements)
+
+
+def test_a_fresh_process(single_pixel: Path, tmp_path: Path, measurements) -> None:
+    y = measurements(single_pixel, 3)
+    export_onnx(single_pixel, tmp_path / "model.onnx")
+    np.save(tmp_path / "y.npy", y)
+    subprocess.run([sys.executable, "-c", ELSEWHERE], cwd=tmp_path, check=True)
+    expected = np.asarray(load(single_pixel)(y))
+    np.testing.assert_allclose(np.load(tmp_path / "x.npy"), expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+def test_sixteen_bits_in_and_out(single_pixel: Path, tmp_path: Path, measurements) -> None:
+    y = measurements(single_pixel, 3).astype(np.float16)
+    x = estimates(export_onnx(single_pixel, tmp_path / "model.onnx", "float16"), y)
+    assert x.dtype == np.float16
+    expected = runtime.load(single_pixel)(y).astype(np.float32)
+    np.testing.assert_allclose(x.astype(np.float32), expected, rtol=0, atol=2.0**-10 * np.abs(expected).max())
+    model = onnx.load(export_onnx(single_pixel, tmp_path / "model.onnx", "bfloat16"))
+    kinds = {end.type.tensor_type.elem_type for end in (*model.graph.input, *model.graph.output)}
+    assert kinds == {onnx.TensorProto.BFLOAT16}
+
+
+def test_signs_stay_packed(shelf_by_name: dict[str, Path], tmp_path: Path) -> None:
+    """A network of 1024 x 256 signs: no constant of floats is as large as they would be."""
+    model = onnx.load(export_onnx(shelf_by_name["one-bit-sensing"], tmp_path / "model.onnx"))
+    sizes = {(tensor.data_type, int(np.prod(tensor.dims))) for tensor in model.graph.initializer}
+    assert (onnx.TensorProto.UINT8, 1024 * 256 // 8) in sizes
+    assert max(size for kind, size in sizes if kind == onnx.TensorProto.FLOAT) <= 1024
+    assert (tmp_path / "model.onnx").stat().st_size < 4 * 1024 * 256 / 8
+
+
+def test_the_command(single_pixel: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target = tmp_path / "model.onnx"
+    assert main(["export", str(single_pixel), "--onnx", str(target), "--json", str(tmp_path / "r.json")]) == 0
+    assert str(target) in capsys.readouterr().out
+    assert main(["export", str(single_pixel), "--onnx", str(target)]) == 0  # over a model
+    target.write_text("own work")
+    assert main(["export", str(single_pixel), "--onnx", str(target)]) == 2
+    assert "is no ONNX model" in capsys.readouterr().err

@@ -1,0 +1,321 @@
+"""Products with operators in ONNX: what each kind of ``runtime.Made`` becomes, in one table.
+
+A rule maps recorded signals (batch, size) to their products. Signs and trits stay packed in the file: the graph unpacks
+them, once for all layers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from onnx import TensorProto
+
+from unrollbit.export.onnx_graph import Graph, Recorded, joined
+from unrollbit.packed import runtime
+from unrollbit.packed.runtime import Operator, Structure
+
+LARGEST_MATRIX = 2**24  # entries of a matrix of floats that is written out for want of a rule
+FACTOR = 32  # rows of a Kronecker factor of a Hadamard matrix
+
+
+def recorded(A: Operator) -> Operator:
+    """The operator with products of recorded signals beside those of arrays."""
+
+    def product(adjoint: bool) -> Callable[[Any], Any]:
+        own = A.adjoint if adjoint else A.apply
+        return lambda x: _product(A, x, adjoint) if isinstance(x, Recorded) else own(x)
+
+    accept = None if A.accept is None else recorded(A.accept)
+    estimate = None if A.estimate is None else _unsupported
+    return dataclasses.replace(A, apply=product(False), adjoint=product(True), accept=accept, estimate=estimate)
+
+
+def _unsupported(y: Any) -> Any:
+    raise ValueError("export to ONNX: a linear estimate other than A^T y has no rule; export with --stablehlo")
+
+
+def _product(A: Operator, x: Recorded, adjoint: bool) -> Recorded:
+    made = A.made
+    if made is not None and made.kind in PRODUCTS:
+        found = PRODUCTS[made.kind](x, adjoint, **made.parts)
+        if found is not None:
+            return found
+    if math.prod(A.shape) > LARGEST_MATRIX:
+        what = "an operator" if made is None else made.kind
+        raise ValueError(
+            f"export to ONNX: {what} of shape {A.shape} has no rule, and is too large to be written out as a matrix; "
+            "export with --stablehlo"
+        )
+    key = id(A)
+    if key not in x.graph.matrices:
+        x.graph.matrices[key] = A.dense()
+    return _by_blocks(x, adjoint, _constant(x, x.graph.matrices[key]), 1)
+
+
+def _constant(x: Recorded, matrix: np.ndarray) -> Recorded:
+    """A matrix as a constant of the graph."""
+    return Recorded(x.graph, x.graph.constant(matrix), matrix.shape)
+
+
+def transposed(x: Recorded, adjoint: bool, operator: Operator) -> Recorded:
+    return _product(operator, x, not adjoint)
+
+
+def scaled(x: Recorded, adjoint: bool, operator: Operator, factor: float) -> Recorded:
+    return np.float32(factor) * _product(operator, x, adjoint)
+
+
+def composed(x: Recorded, adjoint: bool, outer: Operator, inner: Operator) -> Recorded:
+    first, second = (outer, inner) if adjoint else (inner, outer)
+    return _product(second, _product(first, x, adjoint), adjoint)
+
+
+def added(x: Recorded, adjoint: bool, first: Operator, second: Operator) -> Recorded:
+    return _product(first, x, adjoint) + _product(second, x, adjoint)
+
+
+def diagonal(x: Recorded, adjoint: bool, diagonal: np.ndarray) -> Recorded:
+    return x * diagonal
+
+
+def floats(x: Recorded, adjoint: bool, rows: np.ndarray, blocks: int) -> Recorded:
+    return _by_blocks(x, adjoint, _constant(x, rows), blocks)
+
+
+def _by_blocks(x: Recorded, adjoint: bool, rows: Recorded, blocks: int) -> Recorded:
+    """Products with diagonal blocks whose rows follow one another."""
+    m, n = rows.shape
+    if blocks == 1:
+        return x @ (rows if adjoint else rows.swapaxes(0, 1))
+    shape = (blocks, m // blocks, n)
+    core = Recorded(rows.graph, rows.graph.node("Reshape", rows.name, rows.integers(*shape)), shape)
+    parts = x.reshape(1, blocks, 1, -1) @ (core if adjoint else core.swapaxes(1, 2))
+    return parts.reshape(1, -1)
+
+
+def quantised(
+    x: Recorded,
+    adjoint: bool,
+    structure: Structure,
+    packed: np.ndarray,
+    scales: np.ndarray,
+    scale: str,
+    per_byte: int,
+    compact: bool,
+) -> Recorded | None:
+    mask = structure.mask()
+    if mask is not None and not compact:
+        return None
+    (m, n), blocks = structure.shape, structure.blocks
+    total = None
+    for plane, values in zip(packed, scales, strict=True):
+        codes = _unpacked(x.graph, plane.reshape(-1, plane.shape[-1]), runtime.row_of(structure), per_byte)
+        if mask is not None:
+            places = np.flatnonzero(mask)
+            flat = x.graph.node("Reshape", codes.name, codes.integers(-1))
+            zeros = x.graph.node("ConstantOfShape", codes.integers(m * n))
+            whole = x.graph.node("ScatterElements", zeros, x.graph.constant(places), flat, axis=0)
+            codes = Recorded(x.graph, x.graph.node("Reshape", whole, codes.integers(m, n)), (m, n))
+        if scale == "column":
+            values = np.repeat(values.reshape(blocks, -1), m // blocks, axis=0) if blocks > 1 else values
+        term = codes * (values[:, None] if scale == "row" else values)
+        total = term if total is None else total + term
+    assert total is not None
+    return _by_blocks(x, adjoint, total, blocks)
+
+
+def _unpacked(graph: Graph, packed: np.ndarray, count: int, per_byte: int) -> Recorded:
+    """Rows of bytes as rows of ``count`` numbers -1, 0, 1, computed in the graph."""
+    rows, width = packed.shape
+    held = Recorded(graph, graph.constant(packed[..., None]), (rows, width, 1))
+    if per_byte == 5:
+        powers = graph.constant(np.array([1, 3, 9, 27, 81], np.int32))
+        wide = graph.node("Cast", held.name, to=TensorProto.INT32)
+        digits = graph.node("Mod", graph.node("Div", wide, powers), graph.constant(np.array(3, np.int32)))
+    else:
+        step = 8 // per_byte
+        shifts = graph.constant(np.arange(0, 8, step, dtype=np.uint8))
+        shifted = graph.node("BitShift", held.name, shifts, direction="RIGHT")
+        digits = graph.node("BitwiseAnd", shifted, graph.constant(np.array(2**step - 1, np.uint8)))
+    digit = Recorded(graph, graph.node("Cast", digits, to=TensorProto.FLOAT), (rows, width, per_byte))
+    if per_byte == 8:
+        numbers = np.float32(1) - np.float32(2) * digit
+    else:  # 0, 1, and 2 or 3 for -1
+        numbers = digit - (digit > np.float32(1)) * (digit + np.float32(1))
+    shape = (rows, width * per_byte)
+    flat = Recorded(graph, graph.node("Reshape", numbers.name, numbers.integers(*shape)), shape)
+    return flat[:, :count]
+
+
+def correlation(
+    x: Recorded,
+    adjoint: bool,
+    taps: np.ndarray,
+    sides: tuple[int, ...],
+    counts: tuple[int, ...],
+    lower: tuple[int, ...],
+    stride: int,
+    wraps: bool,
+) -> Recorded | None:
+    """A convolution of ONNX, of padded signals; its transpose for steps of one entry."""
+    if adjoint:
+        if stride > 1 or (wraps and sides != counts):
+            return None
+        taps, sides, counts = np.flip(taps), counts, sides
+        lower = tuple(1 - low - size for low, size in zip(lower, taps.shape, strict=True))
+    last = [stride * (c - 1) + low + k for c, low, k in zip(counts, lower, taps.shape, strict=True)]
+    before, after = [-low for low in lower], [end - side for end, side in zip(last, sides, strict=True)]
+    if wraps and max(*before, *after, 0) > min(sides):
+        return None
+    image = x.reshape(1, 1, *sides)
+    cut = [slice(max(-b, 0), side - max(-a, 0)) for b, a, side in zip(before, after, sides, strict=True)]
+    if any(part.start >= part.stop for part in cut):
+        return None
+    pads = [0, 0, *(max(b, 0) for b in before), 0, 0, *(max(a, 0) for a in after)]
+    if wraps and any(min(pair) < 0 for pair in zip(before, after, strict=True)):
+        return None
+    image = image[(slice(None), slice(None), *cut)]
+    shape = (1, 1, *(stop - start for start, stop in zip(lower, last, strict=True)))
+    padded = image.derived("Pad", shape, image.integers(*pads), mode="wrap" if wraps else "constant")
+    kernel = x.graph.constant(taps[None, None])
+    found = padded.derived("Conv", (1, 1, *counts), kernel, strides=[stride] * len(sides))
+    return found.reshape(1, -1)
+
+
+def _kept(x: Recorded, adjoint: bool, kept: np.ndarray, n: int) -> Recorded:
+    """Entries of signals, or their transpose: entries among zeros."""
+    if np.array_equal(kept, np.arange(n)):
+        return x
+    if not adjoint:
+        return x[:, kept]
+    place = np.full(n, len(kept))
+    place[kept] = np.arange(len(kept))
+    padded = x.derived("Pad", (1, len(kept) + 1), x.integers(0, 0, 0, 1), mode="constant")
+    return padded[:, place]
+
+
+def hadamard(x: Recorded, adjoint: bool, drawn: Callable[[], Any], size: float) -> Recorded:
+    kept, signs = drawn()
+    n = len(signs)
+    image = _kept(x, True, kept, n) if adjoint else x * signs
+    order = 1
+    while order < n:  # the last axis takes one factor, then becomes the first: all axes return to their places
+        factor = min(FACTOR, n // order)
+        index = np.arange(factor)
+        H = 1 - 2 * (np.bitwise_count(index[:, None] & index) & 1).astype(np.float32)
+        image = (image.reshape(1, n // factor, factor) @ H).swapaxes(1, 2)
+        order *= factor
+    image = image.reshape(1, n)
+    return (image * signs if adjoint else _kept(image, False, kept, n)) / size
+
+
+def subsampling(x: Recorded, adjoint: bool, kept: np.ndarray) -> Recorded | None:
+    return None if adjoint else x[:, kept]
+
+
+def dct(x: Recorded, adjoint: bool, sides: tuple[int, ...], kept: np.ndarray) -> Recorded:
+    """Products of images with the matrices of both axes."""
+    n = math.prod(sides)
+    matrices = [_cosines(side) for side in (1, *sides)[-2:]]
+    if adjoint:
+        return _on_axes(_kept(x, True, kept, n), [matrix.T for matrix in matrices])
+    return _kept(_on_axes(x, matrices), False, kept, n)
+
+
+def _cosines(side: int) -> np.ndarray:
+    t = np.arange(side)
+    matrix = np.cos(np.pi * t[:, None] * (2 * t + 1) / (2 * side)) * math.sqrt(2 / side)
+    matrix[0] = math.sqrt(1 / side)
+    return matrix.astype(np.float32)
+
+
+def _on_axes(x: Recorded, matrices: list[np.ndarray]) -> Recorded:
+    """``down X across^T`` for the images in x."""
+    down, across = matrices
+    image = x.reshape(1, len(down), len(across)) @ np.ascontiguousarray(across.T)
+    return (down @ image if len(down) > 1 else image).reshape(1, -1)
+
+
+def fourier(x: Recorded, adjoint: bool, sides: tuple[int, ...], kept: np.ndarray) -> Recorded:
+    n, pairs = math.prod(sides), len(kept)
+    waves = [np.fft.fft(np.eye(side), norm="ortho") for side in (1, *sides)[-2:]]
+    real, imaginary = [wave.real.astype(np.float32) for wave in waves], [wave.imag.astype(np.float32) for wave in waves]
+
+    def parts(image: Recorded) -> tuple[Recorded, Recorded]:
+        """Real and imaginary part of the transform of real images."""
+        cosines, sines = _on_axes(image, real), _on_axes(image, imaginary)
+        mixed = _on_axes(image, [real[0], imaginary[1]]) + _on_axes(image, [imaginary[0], real[1]])
+        return cosines - sines, mixed
+
+    if not adjoint:
+        return joined([_kept(part, False, kept, n) for part in parts(x)], axis=1)
+    first, second = (_kept(x[:, part], True, kept, n) for part in (slice(pairs), slice(pairs, None)))
+    return parts(first)[0] + parts(second)[1]
+
+
+def wavelet(x: Recorded, adjoint: bool, sides: tuple[int, ...], bank: np.ndarray, levels: int) -> Recorded:
+    """Products of images with the matrix of one level, on both axes."""
+    plane = len(sides) == 2
+    shapes = [tuple(side >> level for side in (1, *sides)[-2:]) for level in range(levels + 1)]
+    shapes = [(height if plane else 1, width) for height, width in shapes]
+
+    def matrices(level: int, turned: bool) -> list[np.ndarray]:
+        found = [_level(side, bank) if side > 1 or axis else np.eye(1) for axis, side in enumerate(shapes[level])]
+        return [matrix.T if turned else matrix for matrix in found]
+
+    if adjoint:
+        image, details = x, []
+        for level in range(levels):
+            (height, width), whole = shapes[level + 1], _on_axes(image, matrices(level, False))
+            whole = whole.reshape(1, *shapes[level])
+            low, high = slice(0, width), slice(width, None)
+            top, bottom = slice(0, height), slice(height, None)
+            corners = [(bottom, low), (top, high), (bottom, high)] if plane else [(top, high)]
+            details = [*(whole[(slice(None), *corner)].reshape(1, -1) for corner in corners), *details]
+            image = whole[:, top, low].reshape(1, -1)
+        return joined([image, *details], axis=1)
+    at = math.prod(shapes[levels])
+    image = x[:, :at]
+    for level in reversed(range(levels)):
+        shape, size = shapes[level + 1], math.prod(shapes[level + 1])
+        ends = [at + k * size for k in range(3 if plane else 1)]
+        parts = [part.reshape(1, *shape) for part in (image, *(x[:, end : end + size] for end in ends))]
+        if plane:
+            left, right = (joined(pair, axis=1) for pair in (parts[:2], parts[2:]))
+        else:
+            left, right = parts
+        whole = joined([left, right], axis=2).reshape(1, -1)
+        image, at = _on_axes(whole, matrices(level, True)), ends[-1] + size
+    return image
+
+
+def _level(side: int, bank: np.ndarray) -> np.ndarray:
+    """The analysis of one level of a line: low half, then high half."""
+    matrix, half, taps = np.zeros((side, side), np.float32), side // 2, bank.shape[1]
+    for i in range(half):
+        for k in range(taps):
+            place = (2 * i + 1 - taps // 2 + k) % side
+            matrix[i, place] += bank[0, k]
+            matrix[half + i, place] += bank[1, k]
+    return matrix
+
+
+PRODUCTS: dict[str, Callable[..., Recorded | None]] = {
+    "added": added,
+    "composed": composed,
+    "correlation": correlation,
+    "dct": dct,
+    "diagonal": diagonal,
+    "floats": floats,
+    "fourier": fourier,
+    "hadamard": hadamard,
+    "quantised": quantised,
+    "scaled": scaled,
+    "subsampling": subsampling,
+    "transposed": transposed,
+    "wavelet": wavelet,
+}
