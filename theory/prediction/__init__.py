@@ -1,20 +1,35 @@
 """Predictions and held-out certificates: what is known of a network on signals that it has not seen."""
 
 from unrollbit.theory.prediction.bit_errors import E2, with_sign_errors
+from unrollbit.theory.prediction.calibration import calibrate
+from unrollbit.theory.prediction.certificates import H1, Certificate, H1p, H1r, certificate, tolerance_limit
 from unrollbit.theory.prediction.conditions import Spectrum, multiples, spectrum_of
+from unrollbit.theory.prediction.error_bars import H2, calibrated, conformal_quantile, fitted
 from unrollbit.theory.prediction.evolution import Evolution, state_evolution
-from unrollbit.theory.prediction.held_out import HeldOut
+from unrollbit.theory.prediction.held_out import HeldOut, sized
 from unrollbit.theory.prediction.layers import E1, predict
 
 __all__ = [
     "E1",
     "E2",
+    "H1",
+    "H2",
+    "Certificate",
     "Evolution",
+    "H1p",
+    "H1r",
     "HeldOut",
     "Spectrum",
+    "calibrate",
+    "calibrated",
+    "certificate",
+    "conformal_quantile",
+    "fitted",
     "multiples",
     "predict",
+    "sized",
     "spectrum_of",
     "state_evolution",
+    "tolerance_limit",
     "with_sign_errors",
 ]

@@ -11,10 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from unrollbit.networks import Network
+from unrollbit.networks import Network, sizes
 from unrollbit.problems import Problem
 from unrollbit.theory.settings import Settings
 
+_LEAST = 299  # signals that a limit for 99 % of them with a confidence of 95 % takes
 _ENTRIES = 2**24  # of the estimates of all layers that are held at once: 64 MB
 
 
@@ -22,13 +23,15 @@ _ENTRIES = 2**24  # of the estimates of all layers that are held at once: 64 MB
 class HeldOut:
     """A network, ``N`` signals that it was not trained on and their measurements; zero signals are left out.
 
-    The first half makes certificates, the second half checks them: ``first`` and ``second`` are slices.
+    The first half makes certificates, the second half checks them: ``first`` and ``second`` are slices. ``chosen`` are
+    validation signals, with which the size of error bars is chosen.
     """
 
     net: Network
     problem: Problem
     x: Float[np.ndarray, "N n"]
     y: Float[np.ndarray, "N m"]
+    chosen: tuple[Float[np.ndarray, "C n"], Float[np.ndarray, "C m"]]
     settings: Settings
 
     @classmethod
@@ -37,30 +40,71 @@ class HeldOut:
 
         Raises ``ValueError`` where fewer than four differ from zero.
         """
-        test, count = problem.split("test"), 2 * settings.held_out
-        held = test.all()
-        if held is None:
-            held = test.sample(jax.random.fold_in(jax.random.key(settings.seed), 3), count)
-        x, y = (np.asarray(part) for part in held)
-        kept = np.random.RandomState(settings.seed).permutation(np.flatnonzero(np.any(x != 0, axis=1)))[:count]
-        if len(kept) < 4:
-            raise ValueError(f"held-out signals: expected at least 4 other than zero, got {len(kept)}")
-        return cls(net, problem, x[kept], y[kept], settings)
+        x, y = _drawn(problem.split("test"), 2 * settings.held_out, settings.seed)
+        if len(x) < 4:
+            raise ValueError(f"held-out signals: expected at least 4 other than zero, got {len(x)}")
+        chosen = _drawn(problem.split("validation"), max(2, settings.held_out // 2), settings.seed)
+        return cls(net, problem, x, y, chosen, settings)
 
     @property
     def first(self) -> slice:
         """The signals that certificates are made of."""
-        return slice(0, len(self.x) // 2)
+        return slice(0, self._half)
 
     @property
     def second(self) -> slice:
         """The signals that they are checked on."""
-        return slice(len(self.x) // 2, None)
+        return slice(self._half, None)
+
+    @property
+    def _half(self) -> int:
+        """Of few signals more than half, so that certificates can be made."""
+        return max(len(self.x) // 2, min(_LEAST, 4 * len(self.x) // 5))
 
     @cached_property
     def nmse(self) -> Float[np.ndarray, "K N"]:
         """``relative_errors`` of all signals."""
         return relative_errors(self.net, self.x, self.y)
+
+    @cached_property
+    def sizes(self) -> Sized:
+        """Errors and sizes of all signals."""
+        return sized(self.net, self.x, self.y)
+
+
+@dataclass(frozen=True)
+class Sized:
+    """Errors ``||x^ - x||``, and norms that tell of them without the signal (``unrollbit.networks.sizes``)."""
+
+    errors: Float[np.ndarray, " N"]
+    sizes: dict[str, Float[np.ndarray, " N"]]
+
+    def part(self, part: slice) -> Sized:
+        """Those of some signals."""
+        return Sized(self.errors[part], {name: values[part] for name, values in self.sizes.items()})
+
+
+def sized(net: Network, x: Float[np.ndarray, "N n"], y: Float[np.ndarray, "N m"]) -> Sized:
+    """Run a network and look at its last step."""
+    size, errors, found = max(1, _ENTRIES // (8 * max(net.operator.shape))), [], []
+    for begin in range(0, len(x), size):
+        part = slice(begin, begin + size)
+        estimates, norms = _sizes(net, jnp.asarray(y[part]))
+        errors.append(np.linalg.norm(np.asarray(estimates, np.float64) - x[part], axis=-1))
+        found.append({name: np.asarray(values, np.float64) for name, values in norms.items()})
+    return Sized(np.concatenate(errors), {name: np.concatenate([row[name] for row in found]) for name in found[0]})
+
+
+def _drawn(
+    problem: Problem, count: int, seed: int
+) -> tuple[Float[np.ndarray, "count n"], Float[np.ndarray, "count m"]]:
+    """``count`` pairs of a subset in random order (fewer where a data set has fewer), signals of zeros left out."""
+    held = problem.all()
+    if held is None:
+        held = problem.sample(jax.random.fold_in(jax.random.key(seed), 3), count)
+    x, y = (np.asarray(part) for part in held)
+    kept = np.random.RandomState(seed).permutation(np.flatnonzero(np.any(x != 0, axis=1)))[:count]
+    return x[kept], y[kept]
 
 
 def relative_errors(net: Network, x: Float[np.ndarray, "N n"], y: Float[np.ndarray, "N m"]) -> Float[np.ndarray, "K N"]:
@@ -78,6 +122,12 @@ def relative_errors(net: Network, x: Float[np.ndarray, "N n"], y: Float[np.ndarr
 def decibels(nmse: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
     """In dB, no lower than rounding in float32 goes."""
     return 10 * np.log10(np.maximum(nmse, np.finfo(np.float32).eps ** 2))
+
+
+@jax.jit
+def _sizes(net: Network, y: Array) -> tuple[Array, dict[str, Array]]:
+    step, found = sizes(net, y)
+    return step.x, found
 
 
 @jax.jit

@@ -40,6 +40,7 @@ def measure(packed: PackedNetwork, problem: Problem, seeds: Sequence[int], sampl
         **describe(packed),
         "problem": read_problem(packed, problem),
         "training": read_training(packed),
+        "certificates": packed.certificates,
         "samples": count,
         "one_test_set": fixed,
         "drawn_from": note.strip(),

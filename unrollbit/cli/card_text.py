@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from unrollbit.bits import DEFINITIONS
+from unrollbit.cli.certificates import sentences
 
 _COLUMNS: dict[str, str] = {"nmse_db_mean_of_db": "mean of dB", "nmse_db": "NMSE (ratio, dB)", "failures": "failures"}
 _BITS = {  # row of the table: its value in the figures, its definition
@@ -30,6 +31,8 @@ def markdown(figures: Mapping[str, Any]) -> str:
         _training(figures["training"]),
         "## Accuracy",
         _accuracy(figures),
+        "## Certificates",
+        _certificates(figures["certificates"]),
         "## Bits",
         _bits(figures),
         "## How to use",
@@ -90,6 +93,12 @@ def _figure(name: str, value: float) -> str:
     return (
         f"{round(100 * value, 3):g} %" if name == "failures" else f"{value:.4f}" if name == "ssim" else f"{value:.2f}"
     )
+
+
+def _certificates(certificates: Mapping[str, Any] | None) -> str:
+    if certificates is None:
+        return "The file has none; `unrollbit calibrate` makes them."
+    return "\n".join(f"- {sentence}" for sentence in sentences(certificates))
 
 
 def _bits(figures: Mapping[str, Any]) -> str:

@@ -21,6 +21,7 @@ COMMANDS = {
     "evaluate": "accuracy per layer on fresh test signals, beside classic solvers",
     "bits": "bits per link of a network, and what its file holds",
     "theory": "every theorem on a network: bound beside measurement, what applies and what is vacuous; figures",
+    "calibrate": "certify a network on fresh signals and give it error bars: a copy of its file with both",
     "card": "the model card of a packed network: accuracy on fresh signals of several seeds, bits, how to use",
     "reproduce": "train and compare the networks of a published table or figure, or of one of our own",
     "bench": "packed products and networks against float32: time, error, memory",

@@ -28,5 +28,16 @@ def recovered(
     return np.concatenate(parts).reshape(*y.shape[:-1], n).astype(y.dtype)
 
 
+def with_error_bars(
+    network: PackedNetwork, y: Float[np.ndarray, "*batch m"]
+) -> tuple[Float[np.ndarray, "*batch n"], Float[np.ndarray, "*batch"]]:
+    """The network's estimates and their error bars, in batches."""
+    m, n = network.network.operator.shape
+    rows = y.reshape(-1, m).astype(np.float32)
+    parts = [network.recover(jnp.asarray(rows[i : i + _BATCH]), error_bar=True) for i in range(0, len(rows), _BATCH)]
+    x, bars = (np.concatenate([np.asarray(part) for part in column]) for column in zip(*parts, strict=True))
+    return x.reshape(*y.shape[:-1], n).astype(y.dtype), bars.reshape(y.shape[:-1]).astype(y.dtype)
+
+
 def _refined(network: PackedNetwork, y: Array) -> Array:
     return refine(network.network, y).x

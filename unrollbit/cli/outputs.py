@@ -30,6 +30,7 @@ NUMPY = Kind(".npy file", b"\x93NUMPY")
 C_SOURCE = Kind("C file with a comment at its start", b"/*")
 ONNX = Kind("ONNX model", b"\x08")
 STABLEHLO = Kind("program of jax.export", b"<\0\0\0")
+NEW = Kind("empty file", b"\0 nothing begins so")  # what replaces no file at all
 MARKDOWN = Kind("Markdown file with a title", b"#")
 
 

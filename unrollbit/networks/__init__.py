@@ -3,7 +3,8 @@
 from unrollbit.networks.activations import Activations
 from unrollbit.networks.base import Network
 from unrollbit.networks.fully_connected import FullyConnected
+from unrollbit.networks.last_step import LastStep, sizes
 from unrollbit.networks.refine import Refined, refine
 from unrollbit.networks.unrolled import Unrolled
 
-__all__ = ["Activations", "FullyConnected", "Network", "Refined", "Unrolled", "refine"]
+__all__ = ["Activations", "FullyConnected", "LastStep", "Network", "Refined", "Unrolled", "refine", "sizes"]

@@ -15,6 +15,7 @@ from unrollbit.algorithms.base import Form, OutsideNormalForm
 from unrollbit.algorithms.first_order import FirstOrder
 from unrollbit.formats import FullPrecision
 from unrollbit.networks.activations import Activations
+from unrollbit.networks.last_step import LastStep
 from unrollbit.networks.parts import Parts
 from unrollbit.operators import LinearOperator
 from unrollbit.variables import Physics
@@ -108,6 +109,10 @@ class Network(nnx.Module):
     def unquantised(self) -> Network:
         """The same network around full-precision weights to train before quantising."""
         return self.with_maps({name: weights.unquantised(FullPrecision()) for name, weights in self.maps.items()})
+
+    def last_step(self, y: Float[Array, "*batch m"]) -> LastStep:
+        """The estimate with what the last layer tells of its error."""
+        return LastStep(self(y))
 
     @abc.abstractmethod
     def __call__(

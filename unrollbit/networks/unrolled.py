@@ -18,6 +18,7 @@ from unrollbit.arrays import as_signal, in_dtype, widened
 from unrollbit.formats import Fixed, Format, OneBit, Place, Weights, as_format
 from unrollbit.networks.activations import Activations, for_maps
 from unrollbit.networks.base import Network
+from unrollbit.networks.last_step import LastStep, with_variance
 from unrollbit.networks.parts import Parts
 from unrollbit.operators import LinearOperator
 from unrollbit.operators.physics import physics_of
@@ -157,6 +158,18 @@ class Unrolled(Network):
         estimates = estimates if iterates else self.algorithm.read(state)
         return estimates.astype(measured.dtype)  # pyright: ignore[reportOptionalMemberAccess]
 
+    def last_step(self, y: Float[Array, "*batch m"]) -> LastStep:
+        measured, (y, A) = self.measurement(y), self.physical(y)
+        inputs, step = self.layers(self.depth, y, A)
+        first, last = jax.tree.map(lambda a: a[:-1], inputs), jax.tree.map(lambda a: a[-1], inputs)
+        before, _ = jax.lax.scan(lambda state, layer: (step(state, layer), None), self.algorithm.init(y, A), first)
+        x, previous = (self.algorithm.read(state) for state in (step(before, last), before))
+        found = [x, x - previous]
+        if (algorithm := with_variance(self.algorithm)) is not None:
+            _, spread = self.layers(self.depth, y, A, algorithm)
+            found.append(jnp.sqrt(algorithm.read(spread(before, last))))
+        return LastStep(*(value.astype(measured.dtype) for value in found))
+
     def measurement(self, y: Array) -> Array:
         """The measurement after its checks, in its own dtype."""
         A = self.operator
@@ -195,12 +208,15 @@ class Unrolled(Network):
         scalars = {name: jnp.asarray(values, dtype) for name, values in self.values().items()}
         return self.algorithm.linear_part(jnp.asarray(self.operator.dense(), dtype), maps, scalars)
 
-    def layers(self, K: int, y: Array, A: LinearOperator) -> tuple[Any, Callable[[State, Any], State]]:
+    def layers(
+        self, K: int, y: Array, A: LinearOperator, algorithm: Algorithm | None = None
+    ) -> tuple[Any, Callable[[State, Any], State]]:
         """What differs between the first K layers, stacked on a leading axis, and the step that takes a slice of it.
 
-        ``y`` and ``A`` are those of ``physical``.
+        ``y`` and ``A`` are those of ``physical``; ``algorithm`` None stands for that of the network.
         """
-        algorithm, constants = self.algorithm, in_dtype(self.constants.get_value(), y.dtype)
+        algorithm = self.algorithm if algorithm is None else algorithm
+        constants = in_dtype(self.constants.get_value(), y.dtype)
         scalars = {name: values[:K] for name, values in in_dtype(self.values(), y.dtype).items()}
         stacked, fetch = self._matrices(K, y.dtype)
 

@@ -58,7 +58,10 @@ def write_file(
     """Write what identifies a network, what describes its run, and arrays; atomic. Returns the path."""
     held = {name: stored(array) for name, array in arrays.items()}
     first = _text({name: description[name] for name in runtime.DESCRIPTION})
-    second = _text({name: run[name] for name in runtime.RUN})
+    facts = {name: run[name] for name in runtime.RUN}
+    if (certificates := run.get(runtime.CERTIFICATES)) is not None:  # they are of this network and of no other
+        facts[runtime.CERTIFICATES] = {**certificates, "network": runtime.checksum_of(first, "", held)}
+    second = _text(facts)
     metadata = {
         "format": runtime.FORMAT,
         "version": runtime.VERSION,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ from unrollbit.arrays import as_signal
 from unrollbit.bits import BitReport, count_bits
 from unrollbit.formats import PackedWeights
 from unrollbit.kernels import Compiled
-from unrollbit.networks import Network
+from unrollbit.networks import LastStep, Network, sizes
 from unrollbit.networks.parts import Parts
 from unrollbit.operators import LinearOperator
 from unrollbit.packed import runtime
+from unrollbit.packed.error_bar import ErrorBar, Recovered
 from unrollbit.packed.file import extract_arrays, unstored, write_file
 from unrollbit.packed.flips import code_signs, decode_signs
 from unrollbit.packed.run import Run, fingerprint
@@ -77,6 +79,32 @@ class PackedNetwork:
         """
         return self._call(as_signal(y, self._measurements, "network(y)", "m", complex_physics=self._complex))
 
+    @property
+    def certificates(self) -> dict[str, Any] | None:
+        """What is certified of the network on fresh signals (``unrollbit calibrate``), or None."""
+        return self.run.certificates
+
+    def certified(self, certificates: dict[str, Any] | None) -> PackedNetwork:
+        """The same network with other certificates; raises ``ValueError`` for such as no file could hold."""
+        if certificates is not None:
+            runtime.check_certificates(certificates)
+        return PackedNetwork(self.network, replace(self.run, certificates=certificates))
+
+    def recover(self, y: Float[Array, "*batch m"], *, error_bar: bool = False) -> Float[Array, "*batch n"] | Recovered:
+        """Recover ``x``; with ``error_bar`` beside it a bar for every signal: ``||x^ - x*||`` is below it with the
+        probability ``certificates["error_bar"]["level"]``, for signals like those of the calibration.
+
+        Raises ``ValueError`` where bars are wanted and the file has none: ``unrollbit calibrate`` makes them.
+        """
+        if not error_bar:
+            return self(y)
+        bar = ErrorBar.from_json(self.certificates)
+        if bar is None:
+            raise ValueError("this network has no error bar; make one with unrollbit calibrate FILE")
+        y = as_signal(y, self._measurements, "recover(y)", "m", complex_physics=self._complex)
+        step, found = _sizes(self.network, y)
+        return Recovered(step.x, bar(found))
+
     def __repr__(self) -> str:
         net, report = self.network, self.bits()
         m, n = net.operator.shape
@@ -116,6 +144,11 @@ class PackedNetwork:
         }
         self._written(file := write_file(Path(path), description, self.run.to_json(), arrays | masks))
         return file
+
+
+@jax.jit
+def _sizes(net: Network, y: Array) -> tuple[LastStep, dict[str, Array]]:
+    return sizes(net, y)
 
 
 def _forward(net: Network, y: Array) -> Array:

@@ -20,12 +20,13 @@ _ROUNDING = 1e-6  # relative, of a fingerprint
 @dataclass(frozen=True)
 class Run:
     """The recipe of the problem, the fingerprint of the physics that measures where the network holds another form of
-    it, and facts about the training.
+    it, facts about the training, and what is certified of the network on fresh signals (``unrollbit calibrate``).
     """
 
     problem: dict[str, Any] | None = None
     fingerprint: list[float] | None = None
     training: dict[str, Any] | None = None
+    certificates: dict[str, Any] | None = None
 
     @classmethod
     def of(cls, problem: Any, training: dict[str, Any] | None, physics: LinearOperator) -> Self:

@@ -34,6 +34,8 @@ FORMAT, VERSION = "unrollbit", "2"
 METADATA = ("format", "version", "description", "run", "checksum")
 DESCRIPTION = ("network", "maps", "physics", "fingerprint")  # what identifies the network
 RUN = ("problem", "fingerprint", "training")  # what describes how it came about
+CERTIFICATES = "certificates"  # beside them: what is known of the network on fresh signals, where something is
+SIZES = ("measurement", "residual", "change", "deviation")  # norms that error bars are made of
 NETWORK_FILE = "network.safetensors"  # in a run folder
 DTYPES = {
     "U8": "|u1",
@@ -168,7 +170,9 @@ def content_of(path: Path, content: bytes) -> File:
     if metadata["checksum"] != checksum_of(metadata["description"], metadata["run"], arrays):
         raise ValueError("the checksum does not match; the file was damaged or changed")
     description, run = parsed(metadata["description"], "description"), parsed(metadata["run"], "run")
-    for part, names, what in ((description, DESCRIPTION, "description"), (run, RUN, "run")):
+    certificates = run.get(CERTIFICATES)
+    more = (CERTIFICATES,) if certificates is not None else ()
+    for part, names, what in ((description, DESCRIPTION, "description"), (run, (*RUN, *more), "run")):
         if set(part) != set(names):
             raise ValueError(f"the {what} must have exactly the fields {', '.join(names)}; got {sorted(part)!r:.200}")
     if not all(isinstance(run[name], dict | None) for name in ("problem", "training")):
@@ -176,6 +180,8 @@ def content_of(path: Path, content: bytes) -> File:
     fingerprint_of(description["fingerprint"])
     if run["fingerprint"] is not None:
         fingerprint_of(run["fingerprint"])
+    if certificates is not None:
+        check_certificates(certificates, checksum_of(metadata["description"], "", arrays))
     if not isinstance(description["maps"], dict):
         raise ValueError(f"expected an object of maps, got {description['maps']!r:.60}")
     return File(path, description, run, arrays, len(content))
@@ -276,6 +282,44 @@ def checksum_of(description: str, run: str, arrays: Mapping[str, Stored]) -> str
         digest.update(f"{name}|{dtype}|{entries.shape}|".encode("utf-8", "surrogatepass"))
         digest.update(entries.tobytes())
     return digest.hexdigest()
+
+
+def check_certificates(value: Any, network: str | None = None) -> None:
+    """Raises ``ValueError`` unless certificates are such as their numbers of signals allow, and of this network."""
+    if not isinstance(value, dict):
+        raise ValueError(f"expected an object of certificates, got {value!r:.60}")
+    if network is not None and value.get("network") != network:
+        raise ValueError("the certificates are of another network; calibrate this one")
+    facts = ("signals", "confidence", "share", "limit_db", "failure_db", "failure", "risk", "error_bar", "assumes")
+    if missing := [name for name in facts if name not in value]:
+        raise ValueError(f"certificates: expected {', '.join(facts)}; {', '.join(missing)} missing")
+    signals = integer("certificates signals", value["signals"])
+    numbers = {name: number(f"certificates {name}", value[name]) for name in facts[1:-2]}
+    fails = 1 - numbers["confidence"]
+    if not (0 < fails < 1 and 0 < numbers["share"] < 1 and isinstance(value["assumes"], str)):
+        raise ValueError("certificates: expected a confidence and a share in (0, 1), and assumptions in words")
+    slack = 1 + RESOLUTION
+    least = 1 - fails ** (1 / signals)  # of a probability of which no event was seen
+    if not (least <= numbers["failure"] * slack and numbers["failure"] <= 1 and least <= numbers["risk"] * slack):
+        raise ValueError(f"certificates: {signals} signals allow no probability and no risk below {least:.3g}")
+    if numbers["share"] ** signals > fails * slack:
+        raise ValueError(f"certificates: {signals} signals allow no limit for a share of {numbers['share']:g}")
+    check_error_bar(value["error_bar"])
+
+
+def check_error_bar(value: Any) -> None:
+    """Raises ``ValueError`` unless an error bar is one that its number of signals allows."""
+    if not isinstance(value, dict):
+        raise ValueError(f"expected an object as error bar, got {value!r:.60}")
+    level, quantile, floor = (number(f"error bar {name}", value.get(name)) for name in ("level", "quantile", "floor"))
+    signals, exponents = integer("error bar signals", value.get("signals")), value.get("exponents")
+    if not isinstance(exponents, dict) or not set(exponents) <= set(SIZES):
+        raise ValueError(f"error bar: expected exponents of {', '.join(SIZES)}, got {exponents!r:.60}")
+    powers = [number(f"exponent {name}", power) for name, power in exponents.items()]
+    if not (0 < level < 1 and quantile > 0 and floor > 0 and min(powers, default=0.0) >= 0):
+        raise ValueError("error bar: expected a level in (0, 1), a quantile and a floor above 0, exponents from 0")
+    if math.ceil((signals + 1) * level) > signals:
+        raise ValueError(f"error bar: {signals} signals allow no level of {level:g}")
 
 
 T = TypeVar("T")

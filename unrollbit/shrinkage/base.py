@@ -51,6 +51,17 @@ class Shrinkage(Specified, abc.ABC):
         """``g(x)`` if this is the proximal map of ``weight * g``, else None (the objective is then undefined)."""
         return None
 
+    @property
+    def has_variance(self) -> bool:
+        """Whether this is the posterior mean of a signal of which ``posterior_variance`` is known."""
+        return type(self).posterior_variance is not Shrinkage.posterior_variance
+
+    def posterior_variance(
+        self, u: Float[Array, "*batch n"], scalars: Scalars, tau: Array | float
+    ) -> Float[Array, "*batch n"]:
+        """The posterior variance of every entry where this is a posterior mean. Raises ``ValueError`` elsewhere."""
+        raise ValueError(f"{type(self).__name__} is no posterior mean")
+
     def lipschitz(self, scalars: Mapping[str, np.ndarray]) -> float | None:
         """A Lipschitz constant in ``u`` at every fixed ``tau`` for all these scalars; None where none is known."""
         del scalars

@@ -61,6 +61,18 @@ class BernoulliGaussian(Shrinkage):
         }
 
     def __call__(self, u: Float[Array, "*batch n"], scalars: Scalars, tau: Array | float) -> Float[Array, "*batch n"]:
+        wiener, non_zero, _ = self._posterior(u, scalars, tau)
+        return (u * wiener * non_zero).astype(u.dtype)
+
+    def posterior_variance(
+        self, u: Float[Array, "*batch n"], scalars: Scalars, tau: Array | float
+    ) -> Float[Array, "*batch n"]:
+        """``q (w t^2 + (1 - q) (w u)^2)``: q the probability that an entry is no zero, ``w = 1 / (1 + t^2/v)``."""
+        wiener, non_zero, t = self._posterior(u, scalars, tau)
+        return (non_zero * (wiener * t**2 + (1 - non_zero) * (wiener * u) ** 2)).astype(u.dtype)
+
+    def _posterior(self, u: Array, scalars: Scalars, tau: Array | float) -> tuple[Array, Array, Array]:
+        """The factor of non-zeros, the probability of being one, and the standard deviation t of the noise."""
         wide = jnp.asarray(u, jnp.result_type(u, jnp.float32))
         deviation = jnp.sqrt(jnp.asarray(scalars["variance"] if self.learn_variance else self.variance, wide.dtype))
         t = jnp.clip(jnp.asarray(scalars["noise"] * tau, wide.dtype) / deviation, _SMALLEST, _LARGEST)
@@ -68,4 +80,4 @@ class BernoulliGaussian(Shrinkage):
         ratio = jnp.clip(wide * (1 / deviation * (1 / t)), -_LARGEST_RATIO, _LARGEST_RATIO)  # a product each entry
         evidence = scalars["gain"] * wiener * ratio**2 / 2
         non_zero = jax.nn.sigmoid(evidence - scalars["log_odds"] - jnp.log1p(1 / t**2) / 2)
-        return (u * wiener * non_zero).astype(u.dtype)
+        return wiener, non_zero, deviation * t

@@ -101,10 +101,22 @@ class Grouped(Shrinkage):
     def __call__(self, u: Float[Array, "*batch n"], scalars: Scalars, tau: Array | float) -> Float[Array, "*batch n"]:
         if u.shape[-1] != len(self.groups):
             raise ValueError(f"Grouped: expected {len(self.groups)} unknowns on the last axis, got shape {u.shape}")
+        return self.shrinkage(u, self._entrywise(scalars), tau)
+
+    @property
+    def has_variance(self) -> bool:
+        return self.shrinkage.has_variance
+
+    def posterior_variance(
+        self, u: Float[Array, "*batch n"], scalars: Scalars, tau: Array | float
+    ) -> Float[Array, "*batch n"]:
+        return self.shrinkage.posterior_variance(u, self._entrywise(scalars), tau)
+
+    def _entrywise(self, scalars: Scalars) -> Scalars:
+        """The scalars of every unknown; the algorithm's own are single numbers."""
         groups = np.asarray(self.groups, np.int32)
         grouped = {name for name, values in scalars.items() if jnp.shape(values)[-1:] == (self.size,)}
-        own = {name: values[groups] if name in grouped else values for name, values in scalars.items()}
-        return self.shrinkage(u, own, tau)  # the algorithm's own scalars are single numbers
+        return {name: values[groups] if name in grouped else values for name, values in scalars.items()}
 
     def penalty(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch"] | None:
         """That of ``shrinkage`` where all groups start with the same weight, else None."""
