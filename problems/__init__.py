@@ -8,9 +8,13 @@ from unrollbit.problems.blur import Deblurring, SuperResolution
 from unrollbit.problems.deconvolution import SparseDeconvolution
 from unrollbit.problems.denoising import EEGDenoising
 from unrollbit.problems.eeg import EEGCompressiveRecovery
+from unrollbit.problems.image_folder import ImageFolder
+from unrollbit.problems.image_recovery import ImageRecovery
 from unrollbit.problems.magnetic_resonance import MagneticResonance
 from unrollbit.problems.missing import Inpainting
+from unrollbit.problems.noise import Gaussian, Noise, Poisson
 from unrollbit.problems.one_bit_sensing import OneBitCompressiveSensing
+from unrollbit.problems.photographs import Photographs
 from unrollbit.problems.registration import register_problem
 from unrollbit.problems.samples import DrawsFromSamples
 from unrollbit.problems.single_pixel import SinglePixelCamera
@@ -26,9 +30,15 @@ __all__ = [
     "DrawsSparse",
     "EEGCompressiveRecovery",
     "EEGDenoising",
+    "Gaussian",
+    "ImageFolder",
+    "ImageRecovery",
     "Inpainting",
     "MagneticResonance",
+    "Noise",
     "OneBitCompressiveSensing",
+    "Photographs",
+    "Poisson",
     "Problem",
     "SinglePixelCamera",
     "SparseDeconvolution",

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import jax
@@ -16,10 +14,12 @@ from jaxtyping import Array, Float
 
 from unrollbit.arguments import path, shown
 from unrollbit.operators import LinearOperator
-from unrollbit.operators.physics import physics_of
+from unrollbit.problems.array_files import rows_of
 from unrollbit.problems.base import SUBSETS, Problem, Subset, checked_seed, subset_key
 from unrollbit.problems.data import described
-from unrollbit.problems.noise import checked_snr
+from unrollbit.problems.noise import Noise, noise_arguments, noise_of
+from unrollbit.problems.parts import checked_fractions, shuffled_parts
+from unrollbit.problems.physics_files import physics_and_source
 from unrollbit.problems.registration import register_problem
 from unrollbit.problems.samples import DrawsFromSamples, Samples, draw_rows
 from unrollbit.shrinkage import BernoulliGaussian
@@ -47,7 +47,7 @@ class ArrayProblem(DrawsFromSamples, Problem):
     operator: LinearOperator
     samples: Samples
     measurements: Samples | None
-    snr_db: float | None
+    noise: Noise | None
     seed: int
     fractions: tuple[float, float, float]
     sources: tuple[tuple[str, str], ...] | None
@@ -63,6 +63,7 @@ class ArrayProblem(DrawsFromSamples, Problem):
         fractions: Sequence[float] = (0.8, 0.1, 0.1),
         folder: str | os.PathLike[str] | None = None,
         inline: bool = False,
+        noise: Noise | None = None,
     ) -> None:
         """Check the arrays and split their rows.
 
@@ -74,6 +75,7 @@ class ArrayProblem(DrawsFromSamples, Problem):
             seed: seed of the shuffle (and of the noise of ``all``).
             fractions: shares of the rows for training, validation and test; they sum to 1.
             folder: what relative paths are relative to; the working directory if None.
+            noise: ``Gaussian`` or ``Poisson`` noise of computed measurements; ``snr_db`` is short for the first.
             inline: mark of a stored description of arrays that were given in memory; always refused.
 
         Equal rows are not looked for: a signal that is stored twice may fall into two subsets.
@@ -89,27 +91,28 @@ class ArrayProblem(DrawsFromSamples, Problem):
             )
         if folder is not None and not os.path.isdir(path("folder", folder)):
             raise ValueError(f"folder: no such folder: {shown(folder)}")
-        operator = _physics(matrix, folder)
+        operator, _ = physics_and_source("matrix", matrix, folder)
         if operator.preconditioned:
             raise ValueError("matrix: expected the physics that measures; give the preconditioned form to the network")
         m, n = operator.shape
-        x = _matrix("signals", signals, folder)
+        x = rows_of("signals", signals, folder)
         if x.shape[1] != n:
             raise ValueError(
                 f"signals: expected rows of n = {n} entries, as the matrix (m, n) = {(m, n)}; got {x.shape}"
             )
-        y = None if measurements is None else _matrix("measurements", measurements, folder)
+        stacked = operator.complex_physics
+        y = None if measurements is None else rows_of("measurements", measurements, folder, complex_physics=stacked)
         if y is not None and y.shape != (len(x), m):
             raise ValueError(f"measurements: expected shape (N, m) = {(len(x), m)}, got {y.shape}")
-        if y is not None and snr_db is not None:
+        if y is not None and (snr_db, noise) != (None, None):
             raise ValueError("snr_db: given measurements have their noise already; leave one of the two out")
-        seed, shares = checked_seed(seed), _checked_fractions(fractions)
-        parts = _shuffled_parts(len(x), shares, seed)
+        seed, shares = checked_seed(seed), checked_fractions("fractions", fractions)
+        parts = shuffled_parts("signals: rows", len(x), shares, seed)
         self._set(
             operator,
             _subsets(x, parts),
             None if y is None else _subsets(y, parts),
-            checked_snr(snr_db),
+            noise_of(noise, snr_db),
             seed,
             shares,
             _sources(matrix=matrix, signals=signals, measurements=measurements, folder=folder),
@@ -133,9 +136,7 @@ class ArrayProblem(DrawsFromSamples, Problem):
         """Paths where all arrays came from files; else ``inline``: only ``operator.to_spec()`` can then be rebuilt."""
         spec: dict[str, Any] = {"kind": "ArrayProblem"}
         spec |= {"inline": True} if self.sources is None else dict(self.sources)
-        if self.snr_db is not None:
-            spec["snr_db"] = self.snr_db
-        return {**spec, "seed": self.seed, "fractions": list(self.fractions)}
+        return {**spec, **noise_arguments(self.noise), "seed": self.seed, "fractions": list(self.fractions)}
 
     def recipe(self) -> dict[str, Any]:
         spec = self.to_spec()
@@ -158,73 +159,6 @@ def _sources(**arguments: Any) -> tuple[tuple[str, str], ...] | None:
     if not all(isinstance(value, str | os.PathLike) for value in given.values()):
         return None
     return tuple((name, os.fspath(value)) for name, value in given.items())
-
-
-def _physics(matrix: Any, folder: str | os.PathLike[str] | None) -> LinearOperator:
-    if matrix is None:
-        raise ValueError("matrix: missing; expected the physics: a matrix, an operator, or the path of a .npy file")
-    return physics_of(_load("matrix", matrix, folder) if isinstance(matrix, str | os.PathLike) else matrix, "matrix")
-
-
-def _matrix(name: str, value: Any, folder: str | os.PathLike[str] | None) -> np.ndarray:
-    """``value`` or the file it names, as a finite, non-empty 2-D float32 array."""
-    if value is None:
-        raise ValueError(f"{name}: missing; expected an array or the path of a .npy file")
-    array = _load(name, value, folder) if isinstance(value, str | os.PathLike) else _as_array(name, value)
-    if np.iscomplexobj(array):
-        raise ValueError(f"{name}: expected real numbers, got {array.dtype}; stack real and imaginary parts")
-    if not np.issubdtype(array.dtype, np.number) and array.dtype != bool:
-        raise ValueError(f"{name}: expected numbers, got dtype {array.dtype}")
-    if array.ndim != 2 or array.size == 0:
-        raise ValueError(f"{name}: expected a non-empty 2-D array, got shape {array.shape}")
-    with np.errstate(over="ignore"):
-        array = np.array(array, np.float32)
-    if not np.isfinite(array).all():
-        raise ValueError(f"{name}: contains NaN or infinite entries (or entries too large for float32)")
-    return array
-
-
-def _as_array(name: str, value: Any) -> np.ndarray:
-    try:
-        return np.asarray(value)
-    except ValueError as error:
-        raise ValueError(f"{name}: expected an array with rows of equal length ({error})") from error
-
-
-def _load(name: str, path: str | os.PathLike[str], folder: str | os.PathLike[str] | None) -> np.ndarray:
-    file = Path(folder or ".") / path
-    if not file.is_file():
-        raise ValueError(f"{name}: no such file: {file}")
-    try:
-        array = np.load(file, mmap_mode="r", allow_pickle=False)  # mapped: a lying header allocates nothing
-    except (ValueError, OSError, EOFError) as error:
-        raise ValueError(f"{name}: {file} is not a .npy file of plain numbers: {error}") from error
-    if not isinstance(array, np.ndarray):
-        raise ValueError(f"{name}: {file} is an archive of several arrays; expected one array, saved by numpy.save")
-    return array
-
-
-def _checked_fractions(fractions: Any) -> tuple[float, float, float]:
-    try:
-        train, validation, test = (float(share) for share in fractions)
-    except (TypeError, ValueError):
-        train = validation = test = math.nan
-    if not (min(train, validation, test) > 0 and math.isclose(train + validation + test, 1.0, abs_tol=1e-6)):
-        raise ValueError(
-            f"fractions: expected three positive shares of sum 1 (train, validation, test), got {shown(fractions)}"
-        )
-    return train, validation, test
-
-
-def _shuffled_parts(count: int, shares: tuple[float, float, float], seed: int) -> tuple[np.ndarray, ...]:
-    validation, test = (max(1, round(share * count)) for share in shares[1:])
-    train = count - validation - test
-    if train < 1:
-        raise ValueError(
-            f"signals: {count} rows are too few to split into train, validation and test; expected 3 or more"
-        )
-    order = np.random.RandomState(seed).permutation(count)
-    return tuple(np.split(order, [train, train + validation]))
 
 
 def _subsets(array: np.ndarray, parts: tuple[np.ndarray, ...]) -> Samples:

@@ -14,7 +14,8 @@ from jaxtyping import Array, Float
 from unrollbit.arguments import called, choice, integer, number, shown
 from unrollbit.metrics import failures, nmse_db
 from unrollbit.operators import LinearOperator
-from unrollbit.problems.data import described, is_description, located
+from unrollbit.problems.data import described_data, is_description, located_data, place_of
+from unrollbit.problems.noise import Noise
 from unrollbit.shrinkage import BernoulliGaussian, Shrinkage
 from unrollbit.specs import Specified
 from unrollbit.values import Value
@@ -51,7 +52,8 @@ class Problem(Value, Specified, abc.ABC):
         """
         names = [field.name for field in dataclasses.fields(self) if field.name != "subset"]  # pyright: ignore[reportArgumentType]
         spec = {"kind": type(self).__name__, **{name: getattr(self, name) for name in names}}
-        return {name: value for name, value in spec.items() if value is not None}
+        plain = {name: value.to_spec() if isinstance(value, Noise) else value for name, value in spec.items()}
+        return {name: value for name, value in plain.items() if value is not None}
 
     def __repr__(self) -> str:
         """One line: the constructor's arguments, and the subset unless it is that of training."""
@@ -76,15 +78,13 @@ class Problem(Value, Specified, abc.ABC):
         it says nothing of folders on this machine and is found again elsewhere.
         """
         spec = self.to_spec()
-        return {
-            name: described(value) if name in self.data_arguments and isinstance(value, str) else value
-            for name, value in spec.items()
-        }
+        return {name: described_data(value) if name in self.data_arguments else value for name, value in spec.items()}
 
     def places(self) -> list[str]:
         """Absolute folders in which the data lies that ``recipe`` describes; none where there is no such data."""
         spec = self.to_spec()
-        return [os.path.abspath(spec["folder"])] if "folder" in spec else []
+        found = (place_of(spec[name]) for name in self.data_arguments if name in spec)
+        return list(dict.fromkeys(place for place in found if place is not None))
 
     @staticmethod
     def from_spec(
@@ -111,11 +111,18 @@ class Problem(Value, Specified, abc.ABC):
         measures = kinds[kind].physics_argument
         named = measures in arguments and not is_description(arguments[measures])
         if operator is not None and measures is not None and not named:
-            arguments[measures] = operator
+            arguments[measures] = kinds[kind].measurement_of(operator, arguments)
         for name, value in arguments.items():
-            if is_description(value):
-                arguments[name] = located(name, value, data)
+            arguments[name] = located_data(name, value, data)
+        if isinstance(arguments.get("noise"), Mapping):
+            arguments["noise"] = Noise.from_spec(arguments["noise"])
         return called(f"problem {kind}", kinds[kind], arguments)
+
+    @classmethod
+    def measurement_of(cls, operator: LinearOperator, arguments: Mapping[str, Any]) -> LinearOperator:
+        """What the constructor takes as physics, of the operator that a file holds and the other arguments."""
+        del arguments
+        return operator
 
     @staticmethod
     def from_arrays(operator: Any, x: Any, y: Any = None, **options: Any) -> Problem:

@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import functools
-import os
 from dataclasses import dataclass
-from typing import ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from unrollbit.arguments import choice, instance
 from unrollbit.operators import BlockPatterns, hadamard_patterns, learned_patterns
 from unrollbit.problems.base import fraction, positive_int
-from unrollbit.problems.imaging import ImageRecovery, checked_size
-from unrollbit.problems.photographs import Photographs
+from unrollbit.problems.imaging import ImageProblem, checked_square
+from unrollbit.problems.noise import Noise
+from unrollbit.problems.photographs import Crops, Photographs
 from unrollbit.problems.registration import register_problem
 from unrollbit.problems.transforms import Transform
 
 Patterns = Literal["learned", "hadamard"]
 
 
-@register_problem("operator", "samples")
+@register_problem("operator", "samples", "drawn")
 @dataclass(frozen=True, init=False)
-class BlockCamera(ImageRecovery):
+class BlockCamera(ImageProblem):
     """Images of which every block is measured through the same +-1 patterns, which the training photographs choose.
 
     ``Phi`` is ``BlockPatterns``: one bit for each pixel of each pattern, whatever the size of the image. See
-    ``learned_patterns``, ``hadamard_patterns`` and ``ImageRecovery``.
+    ``learned_patterns``, ``hadamard_patterns`` and ``ImageProblem``.
 
     Example:
         >>> problem = BlockCamera(size=16, block=8, patterns="hadamard")
@@ -47,7 +47,9 @@ class BlockCamera(ImageRecovery):
         wavelet: str = "db4",
         snr_db: float | None = None,
         seed: int = 0,
-        folder: str | os.PathLike[str] | None = None,
+        images: Any = None,
+        noise: Noise | None = None,
+        crops: Crops | None = None,
         *,
         camera: BlockPatterns | None = None,
     ) -> None:
@@ -58,23 +60,23 @@ class BlockCamera(ImageRecovery):
             ratio: patterns of a block over its pixels; the nearest number of patterns is taken.
             block: height and width of a block in pixels.
             patterns: "learned" (a few seconds) or "hadamard".
-            transform, wavelet, snr_db, folder: see ``ImageRecovery``.
+            transform, wavelet, snr_db, images, noise, crops: see ``ImageProblem``.
             seed: seed of the search for patterns.
             camera: the patterns, where they are known (a file of a network holds them).
 
         Raises:
             ValueError: an argument out of range or an unknown name.
         """
-        size, seed = checked_size(size, seed)
+        size, seed = checked_square(size, seed)
         block, patterns = positive_int("block", block), choice("patterns", patterns, get_args(Patterns))
         if size % block:
             raise ValueError(f"size: expected a multiple of the block of {block} pixels, got {size}")
         m = max(1, round(fraction("ratio", ratio) * block**2))
         if camera is None:
-            camera = _found(Photographs.of(folder), block, m, patterns, seed)
+            camera = _found(Photographs.of(images), block, m, patterns, seed)
         camera = instance("camera", camera, BlockPatterns, "learned_patterns(images, 16, 64)")
         phi, own = camera.resized((size, size)), {"ratio": ratio, "block": block, "patterns": patterns}
-        self._make(phi, size, transform, wavelet, snr_db, None, seed, folder, **own)
+        self._make(phi, size, transform, wavelet, snr_db, None, seed, images, noise=noise, crops=crops, **own)
 
 
 @functools.lru_cache(maxsize=4)

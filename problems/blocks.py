@@ -9,7 +9,7 @@ from unrollbit.arguments import choice
 from unrollbit.operators import BlockDiagonal
 from unrollbit.operators.random import gaussian_blocks, hadamard_blocks, rademacher_blocks
 from unrollbit.problems.base import Problem, Subset, checked_seed, fraction, positive_int
-from unrollbit.problems.noise import checked_snr
+from unrollbit.problems.noise import Noise, noise_arguments, noise_of
 from unrollbit.problems.registration import register_problem
 from unrollbit.problems.sparse import DrawsSparse
 
@@ -37,7 +37,7 @@ class BlockSparseRecovery(DrawsSparse, Problem):
 
     operator: BlockDiagonal
     sparsity: float
-    snr_db: float | None
+    noise: Noise | None
     matrix: BlockMatrix
     seed: int
     subset: Subset = "train"
@@ -51,6 +51,7 @@ class BlockSparseRecovery(DrawsSparse, Problem):
         snr_db: float | None = None,
         matrix: BlockMatrix = "gaussian",
         seed: int = 0,
+        noise: Noise | None = None,
     ) -> None:
         """Draw the blocks from ``seed``; no two are alike.
 
@@ -61,6 +62,7 @@ class BlockSparseRecovery(DrawsSparse, Problem):
             snr_db: signal-to-noise ratio of each whole measurement in dB; None for no noise.
             matrix: "gaussian", "rademacher" or "hadamard" (both +-1 / sqrt(m)); columns have unit norm.
             seed: seed of the physics.
+            noise: ``Gaussian`` of a stated SNR or standard deviation; ``snr_db`` is short for the first.
 
         Raises:
             ValueError: an argument out of range, or an unknown matrix.
@@ -68,11 +70,11 @@ class BlockSparseRecovery(DrawsSparse, Problem):
         sizes = positive_int("blocks", blocks), positive_int("m", m), positive_int("n", n)
         drawn = _BLOCKS[choice("matrix", matrix, _BLOCKS)]
         seed = checked_seed(seed)
-        self._set(drawn(*sizes, seed), fraction("sparsity", sparsity), checked_snr(snr_db), matrix, seed)
+        self._set(drawn(*sizes, seed), fraction("sparsity", sparsity), noise_of(noise, snr_db), matrix, seed)
 
     def to_spec(self) -> dict[str, Any]:
         blocks, m, n = self.operator.mask().core_shape
-        fields = ("sparsity", "snr_db", "matrix", "seed")
+        fields = ("sparsity", "matrix", "seed")
         spec = {"kind": "BlockSparseRecovery", "blocks": blocks, "m": m, "n": n}
         spec |= {name: getattr(self, name) for name in fields}
-        return {name: value for name, value in spec.items() if value is not None}
+        return spec | noise_arguments(self.noise)

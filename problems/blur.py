@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from jaxtyping import Float
@@ -13,7 +12,10 @@ from jaxtyping import Float
 from unrollbit.arguments import choice, number
 from unrollbit.operators import Convolution
 from unrollbit.problems.base import positive_int
-from unrollbit.problems.imaging import ImageRecovery, checked_size
+from unrollbit.problems.images import sides
+from unrollbit.problems.imaging import ImageProblem, checked_size
+from unrollbit.problems.noise import Noise
+from unrollbit.problems.photographs import Crops, Size
 from unrollbit.problems.registration import register_problem
 from unrollbit.problems.transforms import Transform
 
@@ -42,12 +44,12 @@ def blur_kernel(kernel: Kernel, width: float) -> Float[np.ndarray, "height width
     return (values / values.sum()).astype(np.float32)
 
 
-@register_problem("operator", "samples")
+@register_problem("operator", "samples", "drawn")
 @dataclass(frozen=True, init=False)
-class Deblurring(ImageRecovery):
+class Deblurring(ImageProblem):
     """Images blurred by a known kernel: ``Phi`` is a periodic convolution of the image's own size.
 
-    See ``blur_kernel`` and ``ImageRecovery``.
+    See ``blur_kernel`` and ``ImageProblem``.
 
     Example:
         >>> problem = Deblurring("motion", width=5, size=16)
@@ -59,34 +61,49 @@ class Deblurring(ImageRecovery):
         self,
         kernel: Kernel = "gaussian",
         width: float = 1.2,
-        size: int = 32,
+        size: Size = 32,
         transform: Transform | None = "wavelet",
         wavelet: str = "db4",
         snr_db: float | None = None,
         photons: float | None = None,
         seed: int = 0,
-        folder: str | os.PathLike[str] | None = None,
+        images: Any = None,
+        noise: Noise | None = None,
+        crops: Crops | None = None,
     ) -> None:
         """Cut the images; nothing about the physics is random, ``seed`` is that of the noise.
 
         Args:
             kernel: "gaussian", "motion" or "box".
             width: of the kernel in pixels: a standard deviation (gaussian), a length (motion) or a side (box).
-            size: height and width of an image in pixels.
-            transform, wavelet, snr_db, photons, folder: see ``ImageRecovery``.
+            size: height and width of an image in pixels, or the side of a square.
+            transform, wavelet, snr_db, photons, images, noise, crops: see ``ImageProblem``.
             seed: seed of the noise of ``all``.
 
         Raises:
             ValueError: an argument out of range or an unknown name.
         """
         size, seed = checked_size(size, seed)
-        phi = Convolution.of(blur_kernel(kernel, width), (size, size))
-        self._make(phi, size, transform, wavelet, snr_db, photons, seed, folder, kernel=kernel, width=width)
+        phi = Convolution.of(blur_kernel(kernel, width), sides(size))
+        self._make(
+            phi,
+            size,
+            transform,
+            wavelet,
+            snr_db,
+            photons,
+            seed,
+            images,
+            noise=noise,
+            crops=crops,
+            kernel=kernel,
+            width=width,
+        )
 
 
-@register_problem("operator", "samples")
+@register_problem("operator", "samples", "drawn")
 @dataclass(frozen=True, init=False)
-class SuperResolution(ImageRecovery):
+class SuperResolution(ImageProblem):
     """Images of which a camera sees means over squares of ``factor x factor`` pixels.
 
     Example:
@@ -97,20 +114,22 @@ class SuperResolution(ImageRecovery):
     def __init__(
         self,
         factor: int = 2,
-        size: int = 32,
+        size: Size = 32,
         transform: Transform | None = "wavelet",
         wavelet: str = "db4",
         snr_db: float | None = None,
         photons: float | None = None,
         seed: int = 0,
-        folder: str | os.PathLike[str] | None = None,
+        images: Any = None,
+        noise: Noise | None = None,
+        crops: Crops | None = None,
     ) -> None:
         """Cut the images; nothing about the physics is random.
 
         Args:
             factor: how many times coarser the measured grid is on each axis; divides ``size``.
-            size: height and width of an image in pixels.
-            transform, wavelet, snr_db, photons, folder: see ``ImageRecovery``.
+            size: height and width of an image in pixels, or the side of a square.
+            transform, wavelet, snr_db, photons, images, noise, crops: see ``ImageProblem``.
             seed: seed of the noise of ``all``.
 
         Raises:
@@ -118,7 +137,9 @@ class SuperResolution(ImageRecovery):
         """
         size, seed = checked_size(size, seed)
         factor = positive_int("factor", factor)
-        if size % factor:
+        if any(side % factor for side in sides(size)):
             raise ValueError(f"factor: expected a divisor of size = {size}, got {factor}")
-        phi = Convolution.of(blur_kernel("box", factor), (size, size), stride=factor)
-        self._make(phi, size, transform, wavelet, snr_db, photons, seed, folder, factor=factor)
+        phi = Convolution.of(blur_kernel("box", factor), sides(size), stride=factor)
+        self._make(
+            phi, size, transform, wavelet, snr_db, photons, seed, images, noise=noise, crops=crops, factor=factor
+        )

@@ -25,6 +25,42 @@ def described(path: Place, folder: Place | None = None) -> dict[str, Any]:
         return {"name": name, "sha256": None}
 
 
+def described_data(value: Any) -> Any:
+    """An argument that may name data, as a recipe carries it: a path, or the ``path`` of a table, is ``described``."""
+    if isinstance(value, str):
+        return described(value)
+    return {**value, "path": described(value["path"])} if _has_path(value) else value
+
+
+def located_data(what: str, value: Any, places: Iterable[Place]) -> Any:
+    """The inverse of ``described_data``, of data in one of these folders; raises ``ValueError`` as ``located``."""
+    if is_description(value):
+        return located(what, value, places)
+    if _has_path(value) and is_description(value["path"]):
+        return {**value, "path": located(what, value["path"], places)}
+    return value
+
+
+def named_data(value: Any) -> Any:
+    """An argument of a recipe, with the name of data in the place of its description."""
+    if is_description(value):
+        return value["name"]
+    return {**value, "path": named_data(value["path"])} if _has_path(value) else value
+
+
+def place_of(value: Any) -> str | None:
+    """The absolute folder of data that an argument names, a file or a folder; None for other arguments."""
+    path = value["path"] if _has_path(value) else value
+    if not isinstance(path, str):
+        return None
+    absolute = os.path.abspath(path)
+    return absolute if os.path.isdir(absolute) else os.path.dirname(absolute)
+
+
+def _has_path(value: Any) -> bool:
+    return isinstance(value, Mapping) and "path" in value
+
+
 def is_description(value: Any) -> bool:
     """Whether it is one of ``described``."""
     return isinstance(value, Mapping) and set(value) == {"name", "sha256"} and isinstance(value["name"], str)

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from unrollbit.arguments import choice, number
 from unrollbit.operators import Convolution
 from unrollbit.problems.base import Problem, Subset, checked_seed, fraction, positive_int
-from unrollbit.problems.noise import checked_snr
+from unrollbit.problems.noise import Noise, noise_arguments, noise_of
 from unrollbit.problems.registration import register_problem
 from unrollbit.problems.sparse import DrawsSparse
 
@@ -54,7 +54,7 @@ class SparseDeconvolution(DrawsSparse, Problem):
     pulse: str
     width: float
     sparsity: float
-    snr_db: float | None
+    noise: Noise | None
     seed: int
     subset: Subset = "train"
 
@@ -66,6 +66,7 @@ class SparseDeconvolution(DrawsSparse, Problem):
         sparsity: float = 0.05,
         snr_db: float | None = None,
         seed: int = 0,
+        noise: Noise | None = None,
     ) -> None:
         """Nothing about the physics is random.
 
@@ -75,6 +76,7 @@ class SparseDeconvolution(DrawsSparse, Problem):
             sparsity: expected share of spikes.
             snr_db: signal-to-noise ratio of each measurement in dB; None for no noise.
             seed: kept beside the other arguments; signals are drawn from the key of ``sample``.
+            noise: ``Gaussian`` of a stated SNR or standard deviation; ``snr_db`` is short for the first.
 
         Raises:
             ValueError: an argument out of range or an unknown pulse.
@@ -85,13 +87,13 @@ class SparseDeconvolution(DrawsSparse, Problem):
             raise ValueError(f"n: expected at least the {len(taps)} samples of the pulse, got {n}")
         phi = Convolution.of(taps, n, "zero")
         share = fraction("sparsity", sparsity)
-        self._set(phi, pulse, float(width), share, checked_snr(snr_db), checked_seed(seed))
+        self._set(phi, pulse, float(width), share, noise_of(noise, snr_db), checked_seed(seed))
 
     def to_spec(self) -> dict[str, Any]:
-        fields = ("pulse", "width", "sparsity", "snr_db", "seed")
+        fields = ("pulse", "width", "sparsity", "seed")
         spec = {"kind": "SparseDeconvolution", "n": self.operator.shape[1]}
         spec |= {name: getattr(self, name) for name in fields}
-        return {name: value for name, value in spec.items() if value is not None}
+        return spec | noise_arguments(self.noise)
 
 
 _pulse = pulse  # the constructor's argument has its name

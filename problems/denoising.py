@@ -11,11 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from unrollbit.arguments import path
+from unrollbit.arguments import number, path
 from unrollbit.operators import LinearOperator, Subsampling
 from unrollbit.problems.artefacts import Artefact, load_epochs
 from unrollbit.problems.base import SUBSETS, Problem, Subset, checked_seed, checked_subset, subset_key
-from unrollbit.problems.noise import checked_snr
 from unrollbit.problems.registration import register_problem
 from unrollbit.problems.samples import draw_rows
 from unrollbit.problems.transforms import Described, Transform, checked_transform, coefficients, synthesis, transformed
@@ -71,9 +70,8 @@ class EEGDenoising(Described, Problem):
         Raises:
             ValueError: an argument out of range or an unknown name, or a folder without the data.
         """
-        seed, level = checked_seed(seed), checked_snr(snr_db)
-        if level is None:
-            raise ValueError("snr_db: expected a number of dB; without artefacts there is nothing to remove")
+        wanted = "a number of dB; without artefacts there is nothing to remove"
+        seed, level = checked_seed(seed), number("snr_db", snr_db, lambda _: True, wanted)
         epochs, n = load_epochs(artefact, folder, seed)
         transform = checked_transform(transform)
         psi = synthesis(transform, (n,), wavelet)

@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from unrollbit.operators import LinearOperator
 from unrollbit.problems.base import SUBSETS, Problem, Subset, checked_seed
-from unrollbit.problems.noise import checked_snr
+from unrollbit.problems.noise import Noise, noise_arguments, noise_of
 from unrollbit.problems.registration import register_problem
 from unrollbit.problems.samples import DrawsFromSamples, Samples, measurement
 from unrollbit.problems.transforms import (
@@ -80,7 +80,7 @@ class EEGCompressiveRecovery(Described, DrawsFromSamples, Problem):
     transform: Transform
     wavelet: str
     matrix: str
-    snr_db: float | None
+    noise: Noise | None
     seed: int
     subset: Subset = "train"
 
@@ -92,6 +92,7 @@ class EEGCompressiveRecovery(Described, DrawsFromSamples, Problem):
         wavelet: str = "db4",
         snr_db: float | None = None,
         seed: int = 0,
+        noise: Noise | None = None,
     ) -> None:
         """Load the recording and draw the measurement from ``seed``.
 
@@ -103,6 +104,7 @@ class EEGCompressiveRecovery(Described, DrawsFromSamples, Problem):
             wavelet: "db1" (Haar) to "db8"; not used by "dct".
             snr_db: signal-to-noise ratio of each measurement in dB; None for no noise.
             seed: seed of the measurement.
+            noise: ``Gaussian`` of a stated SNR or standard deviation; ``snr_db`` is short for the first.
 
         Raises:
             ValueError: an argument out of range or an unknown name.
@@ -111,14 +113,14 @@ class EEGCompressiveRecovery(Described, DrawsFromSamples, Problem):
         transform = checked_transform(transform)
         psi = synthesis(transform, (WINDOW,), wavelet)
         samples = coefficients(psi, [eeg_windows(subset) for subset in SUBSETS])
-        snr_db = checked_snr(snr_db)
-        self._set(measured_through(phi, psi), samples, ratio, transform, wavelet, matrix, snr_db, int(seed))
+        noise = noise_of(noise, snr_db)
+        self._set(measured_through(phi, psi), samples, ratio, transform, wavelet, matrix, noise, int(seed))
 
     @property
     def grid(self) -> tuple[int]:
         return (WINDOW,)
 
     def to_spec(self) -> dict[str, Any]:
-        fields = ("ratio", "transform", "matrix", "wavelet", "snr_db", "seed")
+        fields = ("ratio", "transform", "matrix", "wavelet", "seed")
         spec = {"kind": "EEGCompressiveRecovery", **{name: getattr(self, name) for name in fields}}
-        return {name: value for name, value in spec.items() if value is not None}
+        return spec | noise_arguments(self.noise)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, get_args
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from unrollbit.arguments import choice
 from unrollbit.metrics import psnr_db, ssim
 from unrollbit.operators import LinearOperator
-from unrollbit.problems.base import SUBSETS, Problem, checked_seed, positive_int
-from unrollbit.problems.noise import add_gaussian_noise, add_poisson_noise, checked_photons, checked_snr
-from unrollbit.problems.photographs import Photographs
+from unrollbit.problems.base import SUBSETS, Problem, checked_seed, positive_int, subset_key
+from unrollbit.problems.images import sides
+from unrollbit.problems.noise import Noise, noise_arguments, noise_of
+from unrollbit.problems.photographs import Crops, Photographs, Size
+from unrollbit.problems.random_crops import RandomCrops
 from unrollbit.problems.registration import register_problem
 from unrollbit.problems.samples import DrawsFromSamples, Samples
 from unrollbit.problems.transforms import (
@@ -31,32 +35,40 @@ GREY = 0.5  # what is subtracted from every pixel
 SSIM_WINDOW = 11
 
 
-@register_problem("operator", "samples")
+@register_problem("operator", "samples", "drawn")
 @dataclass(frozen=True, init=False)
-class ImageRecovery(Described, DrawsFromSamples, Problem, abstract=True):
-    """``y = Phi Psi x + noise``: square images ``p = 1/2 + Psi x`` cut from photographs, measured by ``Phi``.
+class ImageProblem(Described, DrawsFromSamples, Problem, abstract=True):
+    """``y = Phi Psi x + noise``: images ``p = 1/2 + Psi x`` cut from photographs, measured by ``Phi``.
 
     ``Psi`` is an orthonormal 2-D synthesis, ``x`` the coefficients; with ``transform=None`` there is no ``Psi``, and
     the unknowns are pixels minus 1/2. The physics measures ``Phi p``; the known constant ``Phi 1/2`` is subtracted, so
-    the mean of an image is an unknown like any other. Training, validation and test have different photographs (see
-    ``Photographs``). Subclasses say what ``Phi`` is; ``own`` names their arguments.
+    the mean of an image is an unknown like any other. Subclasses say what ``Phi`` is; ``own`` names their arguments.
+    Arguments that all have:
 
-    Noise: Gaussian of a stated SNR (``snr_db``), or Poisson of a stated number of ``photons`` that a measurement of 1
-    stands for.
+    - ``size``: height and width of an image in pixels, or the side of a square.
+    - ``transform``: "dct" or "wavelet" (``wavelet``: "db1", Haar, to "db8"); None: unknowns are pixels minus 1/2.
+    - ``noise``: ``Gaussian`` or ``Poisson``; None: no noise. ``snr_db`` and ``photons`` are short for
+      ``Gaussian(snr_db=...)`` and ``Poisson(photons=...)``, of a measurement of 1.
+    - ``images``: an ``ImageFolder`` or the path of one; None: the photographs of scikit-image. Training, validation and
+      test have different photographs.
+    - ``crops``: training images at "random" places, turned and mirrored, or from a "grid" (see ``Photographs.crops``).
+      None: random, but from a grid of the few photographs of scikit-image. ``all`` gives crops that do not overlap of
+      what is drawn at random, and of validation and test.
     """
 
+    data_arguments: ClassVar[tuple[str, ...]] = ("images",)
+    counts_photons: ClassVar[bool] = True
     operator: LinearOperator
     samples: Samples
-    size: int
+    drawn: RandomCrops | None
+    size: Size
     transform: Transform
     wavelet: str
-    snr_db: float | None
-    photons: float | None
+    noise: Noise | None
     seed: int
-    folder: str | None
+    images: Photographs
     own: tuple[tuple[str, Any], ...]
     subset: str = "train"  # pyright: ignore[reportIncompatibleVariableOverride]
-    counts_photons: ClassVar[bool] = True
 
     def _make(
         self,
@@ -67,20 +79,32 @@ class ImageRecovery(Described, DrawsFromSamples, Problem, abstract=True):
         snr_db: Any,
         photons: Any,
         seed: Any,
-        folder: Any,
+        images: Any,
+        *,
+        noise: Noise | None = None,
+        crops: Any = None,
         **own: Any,
     ) -> None:
         """Cut the images and compose the physics; constructors end with it."""
-        if snr_db is not None and photons is not None:
-            raise ValueError("snr_db and photons: expected one of the two noises, or none, got both")
+        pixels = sides(size)
+        if phi.shape[1] != pixels[0] * pixels[1]:
+            raise ValueError(
+                f"size: {pixels[0]} x {pixels[1]} are {pixels[0] * pixels[1]} pixels, but the physics measures "
+                f"{phi.shape[1]} unknowns; expected the size of the images that it measures"
+            )
+        noise = noise_of(noise, snr_db, photons)
+        if noise is not None and noise.counts and not self.counts_photons:
+            raise ValueError(f"noise: {type(self).__name__} measures differences, which are no counts; take Gaussian")
         transform = checked_transform(transform)
-        psi = synthesis(transform, (size, size), wavelet)
-        source = Photographs.of(folder)
-        samples = coefficients(psi, [source.crops(subset, size) - GREY for subset in SUBSETS])
-        noise = checked_snr(snr_db), checked_photons(photons)
-        where = None if folder is None else os.fspath(folder)
+        psi = synthesis(transform, pixels, wavelet)
+        source = Photographs.of(images)
+        crops = source.training_crops if crops is None else choice("crops", crops, get_args(Crops))
+        drawn = source.random_crops("train", pixels) if crops == "random" else None
+        training = source.crops("train", pixels) if drawn is None else source.tiles("train", pixels)
+        tiles = [training, *(source.crops(subset, pixels) for subset in SUBSETS[1:])]
+        samples = coefficients(psi, [part - GREY for part in tiles])
         kept = tuple(sorted(own.items()))
-        self._set(measured_through(phi, psi), samples, size, transform, wavelet, *noise, int(seed), where, kept)
+        self._set(measured_through(phi, psi), samples, drawn, size, transform, wavelet, noise, int(seed), source, kept)
 
     def __getattr__(self, name: str) -> Any:
         """The subclass's own arguments."""
@@ -90,13 +114,13 @@ class ImageRecovery(Described, DrawsFromSamples, Problem, abstract=True):
                     return value
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
-    def measured(self, x: Float[Array, "*batch n"], key: Array) -> Float[Array, "*batch m"]:
-        """``A x`` plus noise."""
-        y = transformed(self.operator, x)
-        if self.photons is None:
-            return add_gaussian_noise(key, y, self.snr_db)
-        constant = self.measurement(jnp.full(self.measurement.shape[1], GREY, y.dtype))
-        return add_poisson_noise(key, y + constant, self.photons) - constant
+    def sample(self, key: Array, batch: int) -> tuple[Float[Array, "batch n"], Float[Array, "batch m"]]:
+        if self.drawn is None or self.subset != "train":
+            return super().sample(key, batch)
+        crop_key, noise_key = jax.random.split(subset_key(key, self.subset))
+        pixels = self.drawn(crop_key, batch) - GREY
+        x = pixels if self.synthesis is None else transformed(self.synthesis.T, pixels)
+        return x, self.measured(x, noise_key)
 
     def with_physics(self, A: LinearOperator) -> Self:
         """The same noise on measurements of other physics of pixels, of images of another size, say; ``measured`` and
@@ -108,14 +132,32 @@ class ImageRecovery(Described, DrawsFromSamples, Problem, abstract=True):
             )
         return self._with(operator=A)
 
+    @classmethod
+    def measurement_of(cls, operator: LinearOperator, arguments: Mapping[str, Any]) -> LinearOperator:
+        """``Phi`` of the ``Phi Psi`` of a file."""
+        plain = arguments.get("transform", "none") in (None, "none")
+        return operator if plain else operator.outer  # pyright: ignore[reportAttributeAccessIssue]
+
     @property
     def grid(self) -> tuple[int, int]:
-        return self.size, self.size
+        return sides(self.size)
+
+    @property
+    def crops(self) -> Crops:
+        """Where training images are cut: at "random" places, or from a "grid"."""
+        return "grid" if self.drawn is None else "random"
 
     @property
     def measurement(self) -> LinearOperator:
         """``Phi``, which measures pixels."""
         return self.operator if self.synthesis is None else self.operator.outer  # pyright: ignore[reportAttributeAccessIssue]
+
+    @property
+    def constant(self) -> Array | float:
+        """``Phi 1/2`` where noise counts photons, which it adds to."""
+        if self.noise is None or not self.noise.counts:
+            return 0.0
+        return self.measurement(jnp.full(self.measurement.shape[1], GREY))
 
     def signal(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
         """``1/2 + Psi x``: the flat pixels of images, in [0, 1] for true ``x``."""
@@ -128,20 +170,20 @@ class ImageRecovery(Described, DrawsFromSamples, Problem, abstract=True):
         """
         estimate, truth = self.signal(x_hat), self.signal(x)
         figures = {**super().metrics(x_hat, x), "psnr_db": float(psnr_db(estimate, truth))}
-        if self.size < SSIM_WINDOW:
+        if min(self.grid) < SSIM_WINDOW:
             return figures
-        return figures | {"ssim": float(ssim(estimate, truth, (self.size, self.size)))}
+        return figures | {"ssim": float(ssim(estimate, truth, self.grid))}
 
     def pictures(self) -> tuple[str, ...]:
         """The photographs of this subset that are cut into tiles; training has crops that overlap."""
-        return () if self.subset == "train" else Photographs.of(self.folder).names(self.subset)
+        return () if self.subset == "train" else self.images.fitting(self.subset, self.size)  # pyright: ignore[reportArgumentType]
 
     def image(self, name: str = "camera") -> tuple[Float[Array, "count n"], Float[Array, "count m"]]:
         """The pairs ``(x, y)`` of all tiles of one photograph of this subset, row by row.
 
         Raises ``ValueError`` for a training subset, whose crops overlap, and a photograph of another subset.
         """
-        first, count = Photographs.of(self.folder).place(self.subset, name, self.size)
+        first, count = self.images.place(self.subset, name, self.size)  # pyright: ignore[reportArgumentType]
         x, y = self.all()
         return x[first : first + count], y[first : first + count]
 
@@ -151,17 +193,28 @@ class ImageRecovery(Described, DrawsFromSamples, Problem, abstract=True):
 
         Values are those of ``signal(x)``, not clipped. Raises ``ValueError`` if the number of tiles does not fit.
         """
-        tiles = np.asarray(self.signal(x)).reshape(-1, self.size, self.size)
-        return Photographs.of(self.folder).assembled(tiles, name)
+        return self.images.assembled(np.asarray(self.signal(x)).reshape(-1, *self.grid), name)
 
     def to_spec(self) -> dict[str, Any]:
-        fields = ("size", "transform", "wavelet", "snr_db", "photons", "seed", "folder")
-        spec = {"kind": type(self).__name__, **dict(self.own), **{name: getattr(self, name) for name in fields}}
-        if not self.counts_photons:
-            del spec["photons"]
+        side = self.size if isinstance(self.size, int) else list(self.size)
+        spec = {"kind": type(self).__name__, **dict(self.own), "size": side}
+        spec |= {"transform": self.transform, "wavelet": self.wavelet, "seed": self.seed, **noise_arguments(self.noise)}
+        spec |= {"images": self.images.argument()}
+        spec |= {"crops": None if self.crops == self.images.training_crops else self.crops}
         return {name: value for name, value in spec.items() if value is not None}
 
 
-def checked_size(size: Any, seed: Any) -> tuple[int, int]:
-    """Raise ``ValueError`` unless the size is a positive integer and the seed a seed."""
+def checked_size(size: Any, seed: Any) -> tuple[Size, int]:
+    """Raise ``ValueError`` unless the size is a positive integer or two of them, and the seed a seed."""
+    if isinstance(size, tuple | list) and len(size) == 2:
+        height, width = (positive_int("size", side) for side in size)
+        return (height if height == width else (height, width)), checked_seed(seed)
     return positive_int("size", size), checked_seed(seed)
+
+
+def checked_square(size: Any, seed: Any) -> tuple[int, int]:
+    """``checked_size`` of physics for square images alone."""
+    size, seed = checked_size(size, seed)
+    if not isinstance(size, int):
+        raise ValueError(f"size: expected one side, of a square image, got {size}")
+    return size, seed

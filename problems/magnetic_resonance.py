@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
-from typing import ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 from jaxtyping import Int
 
 from unrollbit.arguments import choice, number
 from unrollbit.operators import SubsampledFourier
-from unrollbit.problems.imaging import ImageRecovery, checked_size
+from unrollbit.problems.imaging import ImageProblem, checked_square
+from unrollbit.problems.noise import Noise
+from unrollbit.problems.photographs import Crops
 from unrollbit.problems.registration import register_problem
 from unrollbit.problems.transforms import Transform
 
@@ -51,13 +52,13 @@ def sampled_frequencies(size: int, acceleration: float, sampling: Sampling, seed
     return np.sort(candidates[order[: max(1, round(len(candidates) / acceleration))]])
 
 
-@register_problem("operator", "samples")
+@register_problem("operator", "samples", "drawn")
 @dataclass(frozen=True, init=False)
-class MagneticResonance(ImageRecovery):
+class MagneticResonance(ImageProblem):
     """Images of which some frequencies are measured: ``Phi`` is a subsampled unitary Fourier transform, (Re, Im).
 
     One coil, real images. Reference: M. Lustig, D. Donoho, J. Pauly, "Sparse MRI", 2007. See ``sampled_frequencies``
-    and ``ImageRecovery``.
+    and ``ImageProblem``.
 
     Example:
         >>> MagneticResonance(acceleration=4, size=16).operator.shape
@@ -75,7 +76,9 @@ class MagneticResonance(ImageRecovery):
         wavelet: str = "db4",
         snr_db: float | None = None,
         seed: int = 0,
-        folder: str | os.PathLike[str] | None = None,
+        images: Any = None,
+        noise: Noise | None = None,
+        crops: Crops | None = None,
     ) -> None:
         """Cut the images and draw the measured frequencies from ``seed``.
 
@@ -83,14 +86,14 @@ class MagneticResonance(ImageRecovery):
             acceleration: all frequencies over measured ones.
             sampling: "cartesian" (whole lines) or "variable_density" (single frequencies).
             size: height and width of an image in pixels.
-            transform, wavelet, snr_db, folder: see ``ImageRecovery``.
+            transform, wavelet, snr_db, images, noise, crops: see ``ImageProblem``.
             seed: seed of the measured frequencies.
 
         Raises:
             ValueError: an argument out of range or an unknown name.
         """
-        size, seed = checked_size(size, seed)
+        size, seed = checked_square(size, seed)
         indices = sampled_frequencies(size, acceleration, sampling, seed)
         phi = SubsampledFourier.of((size, size), indices)
         own = {"acceleration": acceleration, "sampling": sampling}
-        self._make(phi, size, transform, wavelet, snr_db, None, seed, folder, **own)
+        self._make(phi, size, transform, wavelet, snr_db, None, seed, images, noise=noise, crops=crops, **own)

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from unrollbit.operators import LinearOperator
 from unrollbit.problems.base import Problem, Subset, fraction, positive_int, subset_key
-from unrollbit.problems.noise import add_gaussian_noise, checked_snr
+from unrollbit.problems.noise import Noise, noise_arguments, noise_of
 from unrollbit.problems.registration import register_problem
 from unrollbit.problems.sparse import DrawsSparse, Matrix, bernoulli_gaussian, measurement_matrix
 
@@ -36,7 +36,7 @@ class OneBitCompressiveSensing(DrawsSparse, Problem):
 
     operator: LinearOperator
     sparsity: float
-    snr_db: float | None
+    noise: Noise | None
     matrix: Matrix
     seed: int
     level: float
@@ -50,6 +50,7 @@ class OneBitCompressiveSensing(DrawsSparse, Problem):
         snr_db: float | None = None,
         matrix: Matrix = "gaussian",
         seed: int = 0,
+        noise: Noise | None = None,
     ) -> None:
         """Draw the physics from ``seed``.
 
@@ -59,6 +60,7 @@ class OneBitCompressiveSensing(DrawsSparse, Problem):
             snr_db: signal-to-noise ratio in dB before signs are taken; None for no noise.
             matrix: "gaussian", "rademacher" (+-1), "hadamard" (single-pixel camera) or "ill-conditioned".
             seed: seed of the physics.
+            noise: ``Gaussian`` of a stated SNR or standard deviation; ``snr_db`` is short for the first.
 
         Raises:
             ValueError: an argument out of range, or an unknown matrix.
@@ -68,7 +70,7 @@ class OneBitCompressiveSensing(DrawsSparse, Problem):
         # ||A||_F^2 / m: the mean energy of a row; unit columns (all matrices here but "ill-conditioned") give n / m
         rows = float(jnp.mean(jnp.sum(operator.dense() ** 2, axis=1)))
         level = math.sqrt(math.pi / 2 * share * rows)
-        self._set(operator, share, checked_snr(snr_db), matrix, seed, level)
+        self._set(operator, share, noise_of(noise, snr_db), matrix, seed, level)
 
     def sample(self, key: Array, batch: int) -> tuple[Float[Array, "batch n"], Float[Array, "batch m"]]:
         """Draw ``batch`` pairs of this subset; a function of ``key`` alone."""
@@ -76,11 +78,14 @@ class OneBitCompressiveSensing(DrawsSparse, Problem):
         drawn = bernoulli_gaussian(signal_key, (batch, self.operator.shape[1]), self.sparsity)
         norm = jnp.linalg.norm(drawn, axis=1, keepdims=True)
         x = drawn * jnp.float32(math.sqrt(self.energy)) / jnp.where(norm > 0, norm, 1)
-        measured = add_gaussian_noise(noise_key, self.operator(x), self.snr_db)
-        return x, jnp.where(measured < 0, -self.level, self.level).astype(jnp.float32)
+        return x, self.measured(x, noise_key)
+
+    def measured(self, x: Float[Array, "*batch n"], key: Array) -> Float[Array, "*batch m"]:
+        """``mu sign(A x + noise)``, float32."""
+        return jnp.where(super().measured(x, key) < 0, -self.level, self.level).astype(jnp.float32)
 
     def to_spec(self) -> dict[str, Any]:
         m, n = self.operator.shape
-        fields = ("sparsity", "snr_db", "matrix", "seed")
+        fields = ("sparsity", "matrix", "seed")
         spec = {"kind": "OneBitCompressiveSensing", "m": m, "n": n, **{name: getattr(self, name) for name in fields}}
-        return {name: value for name, value in spec.items() if value is not None}
+        return spec | noise_arguments(self.noise)

@@ -1,83 +1,133 @@
-"""Where images come from: photographs that an installed scikit-image carries, or the user's folder of BSD500."""
+"""Where images come from: three sets of photographs that share none."""
 
 from __future__ import annotations
 
+import abc
 import functools
-import os
+import math
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float
 
 from unrollbit.arguments import path
 from unrollbit.problems.base import Subset
-from unrollbit.problems.images import assemble_tiles, load_image, overlapping_tiles, read_grey
+from unrollbit.problems.images import (
+    assemble_tiles,
+    image_shape,
+    load_image,
+    overlapping_tiles,
+    shipped_file,
+    sides,
+)
+from unrollbit.problems.random_crops import RandomCrops
+from unrollbit.specs import Specified
+from unrollbit.values import Value
 
 SHIPPED: dict[str, tuple[str, ...]] = {
     "train": ("astronaut", "coins", "ihc", "moon", "motorcycle"),
     "validation": ("coffee",),
     "test": ("camera", "chelsea"),
 }
-BSD_FOLDERS = {"train": "train", "validation": "val", "test": "test"}
-_ENDINGS = (".jpg", ".jpeg", ".png")
 _LARGEST_STRIDE = 32
+_NAMED = 5  # images in a warning
+_TILES = 2**14  # of training photographs whose crops are drawn at random
+
+Size = int | tuple[int, int]
+Crops = Literal["grid", "random"]
 
 
-@dataclass(frozen=True)
-class Photographs:
-    """Grey photographs in three subsets that share none: ``SHIPPED`` by scikit-image, or those of a BSD500 ``folder``.
+class Photographs(Value, Specified, abc.ABC):
+    """Grey photographs of any sizes in three subsets that share none.
 
-    BSD500 (Arbelaez et al. 2011) has its images in ``images/train``, ``images/val`` and ``images/test``; the folder may
-    be the one that holds ``BSDS500/data``, ``data`` or ``images``. Colour is turned into luminance.
+    Subclasses say which there are (``names``), read them, and know their sizes. They are values.
     """
 
-    folder: str | None
+    checks_types = False
+    training_crops: ClassVar[Crops] = "random"  # unless a problem says otherwise
 
-    @classmethod
-    def of(cls, folder: str | os.PathLike[str] | None) -> Photographs:
-        """Raises ``ValueError`` for a folder that is not BSD500's, saying what was missing and where to get it."""
-        if folder is None:
-            return cls(None)
-        root = Path(path("folder", folder))
-        for inside in ("", "images", "data/images", "BSDS500/data/images", "BSR/BSDS500/data/images"):
-            found = root / inside
-            if all((found / name).is_dir() for name in BSD_FOLDERS.values()):
-                empty = [name for name in BSD_FOLDERS.values() if not _files(found / name)]
-                if empty:
-                    raise ValueError(f"folder: {found / empty[0]} has no .jpg or .png images; unpack BSD500 again")
-                return cls(str(found))
-        state = "no such folder" if not root.is_dir() else "no images/train, images/val and images/test inside"
-        raise ValueError(
-            f"folder: {root}: {state}. Expected the Berkeley segmentation data set (BSDS500): unpack BSR_bsds500.tgz "
-            "of the Berkeley Computer Vision Group, or leave folder out for the photographs that come with scikit-image"
-        )
+    @staticmethod
+    def of(images: Any) -> Photographs:
+        """Photographs of an argument: None for those of scikit-image, the path of a folder, a spec, or photographs.
 
-    def names(self, subset: str) -> tuple[str, ...]:
+        Raises ``ValueError`` for a folder without images and ``TypeError`` for anything else.
+        """
+        if images is None:
+            return Shipped()
+        if isinstance(images, Photographs):
+            return images
+        if isinstance(images, Mapping):
+            return Photographs.from_spec({"kind": "ImageFolder", **images})
+        return Photographs.registered["ImageFolder"](path("images", images))  # a kind, whose file imports this one
+
+    @abc.abstractmethod
+    def names(self, subset: Subset) -> tuple[str, ...]:
         """The photographs of a subset, in their order."""
-        if self.folder is None:
-            return SHIPPED[subset]
-        return tuple(file.stem for file in _files(Path(self.folder) / BSD_FOLDERS[subset]))
 
+    @abc.abstractmethod
     def read(self, name: str) -> Float[np.ndarray, "height width"]:
         """A photograph, float32 in [0, 1]. Raises ``ValueError`` for an unknown name."""
-        if self.folder is None:
-            return load_image(name)
-        for inside in BSD_FOLDERS.values():
-            for file in _files(Path(self.folder) / inside):
-                if file.stem == name:
-                    return read_grey(file)
-        raise ValueError(f"image: no photograph {name!r} in {self.folder}")
 
-    def crops(self, subset: Subset, size: int) -> Float[np.ndarray, "count size*size"]:
-        """Flat square crops of the subset's photographs in their order, float32 in [0, 1].
+    def shape(self, name: str) -> tuple[int, int]:
+        """Height and width of a photograph."""
+        height, width = self.read(name).shape
+        return height, width
 
-        Training: overlapping, half a crop (at most 32 pixels) apart; validation and test: tiles that do not overlap.
+    def argument(self) -> Any:
+        """What ``Photographs.of`` makes this of, JSON-able: a path, a spec, or None."""
+        return self.to_spec()
+
+    def fitting(self, subset: Subset, size: Size) -> tuple[str, ...]:
+        """The photographs of a subset that have a crop of this size; the others are named in a warning.
+
+        Raises ``ValueError`` if none has one.
         """
-        stride = max(1, min(size // 2, _LARGEST_STRIDE)) if subset == "train" else size
-        return _crops(self, subset, size, stride)
+        names, small = _fitting(self, subset, sides(size))
+        listed = ", ".join(small[:_NAMED]) + (f" and {len(small) - _NAMED} more" if len(small) > _NAMED else "")
+        wanted = "{} x {}".format(*sides(size))
+        if not names:
+            raise ValueError(f"size: all photographs of {subset} are smaller than {wanted} pixels: {listed}")
+        if small:
+            warnings.warn(f"left out, smaller than {wanted} pixels: {listed}", stacklevel=3)
+        return names
 
-    def place(self, subset: str, name: str, size: int) -> tuple[int, int]:
+    def crops(self, subset: Subset, size: Size, stride: Size | None = None) -> Float[np.ndarray, "count pixels"]:
+        """Flat crops of the subset's photographs in their order, row by row, float32 in [0, 1].
+
+        ``stride`` (pixels from crop to crop) is by default half a crop, at most 32 pixels, for training, whose crops
+        overlap, and a whole crop for validation and test. Photographs smaller than a crop are left out with a warning.
+        Raises ``ValueError`` if no crop is left.
+        """
+        self.fitting(subset, size)
+        if stride is None:
+            reach = tuple(max(1, min(side // 2, _LARGEST_STRIDE)) for side in sides(size))
+            stride = (reach[0], reach[1]) if subset == "train" else size
+        return _crops(self, subset, sides(size), sides(stride))
+
+    def tiles(self, subset: Subset, size: Size) -> Float[np.ndarray, "count pixels"]:
+        """Crops that do not overlap, evenly spread, at most some 16,384 of them; otherwise as ``crops``."""
+        height, width = sides(size)
+        shapes = [self.shape(name) for name in self.fitting(subset, size)]
+        count, apart = math.inf, 0
+        while count > _TILES:
+            apart += 1
+            count = sum(
+                -(-(rows - height + 1) // (apart * height)) * -(-(columns - width + 1) // (apart * width))
+                for rows, columns in shapes
+            )
+            if apart * min(height, width) >= max(map(max, shapes)):
+                break
+        return self.crops(subset, size, (apart * height, apart * width))
+
+    def random_crops(self, subset: Subset, size: Size) -> RandomCrops:
+        """``crops(key, count)`` draws crops of the subset on the device, inside a compiled loop if need be."""
+        self.fitting(subset, size)
+        return RandomCrops.of(_images(self, subset), sides(size))
+
+    def place(self, subset: Subset, name: str, size: Size) -> tuple[int, int]:
         """Index of the first tile of a photograph among all of its subset, and the number of its tiles.
 
         Raises ``ValueError`` for a training subset, whose crops overlap, and a photograph of another subset.
@@ -86,25 +136,53 @@ class Photographs:
         if subset == "train" or name not in names:
             tiled = {other: self.names(other) for other in ("validation", "test")}
             raise ValueError(f"image: expected one of {tiled} and that subset, got {name!r} of {subset!r}")
-        shapes = [self.read(other).shape for other in names[: names.index(name) + 1]]
-        counts = [(height // size) * (width // size) for height, width in shapes]
+        height, width = sides(size)
+        shapes = [self.shape(other) for other in names[: names.index(name) + 1]]
+        counts = [(shape[0] // height) * (shape[1] // width) for shape in shapes]
         return sum(counts[:-1]), counts[-1]
 
-    def assembled(self, tiles: Float[np.ndarray, "count size size"], name: str) -> Float[np.ndarray, "height width"]:
+    def assembled(self, tiles: Float[np.ndarray, "count h w"], name: str) -> Float[np.ndarray, "height width"]:
         """The photograph of these tiles. Raises ``ValueError`` if their number does not fit."""
-        height, width = self.read(name).shape
-        return assemble_tiles(tiles, (height, width))
+        return assemble_tiles(tiles, self.shape(name))
 
 
-def _files(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.iterdir() if file.suffix.lower() in _ENDINGS)
+@dataclass(frozen=True)
+class Shipped(Photographs):
+    """The photographs that an installed scikit-image carries: ``SHIPPED``."""
+
+    training_crops: ClassVar[Crops] = "grid"  # few photographs, whose networks are compared
+
+    def names(self, subset: Subset) -> tuple[str, ...]:
+        return SHIPPED[subset]
+
+    def read(self, name: str) -> Float[np.ndarray, "height width"]:
+        return load_image(name)
+
+    def shape(self, name: str) -> tuple[int, int]:
+        return image_shape(shipped_file(name))
+
+    def argument(self) -> None:
+        return None
+
+
+@functools.lru_cache(maxsize=1)
+def _images(source: Photographs, subset: Subset) -> Sequence[Float[np.ndarray, "height width"]]:
+    """The photographs of a subset: crops, random crops and what comes next need the same ones."""
+    return [source.read(name) for name in source.names(subset)]
+
+
+@functools.lru_cache(maxsize=16)
+def _fitting(source: Photographs, subset: Subset, size: tuple[int, int]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    fits = {name: all(map(int.__ge__, source.shape(name), size)) for name in source.names(subset)}
+    return tuple(name for name in fits if fits[name]), tuple(name for name in fits if not fits[name])
 
 
 @functools.lru_cache(maxsize=6)
-def _crops(source: Photographs, subset: str, size: int, stride: int) -> Float[np.ndarray, "count size*size"]:
-    parts = [
-        overlapping_tiles(source.read(name), size, stride).reshape(-1, size * size) for name in source.names(subset)
-    ]
-    found = np.concatenate(parts)
+def _crops(
+    source: Photographs, subset: Subset, size: tuple[int, int], stride: tuple[int, int]
+) -> Float[np.ndarray, "count pixels"]:
+    pixels = size[0] * size[1]
+    fitting = [image for image in _images(source, subset) if all(map(int.__ge__, image.shape, size))]
+    found = np.concatenate([overlapping_tiles(image, size, stride).reshape(-1, pixels) for image in fitting])
     found.flags.writeable = False
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any, Self
 
 import jax
@@ -12,13 +11,13 @@ from jaxtyping import Array, Float
 from unrollbit.arguments import choice
 from unrollbit.operators import Hadamard, LinearOperator, Rademacher, gaussian
 from unrollbit.problems.base import SUBSETS, Subset, checked_subset, fraction, subset_key
-from unrollbit.problems.noise import add_gaussian_noise
+from unrollbit.problems.measured import Measured
 
 Samples = tuple[Float[Array, "train n"], Float[Array, "validation n"], Float[Array, "test n"]]
 MATRICES = {"gaussian": gaussian, "rademacher": Rademacher, "hadamard": Hadamard}
 
 
-class DrawsFromSamples:
+class DrawsFromSamples(Measured):
     """What problems share whose unknowns are the rows of ``samples``, one array for each of the three subsets.
 
     ``sample`` draws rows with replacement on the device, so that it runs inside a compiled loop; the measurement is
@@ -26,9 +25,7 @@ class DrawsFromSamples:
     Goes before ``Problem`` in the list of bases of a frozen dataclass with the fields below.
     """
 
-    operator: LinearOperator
     samples: Samples
-    snr_db: float | None
     seed: int
     subset: Subset
 
@@ -44,24 +41,12 @@ class DrawsFromSamples:
         key = subset_key(jax.random.key(self.seed), self.subset)
         return x, self.measured(x, key)
 
-    def measured(self, x: Float[Array, "*batch n"], key: Array) -> Float[Array, "*batch m"]:
-        """``A x`` plus noise."""
-        return measure(self.operator, x, key, self.snr_db)
-
     def split(self, name: Subset) -> Self:
         """The same problem drawing from another subset. Raises ``ValueError`` for an unknown name."""
         return self._with(subset=checked_subset(name))  # pyright: ignore[reportAttributeAccessIssue]
 
     def _rows(self) -> Float[Array, "count n"]:
         return self.samples[SUBSETS.index(self.subset)]
-
-
-@functools.partial(jax.jit, static_argnames="snr_db")
-def measure(
-    operator: LinearOperator, x: Float[Array, "*batch n"], key: Array, snr_db: float | None
-) -> Float[Array, "*batch m"]:
-    """``A x`` plus noise, compiled as one."""
-    return add_gaussian_noise(key, operator(x), snr_db)
 
 
 def draw_rows(key: Array, batch: int, *arrays: Array) -> tuple[Array, ...]:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import os
+import math
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from unrollbit.problems.imaging import ImageRecovery, checked_size
+from unrollbit.problems.images import sides
+from unrollbit.problems.imaging import ImageProblem, checked_size
+from unrollbit.problems.noise import Noise
+from unrollbit.problems.photographs import Crops, Size
 from unrollbit.problems.registration import register_problem
 from unrollbit.problems.samples import measurement
 from unrollbit.problems.transforms import Transform
 
 
-@register_problem("operator", "samples")
+@register_problem("operator", "samples", "drawn")
 @dataclass(frozen=True, init=False)
-class SinglePixelCamera(ImageRecovery):
+class SinglePixelCamera(ImageProblem):
     """Images measured through +-1 patterns: ``Phi`` is a sign-scrambled, subsampled Hadamard matrix.
 
-    Reference: M. Duarte et al., "Single-pixel imaging via compressive sampling", 2008. See ``ImageRecovery``.
+    Reference: M. Duarte et al., "Single-pixel imaging via compressive sampling", 2008. See ``ImageProblem``.
 
     Example:
         >>> import jax
@@ -34,32 +37,47 @@ class SinglePixelCamera(ImageRecovery):
 
     def __init__(
         self,
-        size: int = 64,
+        size: Size = 64,
         ratio: float = 0.25,
         transform: Transform | None = "wavelet",
         wavelet: str = "db4",
         matrix: Literal["hadamard", "rademacher", "gaussian"] = "hadamard",
         snr_db: float | None = None,
         seed: int = 0,
-        folder: str | os.PathLike[str] | None = None,
+        images: Any = None,
+        noise: Noise | None = None,
+        crops: Crops | None = None,
     ) -> None:
         """Cut the images and draw the measurement from ``seed``.
 
         Args:
-            size: height and width of an image in pixels.
-            ratio: measurements per pixel, m / n; n = size * size.
+            size: height and width of an image in pixels, or the side of a square.
+            ratio: measurements per pixel, m / n, n pixels.
             transform: orthonormal 2-D transform in which images are sparse: "dct" or "wavelet"; None: the
                 unknowns are pixels minus 1/2.
             wavelet: "db1" (Haar) to "db8"; not used by "dct".
             matrix: "hadamard" or "rademacher" (+-1 patterns), or "gaussian"; columns of unit norm.
             snr_db: signal-to-noise ratio of each measurement in dB; None for no noise.
             seed: seed of the measurement.
-            folder: BSD500; None: the photographs of scikit-image.
+            images, noise, crops: see ``ImageProblem``.
 
         Raises:
             ValueError: an argument out of range or an unknown name.
             ModuleNotFoundError: scikit-image, which carries the images, is not installed.
         """
         size, seed = checked_size(size, seed)
-        phi = measurement(matrix, ratio, size * size, seed)
-        self._make(phi, size, transform, wavelet, snr_db, None, seed, folder, ratio=ratio, matrix=matrix)
+        phi = measurement(matrix, ratio, math.prod(sides(size)), seed)
+        self._make(
+            phi,
+            size,
+            transform,
+            wavelet,
+            snr_db,
+            None,
+            seed,
+            images,
+            noise=noise,
+            crops=crops,
+            ratio=ratio,
+            matrix=matrix,
+        )

@@ -12,7 +12,8 @@ from jaxtyping import Array, Float
 from unrollbit.arguments import choice
 from unrollbit.operators import Hadamard, LinearOperator, Rademacher, gaussian, ill_conditioned
 from unrollbit.problems.base import Problem, Subset, checked_seed, checked_subset, fraction, positive_int, subset_key
-from unrollbit.problems.noise import add_gaussian_noise, checked_snr
+from unrollbit.problems.measured import Measured
+from unrollbit.problems.noise import Noise, noise_arguments, noise_of
 from unrollbit.problems.registration import register_problem
 from unrollbit.shrinkage import BernoulliGaussian
 
@@ -37,22 +38,20 @@ def bernoulli_gaussian(key: Array, shape: tuple[int, ...], sparsity: float) -> F
     return jnp.where(support, jax.random.normal(value_key, shape, jnp.float32), 0.0)
 
 
-class DrawsSparse:
-    """What problems share whose signals are Bernoulli-Gaussian, measured by ``operator`` with noise of ``snr_db``.
+class DrawsSparse(Measured):
+    """What problems share whose signals are Bernoulli-Gaussian, measured by ``operator`` with ``noise``.
 
     Goes before ``Problem`` in the list of bases of a frozen dataclass with the fields below.
     """
 
-    operator: LinearOperator
     sparsity: float
-    snr_db: float | None
     subset: Subset
 
     def sample(self, key: Array, batch: int) -> tuple[Float[Array, "batch n"], Float[Array, "batch m"]]:
         """Draw ``batch`` pairs of this subset; a function of ``key`` alone."""
         signal_key, noise_key = jax.random.split(subset_key(key, self.subset))
         x = bernoulli_gaussian(signal_key, (batch, self.operator.shape[1]), self.sparsity)
-        return x, add_gaussian_noise(noise_key, self.operator(x), self.snr_db)
+        return x, self.measured(x, noise_key)
 
     def split(self, name: Subset) -> Self:
         """The same problem drawing from another subset. Raises ``ValueError`` for an unknown name."""
@@ -86,7 +85,7 @@ class SparseRecovery(DrawsSparse, Problem):
 
     operator: LinearOperator
     sparsity: float
-    snr_db: float | None
+    noise: Noise | None
     matrix: Matrix
     seed: int
     subset: Subset = "train"
@@ -99,6 +98,7 @@ class SparseRecovery(DrawsSparse, Problem):
         snr_db: float | None = None,
         matrix: Matrix = "gaussian",
         seed: int = 0,
+        noise: Noise | None = None,
     ) -> None:
         """Draw the physics from ``seed``.
 
@@ -108,15 +108,16 @@ class SparseRecovery(DrawsSparse, Problem):
             snr_db: signal-to-noise ratio of each measurement in dB; None for no noise.
             matrix: "gaussian", "rademacher" (+-1), "hadamard" (single-pixel camera) or "ill-conditioned".
             seed: seed of the physics.
+            noise: ``Gaussian`` of a stated SNR or standard deviation; ``snr_db`` is short for the first.
 
         Raises:
             ValueError: an argument out of range, or an unknown matrix.
         """
         operator = measurement_matrix(matrix, positive_int("m", m), positive_int("n", n), seed)
-        self._set(operator, fraction("sparsity", sparsity), checked_snr(snr_db), matrix, seed)
+        self._set(operator, fraction("sparsity", sparsity), noise_of(noise, snr_db), matrix, seed)
 
     def to_spec(self) -> dict[str, Any]:
         m, n = self.operator.shape
-        fields = ("sparsity", "snr_db", "matrix", "seed")
+        fields = ("sparsity", "matrix", "seed")
         spec = {"kind": "SparseRecovery", "m": m, "n": n, **{name: getattr(self, name) for name in fields}}
-        return {name: value for name, value in spec.items() if value is not None}
+        return spec | noise_arguments(self.noise)

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
+from typing import Any
 
 from unrollbit.operators import Radon, Scaled
 from unrollbit.problems.base import positive_int
-from unrollbit.problems.imaging import ImageRecovery, checked_size
+from unrollbit.problems.imaging import ImageProblem, checked_square
+from unrollbit.problems.noise import Noise
+from unrollbit.problems.photographs import Crops
 from unrollbit.problems.registration import register_problem
 from unrollbit.problems.transforms import Transform
 
 
-@register_problem("operator", "samples")
+@register_problem("operator", "samples", "drawn")
 @dataclass(frozen=True, init=False)
-class Tomography(ImageRecovery):
+class Tomography(ImageProblem):
     """Parallel-beam projections from few directions, spread evenly over 180 degrees, divided by the image's size.
 
-    Reference: A. Kak, M. Slaney, "Principles of Computerized Tomographic Imaging", 1988. See ``ImageRecovery``.
+    Reference: A. Kak, M. Slaney, "Principles of Computerized Tomographic Imaging", 1988. See ``ImageProblem``.
 
     Example:
         >>> Tomography(angles=6, size=16).operator.shape
@@ -33,20 +35,24 @@ class Tomography(ImageRecovery):
         snr_db: float | None = None,
         photons: float | None = None,
         seed: int = 0,
-        folder: str | os.PathLike[str] | None = None,
+        images: Any = None,
+        noise: Noise | None = None,
+        crops: Crops | None = None,
     ) -> None:
         """Cut the images; nothing about the physics is random.
 
         Args:
             angles: number of directions; each has ``size`` rays.
             size: height and width of an image in pixels.
-            transform, wavelet, snr_db, photons, folder: see ``ImageRecovery``. Photons: of a ray through an image of
-                ones, emission tomography's counts.
+            transform, wavelet, snr_db, photons, images, noise, crops: see ``ImageProblem``. Photons: of a ray through
+                an image of ones, emission tomography's counts.
             seed: seed of the noise of ``all``.
 
         Raises:
             ValueError: an argument out of range or an unknown name.
         """
-        size, seed = checked_size(size, seed)
+        size, seed = checked_square(size, seed)
         phi = Scaled.of(Radon.of(size, positive_int("angles", angles)), 1.0 / size)
-        self._make(phi, size, transform, wavelet, snr_db, photons, seed, folder, angles=angles)
+        self._make(
+            phi, size, transform, wavelet, snr_db, photons, seed, images, noise=noise, crops=crops, angles=angles
+        )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from unrollbit.operators import Dense
-from unrollbit.problems import DrawsSparse, Problem, register_problem
+from unrollbit.problems import DrawsSparse, Noise, Problem, register_problem
 
 
 @register_problem()
@@ -14,7 +14,7 @@ class Pulses(DrawsSparse, Problem):
     decay: float = 0.5
     n: int = 16
     sparsity: float = 0.1
-    snr_db: float | None = None
+    noise: Noise | None = None
     subset: str = "train"
 
     @property

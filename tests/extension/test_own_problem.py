@@ -12,7 +12,7 @@ import pytest
 from unrollbit import load
 from unrollbit.cli import main
 from unrollbit.cli.extensions import import_extension
-from unrollbit.problems import Problem
+from unrollbit.problems import Gaussian, Problem
 
 CONFIG = """
 import = "pulses.py"
@@ -35,6 +35,8 @@ def test_a_problem_takes_a_few_lines(own: Path) -> None:
 def test_in_python(own: Path) -> None:
     pulses = import_extension(str(own / "pulses.py")).Pulses(decay=0.7)
     assert pulses.to_spec() == {"kind": "Pulses", "decay": 0.7, "n": 16, "sparsity": 0.1}
+    noisy = type(pulses)(noise=Gaussian(sigma=0.1))
+    assert Problem.from_spec(json.loads(json.dumps(noisy.to_spec()))) == noisy
     assert Problem.from_spec(json.loads(json.dumps(pulses.to_spec()))).to_spec() == pulses.to_spec()
     assert repr(pulses.split("test")) == "Pulses(decay=0.7, n=16, sparsity=0.1).split('test')"
 

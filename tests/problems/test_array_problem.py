@@ -114,7 +114,7 @@ WITH_NAN = np.where(np.arange(120).reshape(20, 6) == 7, np.nan, X)
         ((A, X.astype(str)), "signals: expected numbers, got dtype <U"),
         ((A, X.astype(object)), "signals: expected numbers, got dtype object"),
         ((A, [[1.0, 2.0], [3.0]]), "signals: expected an array with rows of equal length"),
-        ((A, X[:2]), "signals: 2 rows are too few to split"),
+        ((A, X[:2]), "signals: rows: 2 are too few to split"),
         ((A, X, Y, 20.0), "snr_db: given measurements have their noise already"),
         ((A, X, None, float("inf")), "snr_db: expected a finite number"),
         ((A, X, None, None, -1), "seed: expected an integer"),

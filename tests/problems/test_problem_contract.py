@@ -13,12 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from unrollbit.operators import Convolution
 from unrollbit.problems import (
     ArrayProblem,
     BlockCamera,
     BlockSparseRecovery,
     Deblurring,
     EEGCompressiveRecovery,
+    ImageRecovery,
     Inpainting,
     MagneticResonance,
     OneBitCompressiveSensing,
@@ -47,9 +49,17 @@ MAKERS = {
     "tomography": lambda **o: Tomography(size=16, angles=6, transform="dct", **o),
     "resonance": lambda **o: MagneticResonance(size=16, transform="dct", **o),
     "spikes": lambda **o: SparseDeconvolution(n=64, **o),
+    "any physics": lambda **o: ImageRecovery(Convolution.of(np.ones((1, 3)) / 3, (8, 12)), crops="grid", **o),
     "signs": lambda **o: OneBitCompressiveSensing(64, 128, sparsity=0.1, **o),
 }
-FIXED = ["block camera", "blurred", "coarse", "tomography", "spikes"]  # nothing about their physics is random
+FIXED = [
+    "any physics",
+    "block camera",
+    "blurred",
+    "coarse",
+    "tomography",
+    "spikes",
+]  # nothing about their physics is random
 KINDS = list(MAKERS)
 LINEAR = [kind for kind in KINDS if kind != "signs"]  # what they measure is A x, plus noise
 GENERATED = ["sparse", "blocks", "spikes", "signs"]
@@ -185,7 +195,8 @@ def test_spec_without_noise_leaves_it_out_and_takes_defaults(problems, kind):
     spec = problems[kind].to_spec()
     assert "snr_db" not in spec
     assert Problem.from_spec(spec).snr_db is None
-    assert Problem.from_spec({"kind": spec["kind"]}).to_spec()["seed"] == 0
+    needed = {"physics": spec["physics"]} if "physics" in spec else {}
+    assert Problem.from_spec({"kind": spec["kind"], **needed}).to_spec()["seed"] == 0
 
 
 @pytest.mark.parametrize("kind", cases(KINDS))
@@ -294,4 +305,4 @@ def test_problems_are_values_and_one_name_is_one_class():
         assert twin == problem
     with pytest.raises(TypeError, match="already has a kind 'SparseRecovery'"):
         type("SparseRecovery", (Problem,), {})
-    assert "ImageRecovery" not in Problem.kinds
+    assert "ImageProblem" not in Problem.kinds

@@ -10,7 +10,7 @@ from unrollbit.formats import Weights
 from unrollbit.networks import Activations
 from unrollbit.packed import PackedNetwork
 from unrollbit.problems import Problem
-from unrollbit.problems.data import is_description
+from unrollbit.problems.data import named_data
 
 
 def describe(packed: PackedNetwork) -> dict[str, Any]:
@@ -49,10 +49,9 @@ def describe_map(name: str, weights: Weights, uses: int) -> str:
 
 
 def read_problem(packed: PackedNetwork, problem: Problem) -> dict[str, Any]:
-    """The recipe, data by name, and ``snr_db`` None where the problem could have noise but has none."""
-    recipe = packed.problem or {}
-    spec = {name: value["name"] if is_description(value) else value for name, value in recipe.items()}
-    return spec if not hasattr(problem, "snr_db") else {**spec, "snr_db": spec.get("snr_db")}
+    """The recipe, data by name, and ``noise`` None where the problem could have noise but has none."""
+    spec = {name: named_data(value) for name, value in (packed.problem or {}).items()}
+    return spec if getattr(problem, "noise", "unknown") is not None else {**spec, "noise": None}
 
 
 def read_training(packed: PackedNetwork) -> dict[str, Any]:
