@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -72,6 +73,7 @@ class OneBitCompressiveSensing(DrawsSparse, Problem):
         level = math.sqrt(math.pi / 2 * share * rows)
         self._set(operator, share, noise_of(noise, snr_db), matrix, seed, level)
 
+    @functools.partial(jax.jit, static_argnames="batch")
     def sample(self, key: Array, batch: int) -> tuple[Float[Array, "batch n"], Float[Array, "batch m"]]:
         """Draw ``batch`` pairs of this subset; a function of ``key`` alone."""
         signal_key, noise_key = jax.random.split(subset_key(key, self.subset))

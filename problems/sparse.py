@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
@@ -47,6 +48,7 @@ class DrawsSparse(Measured):
     sparsity: float
     subset: Subset
 
+    @functools.partial(jax.jit, static_argnames="batch")
     def sample(self, key: Array, batch: int) -> tuple[Float[Array, "batch n"], Float[Array, "batch m"]]:
         """Draw ``batch`` pairs of this subset; a function of ``key`` alone."""
         signal_key, noise_key = jax.random.split(subset_key(key, self.subset))

@@ -34,7 +34,7 @@ class Theorem(Generic[Instance]):
     def reports(self, instance: Instance) -> Iterator[Report]:
         """Check the theorem on an instance."""
         found = self.examine(instance)
-        yield from (found,) if isinstance(found, Report) else found
+        yield from (found,) if isinstance(found, Report) else found  # what ``examine`` may give: one, or several
 
 
 def theorem(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import jax
@@ -75,7 +76,9 @@ def widened(x: Float[Array, "..."]) -> Float[Array, "..."]:
 
 def in_dtype(tree: Any, dtype: Any) -> Any:
     """The same pytree with its floating leaves in ``dtype``: a step keeps the dtypes of its state."""
-    return jax.tree.map(lambda a: a.astype(dtype) if jnp.issubdtype(a.dtype, jnp.floating) else a, tree)
+    return jax.tree.map(
+        lambda a: jnp.asarray(a, dtype) if jnp.issubdtype(jnp.result_type(a), jnp.floating) else a, tree
+    )
 
 
 def binary_unit(x: Float[Array, "..."], axis: int | tuple[int, ...] = -1) -> Float[Array, "..."]:
@@ -92,6 +95,7 @@ def binary_unit(x: Float[Array, "..."], axis: int | tuple[int, ...] = -1) -> Flo
     return jnp.where(usable, near, 1)
 
 
+@functools.partial(jax.jit, static_argnames=("axis", "keepdims"))
 def norm(x: Float[Array, "... n"], axis: int = -1, *, keepdims: bool = False) -> Float[Array, "..."]:
     """``||x||_2`` along ``axis``, without overflow or underflow of the squares; its gradient at 0 is 0.
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Literal, get_args
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -47,8 +49,14 @@ def nmse_db(
     choice("reduction", reduction, get_args(Reduction))
     floor = number("floor", floor, lambda value: value > 0, "a relative error > 0")
     added = number("added", added, lambda value: value >= 0, "a squared error >= 0")
-    error, energy, unit = _energies(x_hat, x, "nmse_db")
-    error = error + (math.sqrt(added) / unit) ** 2
+    return _nmse_db(*_pair(x_hat, x, "nmse_db"), floor, math.sqrt(added), reduction)
+
+
+@functools.partial(jax.jit, static_argnames="reduction")
+def _nmse_db(x_hat: Array, x: Array, floor: float, added: float, reduction: Reduction) -> Array:
+    """The same for checked arguments; ``added`` is the root of what is added."""
+    error, energy, unit = _energies(x_hat, x)
+    error = error + (added / unit) ** 2
     share = (unit / jnp.max(unit)) ** 2
     together = _relative_db(jnp.sum(share * error), jnp.sum(share * energy), floor)
     if reduction == "ratio":
@@ -72,8 +80,13 @@ def failures(
         Array(0.5, dtype=float32)
     """
     threshold_db = number("threshold_db", threshold_db, lambda _: True, "a number of dB")
-    error, energy, _ = _energies(x_hat, x, "failures")
-    return 1 - jnp.mean(error <= 10 ** (threshold_db / 10) * energy, dtype=error.dtype)
+    return _failures(*_pair(x_hat, x, "failures"), 10 ** (threshold_db / 10))
+
+
+@jax.jit
+def _failures(x_hat: Array, x: Array, threshold: float) -> Array:
+    error, energy, _ = _energies(x_hat, x)
+    return 1 - jnp.mean(error <= threshold * energy, dtype=error.dtype)
 
 
 def psnr_db(x_hat: Float[Array, "*batch n"], x: Float[Array, "*batch n"], *, peak: float = 1.0) -> Float[Array, ""]:
@@ -165,9 +178,8 @@ def _pair(x_hat: Array, x: Array, what: str) -> tuple[Array, Array]:
     return widened(x_hat), widened(x)
 
 
-def _energies(x_hat: Array, x: Array, what: str) -> tuple[Array, Array, Array]:
+def _energies(x_hat: Array, x: Array) -> tuple[Array, Array, Array]:
     """``||x_hat - x||^2`` and ``||x||^2`` of every signal in its own unit squared, and that unit."""
-    x_hat, x = _pair(x_hat, x, what)
     unit = jnp.where(jnp.any(x != 0, axis=-1, keepdims=True), binary_unit(x), binary_unit(x, tuple(range(x.ndim))))
     error, energy = jnp.sum(((x_hat - x) / unit) ** 2, axis=-1), jnp.sum((x / unit) ** 2, axis=-1)
     return error, energy, unit[..., 0]

@@ -56,8 +56,10 @@ class Value:
 def pytree(cls: type[T]) -> type[T]:
     """Class decorator: register a frozen dataclass as a pytree, like ``jax.tree_util.register_dataclass``.
 
-    Fields with ``metadata={"static": True}`` are static, all others children. Unflattening does not call the
-    constructor: it checks what people and files give, and transformations put tracers and placeholders in its place.
+    Fields with ``metadata={"static": True}`` are static, all others children. Static fields that are also
+    ``"incidental"`` say where the children come from, not what is computed with them: a program compiled for one value
+    serves all. Unflattening does not call the constructor: it checks what people and files give, and transformations
+    put tracers and placeholders in its place.
     """
     fields = dataclasses.fields(cls)  # pyright: ignore[reportArgumentType]
     children = [field.name for field in fields if not field.metadata.get("static")]
@@ -67,11 +69,14 @@ def pytree(cls: type[T]) -> type[T]:
 def register(cls: type[T], children: Iterable[str]) -> type[T]:
     """``pytree`` for a dataclass whose children are named here."""
     data = tuple(children)
-    static = tuple(field.name for field in dataclasses.fields(cls) if field.name not in data)  # pyright: ignore[reportArgumentType]
+    others = [field for field in dataclasses.fields(cls) if field.name not in data]  # pyright: ignore[reportArgumentType]
+    incidental = tuple(field.name for field in others if field.metadata.get("incidental"))
+    static = tuple(field.name for field in others if field.name not in incidental)
     keys = tuple(jax.tree_util.GetAttrKey(name) for name in data)
 
     def flatten(value: T) -> tuple[list[Any], tuple[Any, ...]]:
-        return [getattr(value, name) for name in data], tuple(getattr(value, name) for name in static)
+        held = tuple(getattr(value, name) for name in static)
+        return [getattr(value, name) for name in data], (*held, _Incidental(*(getattr(value, n) for n in incidental)))
 
     def flatten_with_keys(value: T) -> tuple[list[tuple[Any, Any]], tuple[Any, ...]]:
         parts, meta = flatten(value)
@@ -79,12 +84,26 @@ def register(cls: type[T], children: Iterable[str]) -> type[T]:
 
     def unflatten(meta: tuple[Any, ...], parts: Iterable[Any]) -> T:
         value = object.__new__(cls)
-        for name, held in zip((*static, *data), (*meta, *parts), strict=True):
+        *own, beside = meta
+        for name, held in zip((*static, *incidental, *data), (*own, *beside.values, *parts), strict=True):
             object.__setattr__(value, name, held)
         return value
 
     jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
     return cls
+
+
+class _Incidental:
+    """Values in a pytree's definition that do not tell it from another one."""
+
+    def __init__(self, *values: Any) -> None:
+        self.values = values
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other)
+
+    def __hash__(self) -> int:
+        return hash(type(self))
 
 
 def is_array(value: Any) -> bool:

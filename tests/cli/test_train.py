@@ -88,5 +88,5 @@ def test_an_interrupt_is_one_line_and_keeps_a_checkpoint(config: Path) -> None:
         process.kill()
     assert process.returncode == 130
     assert error.count("\n") == 1
-    (checkpoint,) = (run / "checkpoints").iterdir()
+    checkpoint = max((run / "checkpoints").glob("*.npz"), key=lambda path: int(path.stem))  # slow machines made others
     assert f"interrupted after step {checkpoint.stem} of 1000000; {run} keeps it: continue with resume" in error

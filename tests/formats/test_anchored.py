@@ -197,11 +197,26 @@ def test_anchored_in_the_signal_domain_is_anchored_at_the_measurement() -> None:
     A = Composition.of(phi, psi)
     linear_map = AMP().maps(A)["W"]
     weights = SignalDomain(Anchored(OneBit())).build(Place(linear_map, A, 1))
-    expected = np.asarray(phi.dense()) @ np.asarray(psi.dense())  # V starts at nothing
+    expected = 17 / 16 * np.asarray(phi.dense()) @ np.asarray(psi.dense())  # V starts at a little of phi
     np.testing.assert_allclose(weights.dense()[0], expected, atol=1e-5)
     for frozen in (False, True):
         back = Weights.unpack(through_a_file(weights.pack()), linear_map, A, frozen=frozen)
         np.testing.assert_allclose(back.dense()[0], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("factor", [1.0, 2.0**-60, 2.0**60])
+def test_signs_start_at_a_little_of_the_physics_and_train(factor: float) -> None:
+    A = factor * gaussian(16, 32)
+    weights = Anchored(OneBit()).build(Place(LinearMap(A, A.mask(), transposed=True), A, 2))
+    matrix = np.asarray(A.dense(), np.float64)
+    wanted = matrix + np.abs(matrix).mean() / 16 * np.sign(matrix)
+    np.testing.assert_allclose(weights.dense() / factor, np.stack([wanted] * 2) / factor, rtol=1e-5)
+    # one step along the gradient of a loss moves the scale and the signs, whatever the unit
+    target = jnp.asarray(np.random.RandomState(0).standard_normal((2, 16, 32)), jnp.float32)
+    graph, parameters, rest = nnx.split(weights, nnx.Param, ...)
+    loss = jax.grad(lambda p: jnp.mean((nnx.merge(graph, p, rest).dense() / factor - target) ** 2))
+    for gradient in jax.tree.leaves(loss(parameters)):
+        assert float(jnp.abs(gradient).max()) > 1e-6
 
 
 @pytest.mark.parametrize("copies", [2, None])
@@ -218,8 +233,9 @@ def test_maps_that_start_elsewhere_are_anchored_at_their_start(tmp_path) -> None
     A = gaussian(8, 16)
     algorithm = ADMM(regularisation=0.05, rho=0.3)
     y = A(jnp.asarray(np.random.RandomState(0).standard_normal((3, 16)) * (np.arange(16) < 2), jnp.float32))
+    floats = Unrolled(algorithm, A, 4, Anchored(FullPrecision()), distinct=1)
+    np.testing.assert_allclose(floats(y), solve(algorithm, A, y, 4).x, rtol=1e-4, atol=1e-5)  # V starts at nothing
     net = Unrolled(algorithm, A, 4, Anchored(OneBit()), distinct=1)
-    np.testing.assert_allclose(net(y), solve(algorithm, A, y, 4).x, rtol=1e-4, atol=1e-5)  # V starts at nothing
     weights: Any = net.maps["W"]
     values = jnp.asarray(np.random.RandomState(1).standard_normal((1, 8, 16)), jnp.float32)
     net.maps["W"] = weights.rebuild(weights.dense() + 0.1 * values)
@@ -244,7 +260,7 @@ def test_anchored_maps_of_a_band_start_at_its_dense_inverse() -> None:
     algorithm = ADMM(regularisation=0.01, rho=0.05)
     y = jnp.asarray(np.random.RandomState(0).standard_normal((2, 12)), jnp.float32)
     expected = solve(algorithm, A, y, 3).x
-    for format in (FullPrecision(), Anchored(OneBit())):
+    for format in (FullPrecision(), Anchored(FullPrecision())):
         for wrap in (SignalDomain, lambda inner: inner):
             net = Unrolled(algorithm, A, 3, wrap(format), distinct=1)
             np.testing.assert_allclose(net(y), expected, rtol=1e-4, atol=1e-5)
@@ -255,7 +271,7 @@ def test_anchored_maps_of_a_band_start_at_its_dense_inverse() -> None:
 def test_both_maps_of_lista_can_be_corrected() -> None:
     A = gaussian(6, 10)
     algorithm = ISTA(regularisation=0.05, parametrisation="classic")
-    net = Unrolled(algorithm, A, 2, Anchored(OneBit()), distinct=1)
+    net = Unrolled(algorithm, A, 2, Anchored(FullPrecision()), distinct=1)
     y = jnp.ones((2, 6))
     np.testing.assert_allclose(net(y), solve(algorithm, A, y, 2).x, rtol=1e-4, atol=1e-5)
 

@@ -8,7 +8,8 @@ import pytest
 
 from unrollbit.algorithms import AMP, coherence_matrix
 from unrollbit.algorithms.base import LinearMap
-from unrollbit.formats import Designed, Normalised, OneBit, Place, coherence_energy, design_signs
+from unrollbit.decompositions import coherence_energy, design_signs
+from unrollbit.formats import Designed, Normalised, OneBit, Place
 from unrollbit.operators import Hadamard, Rademacher, gaussian, gaussian_blocks
 from unrollbit.packed_operators.planes import plane_scales
 

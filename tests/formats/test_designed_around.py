@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from unrollbit.algorithms import AMP
-from unrollbit.formats import Anchored, Designed, Normalised, OneBit, Place, coherence_energy, design_signs
+from unrollbit.decompositions import coherence_energy, design_signs
+from unrollbit.formats import Anchored, Designed, Normalised, OneBit, Place
 from unrollbit.operators import Hadamard, gaussian, gaussian_blocks
 
 

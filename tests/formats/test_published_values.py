@@ -12,9 +12,8 @@ import pytest
 from flax import nnx
 
 from unrollbit import BitNet, FullPrecision, LittleBit, OneBit, OneBitSVID, Ternary
+from unrollbit.decompositions import decomposed, dual_svid, rank_one
 from unrollbit.formats import Format, Weights, ternarise
-from unrollbit.formats.factorise import decomposed, dual_svid
-from unrollbit.formats.rank_one import rank_one
 from unrollbit.structures import Band, Blocks, Full, Indexed, Structure
 from unrollbit.variables import BinaryParam
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -114,6 +115,12 @@ def build(request: pytest.FixtureRequest) -> Callable[[], LinearOperator]:
     return OPERATORS[request.param]
 
 
-@pytest.fixture
-def operator(build: Callable[[], LinearOperator]) -> LinearOperator:
-    return build()
+@functools.cache
+def built(name: str) -> LinearOperator:
+    return OPERATORS[name]()
+
+
+@pytest.fixture(params=list(OPERATORS))
+def operator(request: pytest.FixtureRequest) -> LinearOperator:
+    """One of them, the same object in all tests: what it has computed is kept."""
+    return built(request.param)

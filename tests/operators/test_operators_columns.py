@@ -22,11 +22,13 @@ def test_column_norms_are_those_of_the_matrix(operator):
     np.testing.assert_allclose(column_norms(operator) / size, wanted / size, atol=1e-5)
 
 
+@pytest.mark.grid(20)
 def test_column_norms_trace(operator):
     found = jax.jit(lambda A: A.column_norms())(operator)
     np.testing.assert_allclose(found, operator.column_norms(), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.grid(30)
 def test_column_products_with_a_core(operator):
     structure = operator.mask()
     reference = operator.core(structure)

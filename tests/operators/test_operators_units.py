@@ -11,14 +11,14 @@ from unrollbit.packed_operators import sign_planes
 BLUR = np.outer([1.0, 2.0, 1.0], [1.0, 2.0, 1.0]) / 16
 
 
-@pytest.mark.parametrize("power", [-30, -9, 9, 30])
-def test_norms_scale(operator, power):
-    factor = 10.0**power
-    multiple = Scaled(operator, factor)
-    assert float(multiple.norm()) == pytest.approx(factor * float(operator.norm()), rel=1e-6)
-    wanted = np.asarray(operator.column_norms(), np.float64) * factor
-    np.testing.assert_allclose(np.asarray(multiple.column_norms(), np.float64), wanted, rtol=1e-5)
-    np.testing.assert_allclose(float(multiple.column_rms()), factor * float(operator.column_rms()), rtol=1e-5)
+def test_norms_scale(operator):
+    for power in (-30, -9, 9, 30):
+        factor = 10.0**power
+        multiple = Scaled(operator, factor)
+        assert float(multiple.norm()) == pytest.approx(factor * float(operator.norm()), rel=1e-6)
+        wanted = np.asarray(operator.column_norms(), np.float64) * factor
+        np.testing.assert_allclose(np.asarray(multiple.column_norms(), np.float64), wanted, rtol=1e-5)
+        np.testing.assert_allclose(float(multiple.column_rms()), factor * float(operator.column_rms()), rtol=1e-5)
 
 
 MAKERS = {
@@ -32,14 +32,15 @@ MAKERS = {
 
 
 @pytest.mark.parametrize("name", MAKERS)
-@pytest.mark.parametrize("power", [-30, 30])
-def test_entries_of_any_size(name, power):
-    make, factor = MAKERS[name], 10.0**power
-    plain, scaled = make(1.0), make(factor)
-    assert float(scaled.norm()) / factor == pytest.approx(float(plain.norm()), rel=1e-5)
-    found = np.asarray(scaled.column_norms(), np.float64) / factor
-    np.testing.assert_allclose(found, plain.column_norms(), rtol=1e-5)
-    assert scaled.norm().exact == plain.norm().exact
+def test_entries_of_any_size(name):
+    make = MAKERS[name]
+    plain = make(1.0)
+    for factor in (1e-30, 1e30):
+        scaled = make(factor)
+        assert float(scaled.norm()) / factor == pytest.approx(float(plain.norm()), rel=1e-5)
+        found = np.asarray(scaled.column_norms(), np.float64) / factor
+        np.testing.assert_allclose(found, plain.column_norms(), rtol=1e-5)
+        assert scaled.norm().exact == plain.norm().exact
 
 
 @pytest.mark.parametrize("factor", [1e-30, 1e-9, 1.0, 1e30])

@@ -26,6 +26,7 @@ from unrollbit.operators import (
     Radon,
     Scaled,
     SubsampledDCT,
+    Subsampling,
     Sum,
     Wavelet,
     gaussian,
@@ -55,6 +56,45 @@ def test_content_is_compared():
     assert gaussian(4, 8) != gaussian(4, 8, seed=1)
     assert Convolution([1.0], 8) != Convolution([1.0], 8, "zero")
     assert {gaussian(4, 8): 1}[gaussian(4, 8)] == 1
+
+
+def test_compiled_programs_serve_all_seeds_and_factors():
+    traces = []
+
+    @jax.jit
+    def apply(A, x):
+        traces.append(A)
+        return A(x)
+
+    x = jnp.ones(8)
+    for kinds in (
+        [gaussian(4, 8, seed) for seed in range(3)],
+        [gaussian_blocks(2, 2, 4, seed) for seed in range(3)],
+        [factor * Hadamard(4, 8) for factor in (0.5, -3.0, 1e-20)],
+    ):
+        traces.clear()
+        for A in kinds:
+            np.testing.assert_allclose(apply(A, x), np.asarray(A.dense()) @ x, rtol=1e-5)
+        assert len(traces) == 1
+    twin = jax.tree.map(lambda leaf: leaf, gaussian(4, 8, 2))
+    assert twin.to_spec() == {"kind": "Dense", "recipe": ["gaussian", 4, 8, 2]}
+    other = jax.tree.unflatten(jax.tree.structure(gaussian(4, 8, 1)), jax.tree.leaves(twin))
+    assert "matrix" in other.to_spec()  # a recipe of another matrix is not believed
+
+
+def test_factors_may_be_traced():
+    A = gaussian(4, 8)
+    slope = jax.grad(lambda factor: jnp.sum((factor * A)(jnp.ones(8)) ** 2))(2.0)
+    assert slope == pytest.approx(4.0 * float(jnp.sum(A(jnp.ones(8)) ** 2)), rel=1e-5)
+
+
+def test_a_mask_says_what_is_kept():
+    mask = np.array([[True, False, True], [False, False, True]])
+    assert Subsampling.of(mask) == Subsampling.of((2, 3), [0, 2, 5])
+    assert Subsampling.of([True, False]).shape == (1, 2)
+    for wrong in ((2, 3), 5, [[1, 0]]):
+        with pytest.raises(ValueError, match="expected a shape and indices, or a boolean mask, got"):
+            Subsampling.of(wrong)
 
 
 def test_one_line_of_text(operator):

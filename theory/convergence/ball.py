@@ -44,10 +44,10 @@ def C4(form: NormalForm, y: Float[np.ndarray, " m"], tau: float | None = None) -
     Source: C4. Inexact proximal gradients: M. Schmidt, N. Le Roux and F. Bach, 2011.
     """
     y = measurement("C4", form, y)
-    prepared = _prepare(form, y, tau)
-    if isinstance(prepared, Report):
-        return prepared
-    solution, tau, scales, assumptions = prepared
+    assumptions, prepared = _prepare(form, y, tau)
+    if prepared is None:
+        return not_applicable("C4", assumptions)
+    solution, tau, scales = prepared
     eps = _errors(form, solution, tau, scales)
     E = [float(norms(solution.x))]
     for k in range(form.depth):
@@ -62,11 +62,11 @@ def inexact_ball(form: NormalForm, y: Float[np.ndarray, " m"], tau: float | None
 
     None where C4 is not applicable or ``h >= 1``. Raises as ``C4``.
     """
-    prepared = _prepare(form, measurement("C4", form, y), tau)
+    _, prepared = _prepare(form, measurement("C4", form, y), tau)
     rate = float(form.H_norms.max())
-    if isinstance(prepared, Report) or rate >= 1:
+    if prepared is None or rate >= 1:
         return None
-    solution, tau, scales, _ = prepared
+    solution, tau, scales = prepared
     return rate, float(_errors(form, solution, tau, scales).max()) / (1 - rate)
 
 
@@ -148,11 +148,11 @@ def _around(
     )
 
 
-_Prepared = tuple[Lasso, float, Float[np.ndarray, " K"], dict[str, bool]]
+_Prepared = tuple[Lasso, float, Float[np.ndarray, " K"]]
 
 
-def _prepare(form: NormalForm, y: np.ndarray, tau: float | None) -> _Prepared | Report:
-    """Reference solution, tau and a0_k of C4, or why it is not applicable."""
+def _prepare(form: NormalForm, y: np.ndarray, tau: float | None) -> tuple[dict[str, bool], _Prepared | None]:
+    """The assumptions of C4; reference solution, tau and a0_k, or None where it is not applicable."""
     if tau is not None and not tau >= 0:
         raise ValueError(f"C4 tau: expected >= 0, got {tau}")
     scales = (form.G.swapaxes(1, 2) * form.A).sum((1, 2)) / (float((form.A**2).sum()) or 1.0)
@@ -162,7 +162,7 @@ def _prepare(form: NormalForm, y: np.ndarray, tau: float | None) -> _Prepared | 
         "<G_k^T, A> > 0 for every k": bool((scales > 0).all()),
     }
     if not all(assumptions.values()):
-        return not_applicable("C4", assumptions)
+        return assumptions, None
     if form.form == "gd":
         tau = 0.0 if tau is None else tau
         assumptions["tau = 0 without a shrinkage"] = tau == 0
@@ -171,10 +171,10 @@ def _prepare(form: NormalForm, y: np.ndarray, tau: float | None) -> _Prepared | 
         tau = float(np.median(form.theta / scales)) if tau is None else tau
         assumptions["tau > 0"] = tau > 0
     if not all(assumptions.values()):
-        return not_applicable("C4", assumptions)
+        return assumptions, None
     solution = solve_lasso(form.A, y, tau)
     assumptions[_SOLVED] = solution.solved
-    return (solution, tau, scales, assumptions) if solution.solved else not_applicable("C4", assumptions)
+    return assumptions, (solution, tau, scales) if solution.solved else None
 
 
 def _errors(form: NormalForm, solution: Lasso, tau: float, scales: np.ndarray) -> np.ndarray:

@@ -38,10 +38,10 @@ def C2(form: NormalForm, x: Float[np.ndarray, " n"], y: Float[np.ndarray, " m"])
         >>> report.status, len(report.bounds)
         ('holds', 7)
     """
-    checked = _path("C2", form, x, y)
-    if isinstance(checked, Report):
-        return checked
-    x, path, active, g, assumptions = checked
+    assumptions, found = _path("C2", form, x, y)
+    if found is None:
+        return not_applicable("C2", assumptions)
+    x, path, active, g = found
     rates = [restricted_norm(form.H[k], active[k + 1], active[k]) for k in range(form.depth)]
     return _report("C2", x, path, active, g, np.array(rates), assumptions)
 
@@ -64,10 +64,10 @@ def C2u(form: NormalForm, x: Float[np.ndarray, " n"], y: Float[np.ndarray, " m"]
     """
     if t < 1:
         raise ValueError(f"C2u t: expected a number of coordinates >= 1, got {t}")
-    checked = _path("C2u", form, x, y)
-    if isinstance(checked, Report):
-        return checked
-    x, path, active, g, assumptions = checked
+    assumptions, found = _path("C2u", form, x, y)
+    if found is None:
+        return not_applicable("C2u", assumptions)
+    x, path, active, g = found
     assumptions["|a_k| <= t for every k"] = bool((active.sum(1) <= t).all())
     return _report("C2u", x, path, active, g, uniform_norms(form, t), assumptions)
 
@@ -83,16 +83,15 @@ _Path = tuple[
     Trajectory,
     Bool[np.ndarray, "K_plus_1 n"],
     Float[np.ndarray, "K n"],
-    dict[str, bool],
 ]
 
 
-def _path(name: str, form: NormalForm, x: np.ndarray, y: np.ndarray) -> _Path | Report:
-    """Signal, estimates, active sets and driving terms of a run, or why there are none."""
+def _path(name: str, form: NormalForm, x: np.ndarray, y: np.ndarray) -> tuple[dict[str, bool], _Path | None]:
+    """The assumptions; signal, estimates, active sets and driving terms of a run, or None where they are not met."""
     x, y = signal(name, form, x), measurement(name, form, y)
     assumptions = {"the network is ISTA, LISTA or gradient descent": form.form != "admm", SOFT: form.soft}
     if not all(assumptions.values()):
-        return not_applicable(name, assumptions)
+        return assumptions, None
     path = run(form, y)
     active = (x != 0) | (path.x != 0)
     defect = form.H @ x + form.G @ (form.A @ x) - x if form.form == "lista" else 0.0
@@ -101,7 +100,7 @@ def _path(name: str, form: NormalForm, x: np.ndarray, y: np.ndarray) -> _Path | 
         active[1:] = True
     else:
         g = g - form.theta[:, None] * np.sign(x)
-    return x, path, active, g, assumptions
+    return assumptions, (x, path, active, g)
 
 
 def _report(

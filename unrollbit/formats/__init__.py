@@ -5,7 +5,6 @@ from unrollbit.formats.base import Format, PackedWeights, Place, as_format
 from unrollbit.formats.bitnet import BitNet
 from unrollbit.formats.coherent import Coherent
 from unrollbit.formats.cores import masked, mean_of, normalised_latents
-from unrollbit.formats.design import coherence_energy, design_signs
 from unrollbit.formats.designed import Designed
 from unrollbit.formats.fixed import Fixed
 from unrollbit.formats.full_precision import FullPrecision
@@ -52,8 +51,6 @@ __all__ = [
     "as_format",
     "binarise",
     "clipped",
-    "coherence_energy",
-    "design_signs",
     "identity",
     "masked",
     "mean_of",

@@ -76,6 +76,11 @@ class Format(Specified, abc.ABC):
         return True
 
     @property
+    def holds_zero(self) -> bool:
+        """Whether a matrix of zeros can be held and trained from there; signs times positive scales cannot."""
+        return False
+
+    @property
     def in_signal_domain(self) -> bool:
         """Whether the matrices live in the domain of the signal (``SignalDomain``)."""
         return False

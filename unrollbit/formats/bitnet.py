@@ -13,7 +13,7 @@ from unrollbit.formats.cores import existing, masked, mean_of, per_copy
 from unrollbit.formats.mean_scaled import MeanScaled
 from unrollbit.formats.representation import Values
 from unrollbit.formats.stored import HALF, Floats, Signs, Stored
-from unrollbit.formats.surrogates import Identity, Surrogate, binarise, check_surrogate
+from unrollbit.formats.surrogates import Identity, Surrogate, binarise
 from unrollbit.operators import LinearOperator
 from unrollbit.packed_operators.packed_signs import PackedSigns
 from unrollbit.structures import Structure
@@ -39,9 +39,6 @@ class BitNet(MeanScaled):
     """
 
     surrogate: Surrogate = Identity()
-
-    def __post_init__(self) -> None:
-        check_surrogate("BitNet", self.surrogate)
 
     @property
     def description(self) -> str:

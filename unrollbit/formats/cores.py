@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
@@ -72,6 +74,7 @@ def over(values: Array, size: Array) -> Array:
     return values / jnp.where(size > 0, size, 1.0)
 
 
+@functools.partial(jax.jit, static_argnums=1)
 def normalised_latents(cores: Array, structure: Structure) -> Array:
     """Cores over their mean magnitude: latents on which one learning rate fits all."""
     return over(cores, jnp.sum(jnp.abs(cores)) / (cores.shape[0] * structure.size))

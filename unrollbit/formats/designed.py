@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from unrollbit.decompositions import Design
 from unrollbit.formats.base import Place
-from unrollbit.formats.design import Design
 from unrollbit.formats.one_bit import OneBit
 from unrollbit.formats.weights import Weights
 from unrollbit.formats.wrapper import Start

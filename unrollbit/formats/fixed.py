@@ -22,6 +22,10 @@ class Fixed(Format):
     matrix, which is held in memory beside A.
     """
 
+    @property
+    def holds_zero(self) -> bool:
+        return True
+
     def build(self, place: Place) -> Weights:
         initial = place.map.initial
         beside = 0 if initial is place.physics else initial.resident_bits()

@@ -27,6 +27,11 @@ class FullPrecision(Representation):
     """
 
     needs_mask: ClassVar[bool] = False  # what it forbids is zero
+    signed: ClassVar[bool] = False
+
+    @property
+    def holds_zero(self) -> bool:
+        return True
 
     @property
     def description(self) -> str:
@@ -48,8 +53,3 @@ class FullPrecision(Representation):
 
     def packed(self, arrays: Mapping[str, Array], exists: Array | None, structure: Structure) -> LinearOperator:
         return masked(arrays["values"], structure)
-
-    def reference(self, physics: LinearOperator) -> LinearOperator | None:
-        """None: it has no signs."""
-        del physics
-        return None

@@ -9,12 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from unrollbit.decompositions import SVD, SignFactors, decomposed, dual_svid, rank_for
 from unrollbit.formats.cores import masked
-from unrollbit.formats.factorise import SVD, SignFactors, decomposed, dual_svid, rank_for
 from unrollbit.formats.one_bit_svid import each_copy
 from unrollbit.formats.representation import Representation, Values
 from unrollbit.formats.stored import HALF, Floats, Signs, Stored
-from unrollbit.formats.surrogates import Identity, Surrogate, binarise, check_surrogate
+from unrollbit.formats.surrogates import Identity, Surrogate, binarise
 from unrollbit.formats.weights import Weights
 from unrollbit.operators import LinearOperator, Sum
 from unrollbit.operators.structured import Structured
@@ -71,12 +71,8 @@ class LittleBit(Representation):
     surrogate: Surrogate = Identity()
 
     def __post_init__(self) -> None:
-        for name in ("residual", "rotate", "turns"):
-            if not isinstance(getattr(self, name), bool):
-                raise ValueError(f"{name}: expected true or false, got {getattr(self, name)!r}")
-        if self.rank is not None and (type(self.rank) is not int or self.rank < 1):
+        if self.rank is not None and self.rank < 1:
             raise ValueError(f"rank: expected an integer >= 1, got {self.rank!r}")
-        check_surrogate("LittleBit", self.surrogate)
 
     def describe(self, weights: Weights) -> tuple[str, ...]:
         residual = " with a residual of the same rank" * self.residual

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -19,6 +21,7 @@ class MeanScaled(Representation, abstract=True):
     takes part in training without a gradient: a physical unit must not decide.
     """
 
+    @functools.partial(jax.jit, static_argnums=(0, 2))
     def start(self, cores: Array, structure: Structure) -> Values:
         unit = mean_of(jnp.abs(cores), structure)
         return {"latents": over(cores, per_copy(unit, cores)), "unit": jnp.maximum(unit, TINY)}
@@ -32,6 +35,7 @@ class MeanScaled(Representation, abstract=True):
         size = mean_of(jnp.abs(latents * existing(structure)), structure)
         return jax.lax.stop_gradient(jnp.maximum(size, TINY))
 
+    @functools.partial(jax.jit, static_argnums=(0, 2))
     def scale(self, values: Values, structure: Structure) -> Float[Array, " copies"]:
         """``mean |W|`` of each matrix."""
         return jnp.maximum(values["unit"] * self.size(values["latents"], structure), TINY)

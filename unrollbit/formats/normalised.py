@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -40,11 +42,11 @@ class Normalised(Wrapper):
     def wrap(self, place: Place, inner: Weights) -> Weights:
         """Weights that do not train get their diagonals computed once; others normalise with A in every layer."""
         held = 32 * inner.copies * inner.shape[1]
-        layers = [inner.layer(k).prepare() for k in range(inner.copies if inner.packed else 1)]
-        reference = place.physics.core(layers[0].mask())
+        shapes = jax.eval_shape(lambda weights: weights.layer(0).prepare(), inner)
+        reference = place.physics.core(shapes.mask())
         if inner.stored_weights() and not inner.packed:
             return self.enclose(inner, {"reference": Physics(reference)}, held_bits=held)
-        diagonals = jnp.stack([reciprocal(layer.column_products(reference)) for layer in layers])
+        diagonals = _diagonals(inner, reference, inner.copies if inner.packed else 1)
         return self.enclose(inner, {"diagonals": Physics(diagonals)}, held_bits=held)
 
     def prepare(self, weights: Weights) -> Any:
@@ -62,6 +64,13 @@ class Normalised(Wrapper):
         return first, "columns normalised with A", *around
 
 
+@functools.partial(jax.jit, static_argnums=2)
+def _diagonals(inner: Weights, reference: Array, count: int) -> Array:
+    layers = (inner.layer(k).prepare() for k in range(count))
+    return jnp.stack([reciprocal(layer.column_products(reference)) for layer in layers])
+
+
+@jax.jit
 def reciprocal(products: Float[Array, " n"]) -> Float[Array, " n"]:
     """``1 / d``: at most 1e6 times that of the largest, and 0 for 0."""
     size = jnp.abs(products)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from unrollbit.formats.cores import masked, over, with_magnitude
 from unrollbit.formats.representation import Representation, Values
-from unrollbit.formats.scales import SCALES, mean_magnitude, scale_shape, spread
+from unrollbit.formats.scales import mean_magnitude, scale_shape, spread
 from unrollbit.formats.stored import TINY, Floats, Signs, Stored
-from unrollbit.formats.surrogates import Identity, Surrogate, binarise, check_surrogate
+from unrollbit.formats.surrogates import Identity, Surrogate, binarise
 from unrollbit.formats.weights import Weights
 from unrollbit.operators import LinearOperator
 from unrollbit.packed_operators.packed_signs import PackedSigns, Scale
@@ -54,11 +56,8 @@ class OneBit(Representation):
     surrogate: Surrogate = Identity()
 
     def __post_init__(self) -> None:
-        if not isinstance(self.scale, str) or self.scale not in SCALES:
-            raise ValueError(f"OneBit: expected a scale among {', '.join(SCALES)}, got {self.scale!r}")
-        if type(self.planes) is not int or self.planes < 1:
+        if self.planes < 1:
             raise ValueError(f"OneBit: expected planes >= 1, got {self.planes!r}")
-        check_surrogate("OneBit", self.surrogate)
 
     @property
     def description(self) -> str:
@@ -70,6 +69,7 @@ class OneBit(Representation):
         shape = scale_shape(self.scale, copies, self.planes, structure)
         return signs if shape is None else {**signs, "log_scales": Floats(shape, largest=LARGEST_LOG)}
 
+    @functools.partial(jax.jit, static_argnums=(0, 2))
     def start(self, cores: Array, structure: Structure) -> Values:
         residual, exists = cores, structure.core_mask
         latents, scales = [], []

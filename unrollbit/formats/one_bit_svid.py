@@ -10,11 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from unrollbit.decompositions import rank_one
 from unrollbit.formats.cores import masked, normalised_latents
-from unrollbit.formats.rank_one import rank_one
 from unrollbit.formats.representation import Representation, Values
 from unrollbit.formats.stored import HALF, TINY, Floats, Signs, Stored
-from unrollbit.formats.surrogates import Identity, Surrogate, binarise, check_surrogate
+from unrollbit.formats.surrogates import Identity, Surrogate, binarise
 from unrollbit.operators import Composition, LinearOperator
 from unrollbit.operators.structured import Diagonal
 from unrollbit.packed_operators import PackedSigns
@@ -46,9 +46,6 @@ class OneBitSVID(Representation):
     """
 
     surrogate: Surrogate = Identity()
-
-    def __post_init__(self) -> None:
-        check_surrogate("OneBitSVID", self.surrogate)
 
     @property
     def description(self) -> str:

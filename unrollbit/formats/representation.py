@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import functools
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -35,6 +36,7 @@ class Representation(Format, abstract=True):
     """
 
     needs_mask: ClassVar[bool] = True  # whether an irregular mask is held beside the arrays
+    signed: ClassVar[bool] = True  # whether its entries are signs, which can be measured against those of the physics
 
     @property
     def description(self) -> str:
@@ -138,10 +140,10 @@ class Representation(Format, abstract=True):
         return self.trained(parameters, weights.structure)
 
     def unquantised(self, weights: Weights, floats: Format) -> Weights:
-        return floats.from_cores(self.floats(self.held(weights), weights.structure), weights.structure)
+        return floats.from_cores(_floats(self, dict(self.held(weights)), weights.structure), weights.structure)
 
     def reference(self, physics: LinearOperator) -> LinearOperator | None:
-        return physics
+        return physics if self.signed else None
 
     def round(self, weights: Weights) -> None:
         for name, stored in self.stored(weights.structure, weights.copies).items():
@@ -175,6 +177,11 @@ class Representation(Format, abstract=True):
         held = {name: Physics(jnp.asarray(stored[name].hold(array))) for name, array in arrays.items()}
         given = {"exists": Physics(packed_mask(structure) if self.needs_mask else None)}
         return Weights(self, structure, copies, held, given=given, packed=True)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 2))
+def _floats(format: Representation, values: Values, structure: Structure) -> Array:
+    return format.floats(values, structure)
 
 
 def check_names(kind: str, found: Any, expected: Any, what: str) -> None:

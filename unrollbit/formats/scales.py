@@ -5,11 +5,10 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from unrollbit.formats.cores import existing
 from unrollbit.formats.stored import TINY
 from unrollbit.packed_operators.packed_signs import Scale
 from unrollbit.structures import Structure
-
-SCALES: tuple[Scale, ...] = ("none", "global", "layer", "row", "column")
 
 
 def scale_shape(scale: Scale, copies: int, planes: int, structure: Structure) -> tuple[int, ...] | None:
@@ -21,9 +20,7 @@ def scale_shape(scale: Scale, copies: int, planes: int, structure: Structure) ->
 
 def mean_magnitude(core: Float[Array, "copies ..."], structure: Structure, scale: Scale) -> Array:
     """Mean of ``|core|`` over the existing entries of each stack, matrix, row or column; 1 for ``none``."""
-    size = jnp.abs(core)
-    exists = structure.core_mask
-    there = jnp.ones(structure.core_shape) if exists is None else jnp.asarray(exists, jnp.float32)
+    size, there = jnp.abs(core), existing(structure)
     if scale == "row":
         return _positive(structure.row_sum(size) / jnp.maximum(structure.row_sum(there), 1.0))
     if scale == "column":

@@ -21,7 +21,7 @@ class SharedTaps(Start):
     wider: int = 0
 
     def __post_init__(self) -> None:
-        if isinstance(self.wider, bool) or not isinstance(self.wider, int) or self.wider < 0:
+        if self.wider < 0:
             raise ValueError(f"wider: expected a number of taps >= 0, got {self.wider!r}")
 
     def inside(self, place: Place) -> Place:

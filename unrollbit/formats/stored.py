@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import abc
+import functools
 import math
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
@@ -57,6 +59,11 @@ class Stored(abc.ABC):
     @abc.abstractmethod
     def resident_bits(self) -> int:
         """Bits in memory while a loaded network runs."""
+
+    @property
+    def as_signs(self) -> Signs | None:
+        """This array, if it holds one bit for each sign; else None."""
+        return None
 
     @abc.abstractmethod
     def variable(self, values: Array) -> nnx.Param:
@@ -152,7 +159,7 @@ class Entries(Stored):
 
     def decode(self, array: np.ndarray) -> np.ndarray:
         """Entries that do not exist are 0."""
-        values, exists = np.array(self.unpack(jnp.asarray(array), self.rows[-1])), self.structure.core_mask
+        values, exists = np.array(_unpacked(self, array, self.rows[-1])), self.structure.core_mask
         if exists is None:
             return values
         cores = np.zeros((*self.lead, *self.structure.core_shape), np.float32)
@@ -165,11 +172,16 @@ class Entries(Stored):
     def release(self, held: np.ndarray) -> np.ndarray:
         if self.structure.core_mask is None:
             return held
-        return self.encode(np.asarray(self.unpack(jnp.asarray(held), self.structure.core_shape[-1])))
+        return self.encode(np.asarray(_unpacked(self, held, self.structure.core_shape[-1])))
 
     def expand(self, held: Array) -> Array:
         values, exists = self.unpack(held, self.structure.core_shape[-1]), self.structure.core_mask
         return values if exists is None else values * exists
+
+
+@functools.partial(jax.jit, static_argnums=(0, 2))
+def _unpacked(stored: Entries, items: Array, n: int) -> Array:
+    return stored.unpack(items, n)
 
 
 @dataclass(frozen=True)
@@ -186,6 +198,10 @@ class Signs(Entries):
     @property
     def weight_bits(self) -> int:
         return self.weights
+
+    @property
+    def as_signs(self) -> Signs | None:
+        return self
 
     def variable(self, values: Array) -> nnx.Param:
         return BinaryParam(jnp.asarray(values, jnp.float32))
@@ -216,6 +232,10 @@ class Trits(Signs):
     def weight_bits(self) -> int:
         """``8 / per_byte`` each, rounded up to a whole bit."""
         return -(-8 * self.weights // self.per_byte)
+
+    @property
+    def as_signs(self) -> Signs | None:
+        return None
 
     def check(self, name: str, array: np.ndarray) -> None:
         try:
@@ -258,12 +278,16 @@ class Floats(Stored):
         return self.scale_bits
 
     def variable(self, values: Array) -> nnx.Param:
-        values = jnp.asarray(values, jnp.float32)
-        return ScaleParam(jnp.log(jnp.maximum(values, TINY)) if self.positive else values)
+        return ScaleParam(self._trained(jnp.asarray(values, jnp.float32)))
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def _trained(self, values: Array) -> Array:
+        return jnp.log(jnp.maximum(values, TINY)) if self.positive else values
 
     def values(self, trained: Array) -> Array:
         return jnp.exp(trained) if self.positive else trained
 
+    @functools.partial(jax.jit, static_argnums=0)
     def rounded(self, trained: Array) -> Array:
         if self.dtype == SINGLE:
             return trained

@@ -91,12 +91,6 @@ def tanh_sign() -> Surrogate:
     return TanhSign()
 
 
-def check_surrogate(who: str, surrogate: object) -> None:
-    """Raise ``TypeError`` for what is no surrogate."""
-    if not isinstance(surrogate, Surrogate):
-        raise TypeError(f"{who}: expected a surrogate such as clipped(1.0), got {surrogate!r}")
-
-
 @partial(jax.custom_jvp, nondiff_argnums=(1,))
 def binarise(w: Float[Array, "..."], surrogate: Surrogate) -> Float[Array, "..."]:
     """``sign(w)`` with ``sign(0) = +1``; the derivative is the surrogate's.

@@ -58,6 +58,7 @@ class Ternary(MeanScaled):
     """
 
     needs_mask: ClassVar[bool] = False  # what it forbids is zero
+    signed: ClassVar[bool] = False  # zeros are no signs
     per_byte: PerByte = 5
 
     def __post_init__(self) -> None:
@@ -100,8 +101,3 @@ class Ternary(MeanScaled):
 
     def packed(self, arrays: Mapping[str, Array], exists: Array | None, structure: Structure) -> LinearOperator:
         return PackedTernary(arrays["trits"][None], arrays["scale"][None], None, structure, "layer", self.per_byte)
-
-    def reference(self, physics: LinearOperator) -> LinearOperator | None:
-        """None: its zeros are no signs."""
-        del physics
-        return None

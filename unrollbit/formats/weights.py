@@ -129,10 +129,7 @@ class Weights(nnx.Module):
 
     def dense(self) -> Float[Array, "copies m n"]:
         """All matrices, dense; differentiable."""
-        parameters = self.prepare()
-        if not jax.tree.leaves(parameters):  # nothing is stored: every copy is the same
-            return jnp.repeat(jnp.asarray(self.matrix(parameters).dense())[None], self.copies, axis=0)
-        return jax.vmap(lambda own: self.matrix(own).dense())(parameters)
+        return _dense(self)
 
     def rebuild(self, matrices: Float[Array, "copies m n"]) -> Weights:
         """The same format at the same place, started from other matrices. Raises ``TypeError`` for packed weights."""
@@ -196,3 +193,11 @@ class Weights(nnx.Module):
             raise ValueError(f"weights of format {spec['format']['kind']!r} lack {error}") from error
         except TypeError as error:
             raise ValueError(f"weights of format {spec['format']['kind']!r}: a wrong type ({error})") from error
+
+
+@jax.jit
+def _dense(weights: Weights) -> Array:
+    parameters = weights.prepare()
+    if not jax.tree.leaves(parameters):  # nothing is stored: every copy is the same
+        return jnp.repeat(jnp.asarray(weights.matrix(parameters).dense())[None], weights.copies, axis=0)
+    return jax.vmap(lambda own: weights.matrix(own).dense())(parameters)

@@ -47,6 +47,10 @@ class Wrapper(Format, abstract=True):
         return self.inner.normalisable
 
     @property
+    def holds_zero(self) -> bool:
+        return self.inner.holds_zero
+
+    @property
     def in_signal_domain(self) -> bool:
         return self.inner.in_signal_domain
 

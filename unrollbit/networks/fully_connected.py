@@ -124,7 +124,7 @@ class FullyConnected(Network):
         y = as_signal(y, A.shape[0], "network(y)", "m", complex_physics=A.complex_physics)
         if iterates or depth not in (None, self.depth):
             raise ValueError("FullyConnected: hidden layers are no estimates; only the last layer's output exists")
-        return self._recovered(widened(y)).astype(y.dtype)
+        return _run(self, y)
 
     def _recovered(self, y: Array) -> Array:
         first, last = (self._product(name, in_dtype(self.maps[name].layer(), y.dtype)) for name in ("first", "last"))
@@ -145,6 +145,12 @@ class FullyConnected(Network):
     def _product(self, name: str, matrix: LinearOperator) -> Any:
         """The map ``name`` as the network applies it."""
         return self.activations.around(matrix) if self.activations and name in self.activated else matrix
+
+
+@jax.jit
+def _run(net: FullyConnected, y: Array) -> Array:
+    """Compiled once for all calls on signals of one shape."""
+    return net._recovered(widened(y)).astype(y.dtype)
 
 
 def _sizes(m: int, n: int, width: int, depth: int) -> dict[str, tuple[int, int, int]]:

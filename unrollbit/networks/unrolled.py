@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -145,7 +146,10 @@ class Unrolled(Network):
         K = self.depth if depth is None else depth
         if not 1 <= K <= self.depth:
             raise ValueError(f"depth: expected a number of layers in [1, {self.depth}], got {depth}")
-        measured, (y, A) = self.measurement(y), self.physical(y)
+        return _run(self, self.measurement(y), K, iterates)
+
+    def _estimates(self, measured: Array, K: int, iterates: bool) -> Array:
+        y, A = self.physical(measured)
         inputs, step = self.layers(K, y, A)
 
         def body(state: State, layer: Any) -> tuple[State, Array | None]:
@@ -269,6 +273,12 @@ class Unrolled(Network):
             )
 
 
+@functools.partial(jax.jit, static_argnums=(2, 3))
+def _run(net: Unrolled, measured: Array, K: int, iterates: bool) -> Array:
+    """Compiled once for all calls on signals of one shape."""
+    return net._estimates(measured, K, iterates)
+
+
 def _build(name: str, linear_map: LinearMap, weights: Any, A: LinearOperator, copies: int) -> Weights:
     if not linear_map.learned:
         return Fixed().build(Place(linear_map, A))
@@ -276,6 +286,7 @@ def _build(name: str, linear_map: LinearMap, weights: Any, A: LinearOperator, co
         if name not in weights:
             raise ValueError(f"weights: no entry for the map {name!r}; got {sorted(weights)}")
         weights = weights[name]
+    # an argument may be a format or weights that exist already, of a file say
     built = weights if isinstance(weights, Weights) else as_format(weights).build(Place(linear_map, A, copies))
     if built.shape != linear_map.shape:
         raise ValueError(f"weights of map {name!r}: expected matrices of shape {linear_map.shape}, got {built.shape}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -98,6 +99,7 @@ class Banded(LinearOperator):
         np.add.at(period, np.arange(self.taps.size) % self.n, np.asarray(self.taps, np.float64))
         return Norm(np.abs(np.fft.fft(period)).max(), exact=True)
 
+    @jax.jit
     def column_norms(self) -> Array:
         """The transposed band of squared taps, of ones; taps that a period wraps onto one entry are added up first."""
         taps, lower = self.taps, self.lower

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
@@ -40,7 +41,7 @@ class BlockDiagonal(LinearOperator):
     """
 
     blocks: Float[Array, "count block_m block_n"]
-    recipe: Recipe | None = field(default=None, metadata={"static": True})
+    recipe: Recipe | None = field(default=None, metadata={"static": True, "incidental": True})
 
     def __post_init__(self) -> None:
         set_field(self, "blocks", finite_array("blocks", self.blocks, 3))
@@ -65,6 +66,7 @@ class BlockDiagonal(LinearOperator):
     def core(self, structure: Structure) -> Array:
         return self.blocks if structure == self.mask() else super().core(structure)
 
+    @jax.jit
     def column_norms(self) -> Array:
         return self.mask().column_norms(self.blocks)
 

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import Self
 
+import jax
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -89,6 +90,7 @@ class Convolution(LinearOperator):
             power = power.reshape(*power.shape[:axis], self.stride, kept, *power.shape[axis + 1 :]).mean(axis)
         return Norm(math.sqrt(power.max()), exact=True)
 
+    @jax.jit
     def column_norms(self) -> Array:
         return self.grid.column_norms(self.kernel)
 

@@ -42,7 +42,7 @@ class Dense(LinearOperator):
     """
 
     matrix: Float[Array, "m n"]
-    recipe: Recipe | None = field(default=None, metadata={"static": True})
+    recipe: Recipe | None = field(default=None, metadata={"static": True, "incidental": True})
     structure: Structure | None = field(default=None, metadata={"static": True})
 
     def __post_init__(self) -> None:

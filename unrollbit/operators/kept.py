@@ -55,11 +55,19 @@ class Kept(LinearOperator):
         set_field(self, "count", count)
 
     @classmethod
-    def of(cls, signal_shape: int | tuple[int, ...], indices: Sequence[int] | np.ndarray) -> Self:
-        """Keep the coefficients with these flat (row-major) indices, in this order.
+    def of(cls, signal_shape: Any, indices: Sequence[int] | np.ndarray | None = None) -> Self:
+        """Keep the coefficients with these flat (row-major) indices, in this order; or ``of(mask)``: those that are
+        True in a boolean array of the signal's shape.
 
         Raises ``ValueError`` unless they are distinct integers in ``[0, n)``.
         """
+        if indices is None:
+            mask = np.asarray(signal_shape)
+            if mask.dtype != bool or mask.ndim == 0:
+                raise ValueError(
+                    f"{cls.__name__}.of: expected a shape and indices, or a boolean mask, got {signal_shape!r:.200}"
+                )
+            signal_shape, indices = mask.shape, np.flatnonzero(mask)
         return cls(signal_shape, max(1, np.size(indices)), None, indices)  # pyright: ignore[reportArgumentType]
 
     @classmethod

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -133,6 +134,7 @@ class Preconditioned(LinearOperator):
     def core(self, structure: Structure) -> Array:
         return self.entries if structure == self.structure else super().core(structure)
 
+    @jax.jit
     def column_norms(self) -> Array:
         return self.structure.column_norms(self.entries)
 

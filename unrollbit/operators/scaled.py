@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import jax
 import numpy as np
@@ -12,7 +12,7 @@ from unrollbit.operators.base import LinearOperator
 from unrollbit.operators.checks import set_field
 from unrollbit.operators.norms import Norm
 from unrollbit.structures.base import Structure
-from unrollbit.values import pytree
+from unrollbit.values import is_known, pytree
 
 
 @pytree
@@ -28,9 +28,11 @@ class Scaled(LinearOperator):
     """
 
     operator: LinearOperator
-    factor: float = field(metadata={"static": True})
+    factor: float  # a leaf: programs compiled for one factor serve all
 
     def __post_init__(self) -> None:
+        if not is_known(self.factor):
+            return
         factor = self.factor.item() if isinstance(self.factor, jax.Array | np.generic | np.ndarray) else self.factor
         if isinstance(factor, bool) or not isinstance(factor, int | float) or not np.isfinite(factor):
             raise ValueError(f"factor: expected a finite number, got {self.factor!r}")
@@ -114,5 +116,5 @@ class Scaled(LinearOperator):
 
     @property
     def frame_constant(self) -> float | None:
-        constant = self.operator.frame_constant
-        return None if constant is None else self.factor**2 * constant
+        constant = self.operator.frame_constant if is_known(self.factor) else None
+        return None if constant is None else float(self.factor) ** 2 * constant

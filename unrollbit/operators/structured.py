@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import jax
 from jaxtyping import Array, Float
 
 from unrollbit.operators.base import LinearOperator
@@ -43,6 +44,7 @@ class Structured(LinearOperator):
 
     def __add__(self, other: Any) -> Any:
         """Cores of one structure add up to a core."""
+        # operators of Python ask what the other side is; only cores that are held add without being formed
         if isinstance(other, Structured) and other.structure == self.structure:
             return Structured(self.entries + other.entries, self.structure)
         return super().__add__(other)
@@ -53,6 +55,7 @@ class Structured(LinearOperator):
     def core(self, structure: Structure) -> Array:
         return self.entries if structure == self.structure else super().core(structure)
 
+    @jax.jit
     def column_norms(self) -> Array:
         return self.structure.column_norms(self.entries)
 

@@ -87,10 +87,9 @@ def _coded(spec: Mapping[str, Any], physics: LinearOperator) -> _Coded | None:
     if reference is None or "structure" not in spec:
         return None
     structure = Structure.from_spec(spec["structure"])
-    signs = format.representation.stored(structure, positive_integer("copies", spec["copies"])).get("signs")
-    if not isinstance(signs, Signs) or structure.shape != reference.shape:  # bits, one a sign: nothing else is coded
-        return None
-    return _Coded(signs, reference)
+    array = format.representation.stored(structure, positive_integer("copies", spec["copies"])).get("signs")
+    signs = None if array is None else array.as_signs
+    return None if signs is None or structure.shape != reference.shape else _Coded(signs, reference)
 
 
 def _entries(packed: np.ndarray, n: int) -> np.ndarray:

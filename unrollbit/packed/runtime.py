@@ -99,6 +99,9 @@ class Stored(NamedTuple):
     dtype: str
     entries: np.ndarray
 
+    def __repr__(self) -> str:
+        return f"{self.dtype} of shape {self.entries.shape}"
+
     def floats(self) -> np.ndarray:
         """As float32; raises ``ValueError`` for entries that are not finite."""
         wide = self.entries.astype(np.uint32) << 16 if self.dtype == "BF16" else self.entries
@@ -387,21 +390,26 @@ def taken(arrays: dict[str, Stored], name: str, dtype: str, shape: tuple[int, ..
         raise ValueError(f"array {name!r}: {error}") from error
 
 
+def stored_as(value: Any, *dtypes: str) -> Stored | None:
+    """A value of a description, if it is an array of one of these dtypes; it may be anything that JSON has."""
+    return value if isinstance(value, Stored) and value.dtype in dtypes else None
+
+
 def floats(value: Any, ndim: int) -> np.ndarray:
     """An array of the physics, float32."""
-    if not isinstance(value, Stored) or value.dtype not in ("F32", "F64") or value.entries.ndim != ndim:
-        got = f"{value.dtype} of shape {value.entries.shape}" if isinstance(value, Stored) else f"{value!r:.80}"
-        raise ValueError(f"expected a {ndim}-D array of floats of the file, got {got}")
-    return value.floats()
+    array = stored_as(value, "F32", "F64")
+    if array is None or array.entries.ndim != ndim:
+        raise ValueError(f"expected a {ndim}-D array of floats of the file, got {value!r:.80}")
+    return array.floats()
 
 
 def bytes_of(value: Any, shape: tuple[int, ...]) -> np.ndarray:
     """An array of bytes of the physics or of a structure; -1 in ``shape`` stands for any size."""
-    found = value.entries.shape if isinstance(value, Stored) and value.dtype == "U8" else None
+    array = stored_as(value, "U8")
+    found = None if array is None else array.entries.shape
     if found is None or len(found) != len(shape) or any(b not in (-1, a) for a, b in zip(found, shape, strict=True)):
-        got = f"{value.dtype} of shape {value.entries.shape}" if isinstance(value, Stored) else f"{value!r:.80}"
-        raise ValueError(f"expected bytes of shape {shape}, got {got}")
-    return value.entries
+        raise ValueError(f"expected bytes of shape {shape}, got {value!r:.80}")
+    return array.entries
 
 
 # ---- specs: {"kind": name, field: value, ...} -----------------------------------------------------------------------
@@ -1293,9 +1301,10 @@ def kept_entries(spec: Spec, candidates: Callable[[tuple[int, ...]], np.ndarray]
             raise ValueError(f"bitmap: expected bits among the first {n}")
         return sides, kept
     if listed is not None:
-        if not isinstance(listed, Stored) or listed.dtype != "I32" or listed.entries.ndim != 1:
+        array = stored_as(listed, "I32")
+        if array is None or array.entries.ndim != 1:
             raise ValueError(f"indices: expected a 1-D array of I32, got {listed!r:.80}")
-        kept = listed.entries
+        kept = array.entries
         if not kept.size or kept.min() < 0 or kept.max() >= n or np.unique(kept).size != kept.size:
             raise ValueError(f"indices: expected distinct integers in [0, {n})")
         return sides, kept

@@ -121,6 +121,7 @@ class PackedSigns(LinearOperator):
         core = sum(lines(self.scales[p]) * signs[p] for p in range(1, self.planes)) + lines(self.scales[0]) * signs[0]
         return Structured(core, self.structure)
 
+    @jax.jit
     def column_norms(self) -> Array:
         """From the bits, a few rows at a time."""
         if self.structure.shared or self.structure.entrywise:

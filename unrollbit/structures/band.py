@@ -77,15 +77,22 @@ class Band(DenseCore):
             return Band(self.n, self.m, -self.upper, -self.lower, 1, self.circular)
         return replace(self, m=self.n, n=self.m, transposed=not self.transposed)
 
-    def gram(self) -> Structure:
-        """The band that holds ``W^T W`` (a few of its entries may be zero where bands meet the boundary)."""
-        width = self.upper - self.lower
+    def gram_band(self) -> Band | None:
+        """The band that holds ``W^T W``, or None where rows drift against the period."""
         if self.transposed and self.circular and self.stride * self.n != self.m:
-            check_entries("Band", self.n, self.n)
-            mask = self.core_mask.astype(np.int64)  # rows drift against the period: no band
-            return Indexed.from_mask(mask.T @ mask > 0)
+            return None
+        width = self.upper - self.lower
         reach = width // self.stride if self.transposed else width
         return Band(self.n, self.n, -reach, reach, 1, self.circular)
+
+    def gram(self) -> Structure:
+        """The band that holds ``W^T W`` (a few of its entries may be zero where bands meet the boundary)."""
+        band = self.gram_band()
+        if band is not None:
+            return band
+        check_entries("Band", self.n, self.n)
+        mask = self.core_mask.astype(np.int64)
+        return Indexed.from_mask(mask.T @ mask > 0)
 
 
 @dataclass(frozen=True)

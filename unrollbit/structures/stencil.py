@@ -22,6 +22,7 @@ class Stencil(DenseCore):
     horizontal: Band
 
     def __post_init__(self) -> None:
+        # only bands have a Kronecker product of so few numbers; files and people may give others
         if not isinstance(self.vertical, Band) or not isinstance(self.horizontal, Band):
             raise ValueError(f"Stencil: expected two bands, got {self.vertical!r} and {self.horizontal!r}")
 
@@ -44,9 +45,9 @@ class Stencil(DenseCore):
         return Stencil(self.vertical.T, self.horizontal.T)
 
     def gram(self) -> Structure:
-        vertical, horizontal = self.vertical.gram(), self.horizontal.gram()
-        if isinstance(vertical, Band) and isinstance(horizontal, Band):
+        vertical, horizontal = self.vertical.gram_band(), self.horizontal.gram_band()
+        if vertical is not None and horizontal is not None:
             return Stencil(vertical, horizontal)
         check_entries("Stencil", self.shape[1], self.shape[1])
-        masks = (np.asarray(part.core_mask) for part in (vertical, horizontal))
+        masks = (np.asarray(part.gram().core_mask) for part in (self.vertical, self.horizontal))
         return Indexed.from_mask(np.kron(*masks))

@@ -39,7 +39,7 @@ def network_and_stages(
     if not isinstance(net, Network):
         packed = "; take its .trainable()" if hasattr(net, "trainable") else ""
         raise TypeError(f"fit: expected a network (or a recipe) to train, got {_name(net)}{packed}")
-    if isinstance(stages, Stage):
+    if isinstance(stages, Stage):  # one alone may stand for a list of one
         stages = (stages,)
     entries = tuple(stages) if isinstance(stages, list | tuple) else None
     if entries == () or stages is None:

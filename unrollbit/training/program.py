@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -50,7 +51,7 @@ class Program:
         self._initial = {"trained": trained, "other": other}
         self._frozen, self._teacher, self._key = frozen, teacher, key
         self._optimiser = stage.optimiser(trained)
-        self._chunk = jax.jit(_chunk_function(graph, stage, self._optimiser, unit))
+        self._chunk = compiled_chunk(graph, stage, unit)
 
     def start(self) -> TrainingState:
         """State before the first step."""
@@ -80,7 +81,9 @@ class Program:
         nnx.update(net, state["trained"], state["other"])
 
 
-def _chunk_function(graph: Any, stage: Stage, optimiser: optax.GradientTransformation, unit: float) -> Any:
+@functools.lru_cache(maxsize=16)
+def compiled_chunk(graph: Any, stage: Stage, unit: float) -> Any:
+    """The jitted training program of networks of one graph; equal networks and stages share it, seeds do not matter."""
     sharding = _sharding(PartitionSpec("data"))
 
     def objective(
@@ -105,6 +108,8 @@ def _chunk_function(graph: Any, stage: Stage, optimiser: optax.GradientTransform
     def chunk(
         state: TrainingState, frozen: Any, source: Any, teacher: Network | None, key: Array, begin: Array, steps: Array
     ) -> tuple[TrainingState, Array, Array, Array]:
+        optimiser = stage.optimiser(state["trained"])
+
         def body(i: Array, carry: tuple[Any, ...]) -> tuple[Any, ...]:
             trained, moments, losses, errors = carry
             step_key = jax.random.fold_in(key, begin + i)  # nothing depends on where chunks begin
@@ -119,7 +124,7 @@ def _chunk_function(graph: Any, stage: Stage, optimiser: optax.GradientTransform
         healthy = jnp.isfinite(objective(trained, state["other"], frozen, source, teacher, following)[0])
         return {**state, "trained": trained, "optimiser": moments}, losses, errors, healthy
 
-    return chunk
+    return jax.jit(chunk)
 
 
 def _estimates(net: Network, y: Array, depth: int | None, per_layer: bool) -> Array:

@@ -94,6 +94,10 @@ class Stage:
         if not isinstance(self.penalties, tuple) or not all(isinstance(entry, Penalty) for entry in self.penalties):
             raise ValueError(f"Stage: expected penalties as a tuple of Penalty objects, got {self.penalties!r}")
 
+    def __hash__(self) -> int:
+        """Of what is hashable in every stage; ``==`` compares all of it."""
+        return hash((self.steps, self.depth, self.batch, self.quantised, *sorted(self.rates.items()), type(self.loss)))
+
     @property
     def per_layer(self) -> bool:
         """Whether the objective needs the estimates of all layers."""

@@ -5,8 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from unrollbit.formats.factorise import decomposed, dual_svid, joint_rotation, nearest_rotation, rank_for, rate
-from unrollbit.formats.rank_one import rank_one
+from unrollbit.decompositions import (
+    decomposed,
+    dual_svid,
+    joint_rotation,
+    nearest_rotation,
+    rank_for,
+    rank_one,
+    rate,
+)
 
 
 def gaussian(m: int, n: int, seed: int = 0) -> np.ndarray:

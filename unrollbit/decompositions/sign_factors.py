@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from unrollbit.formats.rank_one import rank_one
+from unrollbit.decompositions.rank_one import rank_one
 
 _DOUBLE = 1024  # matrices with more rows and columns are decomposed in float32: half the time, 1e-6 of a vector
 _ROUNDS = 50
