@@ -8,6 +8,8 @@ PYTEST_ARGS ?=
 
 # Two workers: one thread each, or they fight over the cores.
 WORKERS ?= 2
+# Each worker begins with one half of the tests in order: what tests of a file share is made and compiled once.
+SHARES := --dist worksteal
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
 	XLA_FLAGS="$(XLA_FLAGS) --xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 
@@ -46,7 +48,7 @@ docs: $(VENV)/.docs
 	@echo "build/site/index.html"
 
 test: $(VENV)/.test
-	$(ONE_THREAD) $(BIN)/pytest -n $(WORKERS) $(PYTEST_ARGS)
+	$(ONE_THREAD) $(BIN)/pytest -n $(WORKERS) $(SHARES) $(PYTEST_ARGS)
 
 # What compilers may get wrong: bits, kernels, a network end to end.
 OPTIMISED := tests/test_signbits_compiled.py tests/kernels/test_looked_up.py tests/kernels/test_compiled.py \

@@ -8,6 +8,7 @@ Shapes and dtypes in the signatures of some packages are enforced while tests ru
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import tempfile
@@ -46,6 +47,13 @@ def pytest_configure(config: pytest.Config) -> None:
         chosen[_FEW_OPTIMISATIONS] = "1"
     config.stash[_before] = {name: os.environ.get(name) for name in chosen}
     os.environ.update(chosen)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Modules and tests that stay are not looked through again and again, and programs, which are many, less often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -10,10 +10,10 @@ from typing import cast, get_args
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Array, Bool, Float
 from numpy.typing import ArrayLike
 
-from unrollbit.algorithms import Form, OutsideNormalForm
+from unrollbit.algorithms import Algorithm, Form, OutsideNormalForm
 from unrollbit.networks import Network, Unrolled
 from unrollbit.theory.numerics import at_most, soft, spectral_norm
 
@@ -262,6 +262,11 @@ def _shrink_of(net: Unrolled, admm: bool) -> Shrink:
         layer = max(k - 1, 0) if admm else k
         with jax.enable_x64(True):
             scalars = {name: jnp.asarray(values[layer]) for name, values in raw.items()}
-            return np.asarray(net.algorithm.shrinkage(jnp.asarray(u), scalars, 1.0), np.float64)
+            return np.asarray(_shrunk(net.algorithm, jnp.asarray(u), scalars), np.float64)
 
     return shrink
+
+
+@jax.jit
+def _shrunk(algorithm: Algorithm, u: Array, scalars: dict[str, Array]) -> Array:
+    return algorithm.shrinkage(u, scalars, 1.0)

@@ -90,7 +90,7 @@ def test_in_toml(Shifted: Any) -> None:
 
 
 def test_trained_and_in_a_file(Shifted: Any, tmp_path: Path) -> None:
-    network, stages = recipes.two_stage(PROBLEM, 3, weights=Shifted(), algorithm=ISTA(), steps=60, batch=8)
+    network, stages = recipes.two_stage(PROBLEM, 2, weights=Shifted(), algorithm=ISTA(), steps=60, batch=8)
     start = np.asarray(network.maps["W"].leaf.dense())
     assert [stage.quantised for stage in stages].count(True) == 1
     fit(network, PROBLEM, stages, progress=False)
@@ -105,12 +105,12 @@ def test_trained_and_in_a_file(Shifted: Any, tmp_path: Path) -> None:
     expected = network(y)
     for found in (packed(y), packed.trainable()(y)):
         assert float(jnp.linalg.norm(found - expected)) <= 1e-5 * float(jnp.linalg.norm(expected))
-    assert packed.bits().weight_bits == count_bits(network).weight_bits == 3 * 12 * 24
+    assert packed.bits().weight_bits == count_bits(network).weight_bits == 2 * 12 * 24
     assert packed.bits().resident_bits == count_bits(network).resident_bits
     held = packed.network.maps["W"].leaf.variables
     assert {name: (variable.dtype, variable.shape) for name, variable in held.items()} == {
-        "signs": (np.uint8, (3, 12, 3)),
-        "scale": (np.float32, (3,)),
+        "signs": (np.uint8, (2, 12, 3)),
+        "scale": (np.float32, (2,)),
     }
     assert packed.trainable().maps["W"].leaf.format == Shifted()
 

@@ -40,8 +40,7 @@ def test_it_keeps_the_contract(name: str, own: Path) -> None:
     assert A.mask() == Structure.from_spec(A.mask().to_spec())
 
 
-@pytest.mark.parametrize("name", OWN)
-@pytest.mark.parametrize("algorithm", [ISTA(), AMP()], ids=["ISTA", "AMP"])
+@pytest.mark.parametrize(("name", "algorithm"), [("trend", ISTA()), ("arrow", AMP())], ids=list(OWN))
 def test_networks_of_it_pack_save_and_load(name: str, algorithm, own: Path, tmp_path: Path) -> None:
     file, make = OWN[name]
     A = make(import_extension(str(own / file)))

@@ -126,6 +126,7 @@ NETWORKS: list[tuple[Any, LinearOperator, Any]] = [
 ]
 
 
+@pytest.mark.grid(14)
 @pytest.mark.parametrize("copies", [1, 2, 4])
 @pytest.mark.parametrize(("algorithm", "A", "weights"), NETWORKS, ids=lambda value: type(value).__name__)
 def test_networks_against_themselves(algorithm, A, weights, copies):

@@ -67,7 +67,7 @@ def sparse() -> SparseRecovery:
     return SparseRecovery(24, 32, sparsity=0.1)
 
 
-@pytest.mark.grid(4)
+@pytest.mark.grid(3)
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("distinct", [1, None], ids=["tied", "untied"])
 def test_training_lowers_the_loss_and_survives_a_file(

@@ -206,11 +206,7 @@ class Unrolled(Network):
         ``ValueError``) for an algorithm without a normal form, and for activations, which are not linear.
         """
         self._check_linear()
-        layers, maps = np.arange(self.depth), {}
-        for name, weights in self.maps.items():
-            maps[name] = jnp.asarray(weights.dense(), dtype)[layers % weights.copies]
-        scalars = {name: jnp.asarray(values, dtype) for name, values in self.values().items()}
-        return self.algorithm.linear_part(jnp.asarray(self.operator.dense(), dtype), maps, scalars)
+        return _linear_parts(self, jnp.dtype(dtype).name)
 
     def layers(
         self, K: int, y: Array, A: LinearOperator, algorithm: Algorithm | None = None
@@ -277,6 +273,15 @@ class Unrolled(Network):
 def _run(net: Unrolled, measured: Array, K: int, iterates: bool) -> Array:
     """Compiled once for all calls on signals of one shape."""
     return net._estimates(measured, K, iterates)
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _linear_parts(net: Unrolled, dtype: str) -> tuple[Array, Array]:
+    layers, maps = np.arange(net.depth), {}
+    for name, weights in net.maps.items():
+        maps[name] = jnp.asarray(weights.dense(), dtype)[layers % weights.copies]
+    scalars = {name: jnp.asarray(values, dtype) for name, values in net.values().items()}
+    return net.algorithm.linear_part(jnp.asarray(net.operator.dense(), dtype), maps, scalars)
 
 
 def _build(name: str, linear_map: LinearMap, weights: Any, A: LinearOperator, copies: int) -> Weights:

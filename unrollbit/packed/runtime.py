@@ -406,8 +406,11 @@ def floats(value: Any, ndim: int) -> np.ndarray:
 def bytes_of(value: Any, shape: tuple[int, ...]) -> np.ndarray:
     """An array of bytes of the physics or of a structure; -1 in ``shape`` stands for any size."""
     array = stored_as(value, "U8")
-    found = None if array is None else array.entries.shape
-    if found is None or len(found) != len(shape) or any(b not in (-1, a) for a, b in zip(found, shape, strict=True)):
+    if (
+        array is None
+        or array.entries.ndim != len(shape)
+        or any(wanted not in (-1, side) for side, wanted in zip(array.entries.shape, shape, strict=True))
+    ):
         raise ValueError(f"expected bytes of shape {shape}, got {value!r:.80}")
     return array.entries
 
