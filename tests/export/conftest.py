@@ -28,6 +28,7 @@ from unrollbit.formats import (
 from unrollbit.networks import Activations
 from unrollbit.operators import (
     Banded,
+    BlockPatterns,
     Composition,
     Convolution,
     Dense,
@@ -35,6 +36,7 @@ from unrollbit.operators import (
     Preconditioned,
     Rademacher,
     Radon,
+    Sparse,
     SubsampledDCT,
     SubsampledFourier,
     Subsampling,
@@ -65,6 +67,7 @@ def normal(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.RandomState(seed).standard_normal(shape).astype(np.float32)
 
 
+SPARSE = normal(12, 20) * (np.random.RandomState(5).uniform(size=(12, 20)) < 0.2)
 MASK = np.random.RandomState(5).uniform(size=(6, 9)) < 0.6
 NETWORKS = {
     "random signs, two planes": lambda: Unrolled(
@@ -105,6 +108,11 @@ NETWORKS = {
     "some frequencies": lambda: Unrolled(GradientDescent(), SubsampledFourier.random((4, 6), 5, 1), 3, Fixed()),
     "some samples": lambda: Unrolled(
         ISTA(), Composition.of(Subsampling.random((4, 8), 17, 3), SubsampledDCT.full((4, 8)).T), 2, Fixed()
+    ),
+    "listed entries": lambda: Unrolled(ISTA(), Sparse.of(SPARSE), 2, Fixed()),
+    "signs of listed entries": lambda: Unrolled(ISTA(), Sparse.of(SPARSE), 2, OneBit(scale="row"), distinct=2),
+    "patterns of blocks": lambda: Unrolled(
+        GradientDescent(), BlockPatterns.of(np.sign(normal(5, 9)), (3, 6), 3, 1 + normal(9) ** 2), 3, Fixed()
     ),
     "preconditioned": lambda: Unrolled(
         ISTA(adaptive=True), Preconditioned.of(gaussian(6, 9), 0.1), 2, Normalised(OneBit())

@@ -108,7 +108,7 @@ def quantised(
     compact: bool,
 ) -> Recorded | None:
     mask = structure.mask()
-    if mask is not None and not compact:
+    if structure.places is not None or (mask is not None and not compact):
         return None
     (m, n), blocks = structure.shape, structure.blocks
     total = None
@@ -213,6 +213,16 @@ def hadamard(x: Recorded, adjoint: bool, drawn: Callable[[], Any], size: float) 
     return (image * signs if adjoint else _kept(image, False, kept, n)) / size
 
 
+def patterns(x: Recorded, adjoint: bool, sides: tuple[int, ...], size: int, signs: np.ndarray) -> Recorded:
+    rows, columns, pixels = sides[0] // size, sides[1] // size, size * size
+    S = _unpacked(x.graph, signs, pixels, 8) * np.float32(1 / size)
+    if adjoint:
+        blocks = x.reshape(1, rows * columns, -1) @ S
+        return blocks.reshape(1, rows, columns, size, size).swapaxes(2, 3).reshape(1, -1)
+    blocks = x.reshape(1, rows, size, columns, size).swapaxes(2, 3).reshape(1, -1, pixels)
+    return (blocks @ S.swapaxes(0, 1)).reshape(1, -1)
+
+
 def subsampling(x: Recorded, adjoint: bool, kept: np.ndarray) -> Recorded | None:
     return None if adjoint else x[:, kept]
 
@@ -313,6 +323,7 @@ PRODUCTS: dict[str, Callable[..., Recorded | None]] = {
     "floats": floats,
     "fourier": fourier,
     "hadamard": hadamard,
+    "patterns": patterns,
     "quantised": quantised,
     "scaled": scaled,
     "subsampling": subsampling,

@@ -130,7 +130,7 @@ def quantised(
 ) -> None:
     if not compact[0] and structure[0].exists is not None:
         raise ValueError("export to C: packed physics under an irregular mask have no C; export with --stablehlo")
-    for p in range(len(packed[0])):
+    for p in range(len(packed[0])):  # sums of planes need no memory: all add to the target
         plane, values = [bits[p] for bits in packed], [factors[p] for factors in scales]
         codes = [_codes(structure[0], bits, per_byte[0]) for bits in plane]
         if scale[0] in ("row", "column"):
@@ -156,7 +156,7 @@ def codes(
 ) -> None:
     (m, n), blocks = structure[0].shape, structure[0].blocks
     table = product.tables.codes("codes", packed)
-    if structure[0].exists is not None:
+    if structure[0].exists is not None or structure[0].places is not None:
         _masked(product, call, structure[0], table, per_byte[0])
         return
     signs = per_byte[0] == 8
@@ -167,24 +167,53 @@ def codes(
 
 def _masked(product: Product, call: Call, structure: Structure, table: str, per_byte: int) -> None:
     factors = structure.factors or (structure,)
-    masks = [np.ones((1, 1), bool), *(factor.exists() for factor in factors if factor.exists is not None)][-2:]
-    lists = [named for mask in masks for named in zip(("starts", "runs"), _runs(mask), strict=True)]
-    sides = product.tables.integers("sides", [side for mask in masks for side in mask.shape])
-    runs = [product.tables.places(*named) for named in lists]
-    count = math.prod(int(mask.sum()) for mask in masks)
+    shapes = [(1, 1), *(factor.shape for factor in factors)][-2:]
+    lists = [_runs(np.zeros(1, int), np.zeros(1, int), 1), *map(_runs_of, factors)][-2:]
+    sides = product.tables.integers("sides", [side for shape in shapes for side in shape])
+    runs = [product.tables.places(hint, array) for pair in lists for hint, array in zip(_RUNS, pair, strict=True)]
+    count = math.prod(int(lengths[:, 1].sum()) for _, lengths in lists)
     flag = int(call.adjoint)
     product.call(
         "masked_add", sides, *runs, per_byte, table, flag, call.factor, call.source, call.target, operations=count
     )
 
 
-def _runs(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where the runs of each row begin in the list of all, and their first columns and lengths."""
-    edges = np.diff(np.pad(mask.astype(np.int8), ((0, 0), (1, 1))), axis=1)
-    rows, first = np.nonzero(edges == 1)
-    last = np.nonzero(edges == -1)[1]
-    starts = np.searchsorted(rows, np.arange(len(mask) + 1))
-    return starts, np.stack([first, last - first], 1)
+_RUNS = ("starts", "runs")
+
+
+def _runs_of(structure: Structure) -> tuple[np.ndarray, np.ndarray]:
+    """The runs of an irregular structure."""
+    if structure.places is None:
+        assert structure.exists is not None
+        rows, columns = np.nonzero(structure.exists())
+        return _runs(rows, columns, structure.shape[0])
+    return _runs(*structure.places, structure.shape[0])
+
+
+def _runs(rows: np.ndarray, columns: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where the runs of each of ``count`` rows begin in the list of all, and their first columns and lengths."""
+    begins = np.flatnonzero((np.diff(rows, prepend=-1) != 0) | (np.diff(columns, prepend=-1) != 1))
+    lengths = np.diff(begins, append=len(rows))
+    return np.searchsorted(rows[begins], np.arange(count + 1)), np.stack([columns[begins], lengths], 1)
+
+
+def listed(product: Product, call: Call, structure: list[Structure], entries: list[np.ndarray]) -> None:
+    assert structure[0].places is not None
+    (rows, columns), m = structure[0].places, structure[0].shape[0]
+    starts = product.tables.places("starts", np.searchsorted(rows, np.arange(m + 1)))
+    lists = starts, product.tables.places("columns", columns), product.tables.floats("entries", entries)
+    product.call(
+        "listed_add", m, *lists, int(call.adjoint), call.factor, call.source, call.target, operations=2 * len(rows)
+    )
+
+
+def patterns(
+    product: Product, call: Call, sides: list[tuple[int, ...]], size: list[int], signs: list[np.ndarray]
+) -> None:
+    grid = product.tables.integers("grid", [*sides[0], size[0], len(signs[0])])
+    table, scale = product.tables.codes("codes", signs), call.times(literal(1 / size[0])).factor
+    work = 2 * len(signs[0]) * math.prod(sides[0])
+    product.call("patterns_add", grid, table, int(call.adjoint), scale, call.source, call.target, operations=work)
 
 
 def correlation(
@@ -326,6 +355,8 @@ PRODUCTS: Mapping[str, Callable[..., None]] = {
     "floats": floats,
     "fourier": fourier,
     "hadamard": hadamard,
+    "listed": listed,
+    "patterns": patterns,
     "quantised": quantised,
     "radon": radon,
     "scaled": scaled,

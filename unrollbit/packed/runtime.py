@@ -918,6 +918,8 @@ def quantised(
     (weights); else whole rows (physics).
     """
     unpack = unpack_signs if per_byte == 8 else functools.partial(unpack_trits, per_byte=per_byte)
+    parts = {"structure": structure, "packed": packed, "scales": scales, "scale": scale}
+    made = Made("quantised", {**parts, "per_byte": per_byte, "compact": compact})
     (m, n), count, last = structure.shape, structure.blocks, structure.core[-1]
     if structure.grid is not None:
         if scale in ("row", "column"):
@@ -927,7 +929,7 @@ def quantised(
     if structure.places is not None:
         lines = {"row": structure.places[0], "column": structure.places[1]}.get(scale, ...)
         entries = [c[lines] * unpack(bits, last) for c, bits in zip(np.asarray(scales), packed, strict=True)]
-        return listed(structure, functools.reduce(np.add, entries).astype(np.float32))
+        return replace(listed(structure, functools.reduce(np.add, entries).astype(np.float32)), made=made)
     mask = structure.mask()
     if mask is None:
         planes = packed.reshape(len(packed), m, -1)
@@ -948,8 +950,6 @@ def quantised(
         )
         return functools.reduce(np.add, parts)
 
-    parts = {"structure": structure, "packed": packed, "scales": scales, "scale": scale}
-    made = Made("quantised", {**parts, "per_byte": per_byte, "compact": compact})
     return replace(tiled((m, n), count, panel, PANEL), made=made)
 
 
@@ -973,7 +973,8 @@ def listed(structure: Structure, entries: np.ndarray) -> Operator:
         return out
 
     by_column = entries[order], rows[order], columns[order]
-    return Operator((m, n), lambda x: sums(x, entries, columns, rows, m), lambda r: sums(r, *by_column, n), panel)
+    products = (lambda x: sums(x, entries, columns, rows, m)), (lambda r: sums(r, *by_column, n))
+    return Operator((m, n), *products, panel, made=Made("listed", {"structure": structure, "entries": entries}))
 
 
 def structured(structure: Structure, core: np.ndarray) -> Operator:
@@ -1149,7 +1150,8 @@ def block_patterns(spec: Spec) -> Operator:
         return blocks.reshape(len(y), rows, columns, size, size).swapaxes(2, 3).reshape(len(y), n)
 
     shape = (rows * columns * len(A), n)
-    return Operator(shape, apply, lambda r: image(r, A), estimate=lambda y: image(y, W))
+    made = Made("patterns", {"sides": sides, "size": size, "signs": np.packbits(S < 0, axis=-1, bitorder="little")})
+    return Operator(shape, apply, lambda r: image(r, A), estimate=lambda y: image(y, W), made=made)
 
 
 def structured_physics(spec: Spec) -> Operator:

@@ -161,3 +161,34 @@ static void masked_add(const int32_t *sides, const Place *outer_starts, const Pl
         }
     }
 }
+
+/*
+ * out += factor S x_b for every block x_b of an image, or the transpose. grid: height and width of the image, side of a
+ * block, number of patterns; a row of S has the pixels of a block row by row.
+ */
+static void patterns_add(const int32_t *grid, const uint8_t *signs, int32_t transposed, float factor, const float *x,
+                         float *out)
+{
+    const int32_t size = grid[2];
+    const int32_t width = ((size * size) + 7) / 8;
+    const int32_t across = grid[1] / size;
+    for (int32_t b = 0; b < ((grid[0] / size) * across); b++) {
+        const int32_t corner = ((b / across) * size * grid[1]) + ((b % across) * size);
+        for (int32_t p = 0; p < grid[3]; p++) {
+            const int32_t i = (b * grid[3]) + p;
+            float sum = 0.0f;
+            for (int32_t k = 0; k < (size * size); k++) {
+                const int32_t j = corner + ((k / size) * grid[1]) + (k % size);
+                const float sign = sign_of((uint32_t)signs[(p * width) + (k / 8)] >> (uint32_t)(k % 8));
+                if (transposed != 0) {
+                    out[j] += sign * (factor * x[i]);
+                } else {
+                    sum += sign * x[j];
+                }
+            }
+            if (transposed == 0) {
+                out[i] += factor * sum;
+            }
+        }
+    }
+}

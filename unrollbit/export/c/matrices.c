@@ -105,3 +105,22 @@ static void radon_add(int32_t size, int32_t angles, const float *cosines, const 
         }
     }
 }
+
+/* out += factor A x, or of the transpose, for a matrix whose row i has the entries starts[i] to starts[i + 1] - 1. */
+static void listed_add(int32_t rows, const Place *starts, const Place *columns, const float *entries,
+                       int32_t transposed, float factor, const float *x, float *out)
+{
+    for (int32_t i = 0; i < rows; i++) {
+        float sum = 0.0f;
+        for (int32_t k = (int32_t)starts[i]; k < (int32_t)starts[i + 1]; k++) {
+            if (transposed != 0) {
+                out[columns[k]] += entries[k] * (factor * x[i]);
+            } else {
+                sum += entries[k] * x[columns[k]];
+            }
+        }
+        if (transposed == 0) {
+            out[i] += factor * sum;
+        }
+    }
+}
