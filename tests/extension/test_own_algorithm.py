@@ -12,7 +12,7 @@ import pytest
 from unrollbit import OneBit, Unrolled, load, pack, refine, solve
 from unrollbit.algorithms import Algorithm
 from unrollbit.cli import main
-from unrollbit.cli.extensions import import_extension
+from unrollbit.extensions import import_extension
 from unrollbit.operators import gaussian
 
 CONFIG = """

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from unrollbit import AMP, ISTA, Unrolled, load, pack
-from unrollbit.cli.extensions import import_extension
+from unrollbit.extensions import import_extension
 from unrollbit.operators import LinearOperator
 from unrollbit.structures import Structure
 

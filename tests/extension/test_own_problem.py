@@ -11,7 +11,7 @@ import pytest
 
 from unrollbit import load
 from unrollbit.cli import main
-from unrollbit.cli.extensions import import_extension
+from unrollbit.extensions import import_extension
 from unrollbit.problems import Gaussian, Problem
 
 CONFIG = """

@@ -19,6 +19,7 @@ from unrollbit.operators import (
     Dense,
     Hadamard,
     LinearOperator,
+    MultiCoil,
     Preconditioned,
     Rademacher,
     Radon,
@@ -93,6 +94,12 @@ OPERATORS: dict[str, Callable[[], LinearOperator]] = {
     "wavelet of adjoint": lambda: Composition.of(Wavelet.of(16, "db1").T, Hadamard(8, 16, seed=4).T),
     "scaled adjoint composition": lambda: Scaled.of(
         Adjoint(Composition.of(Rademacher(5, 12, seed=4), Convolution.of(numbers(3), 12))), 2.0
+    ),
+    "coils": lambda: MultiCoil.of(
+        SubsampledFourier.of((4, 3), [0, 3, 7]), numbers(2, 4, 3) + 1j * numbers(2, 4, 3, seed=1)
+    ),
+    "coils, complex image": lambda: MultiCoil.of(
+        SubsampledFourier.of(6, [0, 3]), numbers(2, 6) + 1j * numbers(2, 6, seed=1), "complex"
     ),
     "sparse": lambda: Sparse.of(numbers(9, 13) * (numbers(9, 13, seed=1) > 1)),
     "adjoint of a sparse one": lambda: Sparse.of(np.concatenate([numbers(1, 12), np.eye(12)])).T,

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from unrollbit.arguments import check_names
-from unrollbit.cli.extensions import import_extension
 from unrollbit.cli.network_table import build_network, build_recipe
+from unrollbit.extensions import import_extension
 from unrollbit.networks import Network
 from unrollbit.packed import load
 from unrollbit.packed.runtime import check_fingerprint

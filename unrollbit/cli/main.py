@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import Any, TextIO
 
 from unrollbit.cli.arguments import LazyParser
-from unrollbit.cli.extensions import import_extension
+from unrollbit.extensions import import_extension
 
 COMMANDS = {
     "demo": "train and compare networks on five problems in a few minutes: table, figures, packed network",

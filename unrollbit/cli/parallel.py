@@ -10,7 +10,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
-from unrollbit.cli.extensions import import_extension, imported_extensions
+from unrollbit.extensions import import_extension, imported_extensions
 
 DEFAULT_WORKERS = min(os.cpu_count() or 1, 4)
 

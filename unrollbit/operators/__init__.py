@@ -13,6 +13,8 @@ from unrollbit.operators.fourier import SubsampledDCT, SubsampledFourier
 from unrollbit.operators.function import Function
 from unrollbit.operators.hadamard import Hadamard
 from unrollbit.operators.host import Host
+from unrollbit.operators.multi_coil import MultiCoil
+from unrollbit.operators.named import named_physics
 from unrollbit.operators.norms import Norm
 from unrollbit.operators.pattern_design import hadamard_patterns, learned_patterns
 from unrollbit.operators.patterns import BlockPatterns
@@ -40,6 +42,7 @@ __all__ = [
     "Hadamard",
     "Host",
     "LinearOperator",
+    "MultiCoil",
     "Norm",
     "Preconditioned",
     "Rademacher",
@@ -60,5 +63,6 @@ __all__ = [
     "hadamard_patterns",
     "ill_conditioned",
     "learned_patterns",
+    "named_physics",
     "rademacher_blocks",
 ]

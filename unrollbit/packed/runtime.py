@@ -1516,6 +1516,40 @@ def complex_measurements(spec: Spec) -> Operator:
     return replace(A, complex=True)
 
 
+def multi_coil(spec: Spec) -> Operator:
+    """``B (s_c x)`` of every coil c; B on complex numbers from B on their parts, ``B p + i B q``."""
+    operator, real, imaginary, unknowns = fields(spec, "operator", "real", "imaginary", unknowns="real")
+    B, real, imaginary = physics_of(operator), floats(real, 2), floats(imaginary, 2)
+    both = one_of("unknowns", unknowns, ("real", "complex")) == "complex"
+    (m, n), count = B.shape, len(real)
+    if not B.complex or B.accept is not None or {real.shape, imaginary.shape} != {(count, n)} or not count:
+        raise ValueError(f"MultiCoil: expected complex physics and maps of {n} entries, got {real.shape}")
+    limited("measurements", count, m, largest=LARGEST_SIDE)
+
+    def halves(values: np.ndarray) -> list[np.ndarray]:
+        return np.split(values, 2, axis=1)
+
+    def apply(x: np.ndarray) -> np.ndarray:
+        u, v = halves(x) if both else (x, np.zeros_like(x))
+        out = np.empty((len(x), 2, count, m // 2), np.float32)
+        for c, (s, t) in enumerate(zip(real, imaginary, strict=True)):
+            (p, q), (f, g) = halves(B.apply(s * u - t * v)), halves(B.apply(s * v + t * u))
+            out[:, 0, c], out[:, 1, c] = p - g, q + f
+        return out.reshape(len(x), count * m)
+
+    def adjoint(r: np.ndarray) -> np.ndarray:
+        u, v = np.zeros((2, len(r), n), np.float32)
+        parts = r.reshape(len(r), 2, count, m // 2)
+        for c, (s, t) in enumerate(zip(real, imaginary, strict=True)):
+            re, im = parts[:, 0, c], parts[:, 1, c]
+            p, q = B.adjoint(np.concatenate([re, im], 1)), B.adjoint(np.concatenate([im, -re], 1))
+            u += s * p + t * q
+            v += s * q - t * p
+        return np.concatenate([u, v], 1) if both else u
+
+    return Operator((count * m, n * (1 + both)), apply, adjoint, complex=True)
+
+
 def scaled_physics(spec: Spec) -> Operator:
     operator, factor = fields(spec, "operator", "factor")
     if not math.isfinite(number("factor", factor)):
@@ -1535,6 +1569,7 @@ OPERATORS: dict[str, Callable[[Spec], Operator]] = {
     "Diagonal": lambda spec: diagonal(floats(fields(spec, "diagonal")[0], 1)),
     "Hadamard": hadamard,
     "LowRank": low_rank_physics,
+    "MultiCoil": multi_coil,
     "PackedSigns": packed_physics,
     "PackedTernary": packed_ternary,
     "Preconditioned": preconditioned,

@@ -23,6 +23,7 @@ from unrollbit.operators import (
     Dense,
     Hadamard,
     LinearOperator,
+    MultiCoil,
     Preconditioned,
     Rademacher,
     Radon,
@@ -53,6 +54,10 @@ from unrollbit.trits import pack_trits
 
 def normal(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.RandomState(seed).standard_normal(shape).astype(np.float32)
+
+
+def complex_normal(*shape: int) -> np.ndarray:
+    return normal(*shape) + 1j * normal(*shape, seed=1)
 
 
 MASK = np.random.RandomState(5).uniform(size=(6, 9)) < 0.6
@@ -109,6 +114,12 @@ PHYSICS: dict[str, dict[str, Callable[[], LinearOperator]]] = {  # by kind; the 
     "LowRank": {
         "low rank": lambda: LowRank(
             jnp.asarray(normal(5)), Dense.of(normal(5, 2)), jnp.asarray(normal(2)), Dense.of(normal(2, 7)), jnp.ones(7)
+        ),
+    },
+    "MultiCoil": {
+        "coils": lambda: MultiCoil.of(SubsampledFourier.of((4, 6), [0, 3, 7, 21]), complex_normal(3, 4, 6)),
+        "coils, complex image": lambda: MultiCoil.of(
+            SubsampledFourier.of(8, [0, 3, 5]), complex_normal(2, 8), "complex"
         ),
     },
     "PackedSigns": {
