@@ -68,7 +68,8 @@ class ArrayProblem(DrawsFromSamples, Problem):
         """Check the arrays and split their rows.
 
         Args:
-            matrix: the physics: whatever ``as_operator`` takes, or the path of a ``.npy`` file of a matrix.
+            matrix: the physics: whatever ``as_operator`` takes; the path of a matrix, ``.npy``, or ``.npz`` of
+                ``scipy.sparse``; or ``module:name`` of one's own code.
             signals: ``(N, n)`` array of unknowns, one signal a row, or the path of a ``.npy`` file.
             measurements: ``(N, m)`` array or path; None: computed by the operator, with noise of ``snr_db``.
             snr_db: signal-to-noise ratio of each computed measurement in dB; None for no noise.

@@ -10,7 +10,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from unrollbit.operators import LinearOperator
+from unrollbit.operators import LinearOperator, named_physics
+from unrollbit.operators.named import names_code
 from unrollbit.operators.physics import physics_of
 from unrollbit.problems.array_files import Place, load_array
 from unrollbit.specs import Spec
@@ -21,14 +22,19 @@ _WRITTEN = 4096  # numbers of physics that a spec writes
 def physics_and_source(
     name: str, physics: Any, folder: Place | None = None, shape: tuple[int, ...] | None = None
 ) -> tuple[LinearOperator, str | None]:
-    """The operator of an argument, and the path where it came from a file.
+    """The operator of an argument, and the path where it came from a file, or the name in the user's own code
+    (``module:name``).
 
     A table (``{kind = "Convolution", kernel = "kernel.npy"}``) is the spec of an operator; its arrays may be paths, and
     ``signal_shape`` is ``shape`` where it needs one and has none. Raises ``ValueError`` for what cannot be read and
     ``TypeError`` for what is no physics.
     """
     if physics is None:
-        raise ValueError(f"{name}: missing; expected the physics: a matrix, an operator, or the path of a .npy file")
+        raise ValueError(
+            f"{name}: missing; expected the physics: a matrix, an operator, the path of a .npy or .npz, or module:name"
+        )
+    if isinstance(physics, str) and names_code(physics) and not (Path(folder or ".") / physics).is_file():
+        return named_physics(physics, folder, name), physics
     if isinstance(physics, str | os.PathLike):
         return physics_of(load_array(name, physics, folder), name), os.fspath(physics)
     if not isinstance(physics, Mapping):

@@ -18,6 +18,7 @@ from unrollbit import ISTA, Stage, Unrolled, fit, load, pack, solve
 from unrollbit.algorithms import GradientDescent
 from unrollbit.operators import Dense, LinearOperator, add_converter, as_operator, gaussian
 from unrollbit.operators.conversion import CONVERTERS
+from unrollbit.operators.unspecified import Unspecified
 from unrollbit.problems import Problem
 
 RNG = np.random.RandomState(0)
@@ -144,8 +145,11 @@ def test_solve_networks_and_training_take_it(name: str) -> None:
     problem = Problem.from_arrays(A, RNG.standard_normal((20, 8)))
     net = Unrolled(ISTA(), problem, 2)
     before = np.asarray(net(y))
-    report = fit(net, problem, Stage(4, batch=4), progress=False)
-    assert report.steps == 4
+    if isinstance(A, Unspecified):
+        with pytest.warns(UserWarning, match=r"no file can hold an operator that is code.* not packed"):
+            fit(net, problem, Stage(4, batch=4), progress=False)
+    else:
+        fit(net, problem, Stage(4, batch=4), progress=False)
     assert np.isfinite(net(y)).all()
     assert not np.array_equal(net(y), before)
 
@@ -163,7 +167,7 @@ def test_large_ones_stay_what_they_are() -> None:
     A = as_operator(pylops.Identity(2100))
     assert type(A).__name__ == "Host"
     assert not as_operator(lambda x: 2 * x, shape=2100).norm().exact
-    with pytest.raises(TypeError, match=r"no.* packed; take its matrix, as_operator\(A, matrix=True\)"):
+    with pytest.raises(TypeError, match=r"not packed; take its matrix, as_operator\(A, matrix=True\)"):
         pack(Unrolled(ISTA(), as_operator(pylops.Identity(8), matrix=False), 1)).save("never")
 
 

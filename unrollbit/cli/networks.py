@@ -9,6 +9,7 @@ from typing import Any
 
 from unrollbit.cli.changes import changes_text
 from unrollbit.cli.outputs import DATA_FILE
+from unrollbit.operators.named import names_code
 from unrollbit.packed import PackedNetwork
 from unrollbit.packed.runtime import check_fingerprint
 from unrollbit.problems import Problem
@@ -25,6 +26,8 @@ def problem_of(network: PackedNetwork, changes: Mapping[str, Any] | None = None,
         raise ValueError(
             "this file carries no problem, so no fresh signals can be drawn; save with pack(net, problem=...)"
         )
+    if any(map(names_code, network.problem.values())):
+        raise ValueError("the problem in this file names code (module:name), and code that a file names is never run")
     changes = changes or {}
     spec = {name: value for name, value in network.problem.items() if name not in changes}
     # a removed field that the spec lacks goes to the constructor as None, which refuses names that it does not know

@@ -9,6 +9,7 @@ from typing import Any
 
 from unrollbit.cli.config import Run
 from unrollbit.cli.outputs import DATA_FILE, NETWORK_FILE, Output
+from unrollbit.operators import unpackable
 from unrollbit.packed import PackedNetwork, pack
 from unrollbit.training import ResultWarning, TrainingReport, fit
 
@@ -16,7 +17,13 @@ from unrollbit.training import ResultWarning, TrainingReport, fit
 def train_into(
     out: Path, config: Mapping[str, Any], described: Run, seed: int, command: str, **options: Any
 ) -> tuple[TrainingReport, PackedNetwork]:
-    """Train what a config describes into a run folder; the packed network is written last. ``options`` of ``fit``."""
+    """Train what a config describes into a run folder; the packed network is written last. ``options`` of ``fit``.
+
+    Raises ``ValueError``, before training, for physics that no file can hold.
+    """
+    reason = unpackable(described.network.operator)
+    if reason is not None:
+        raise ValueError(f"physics: {reason}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResultWarning)  # the report says it
         report = fit(

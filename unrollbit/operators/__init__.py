@@ -27,6 +27,7 @@ from unrollbit.operators.scaled import Scaled
 from unrollbit.operators.sparse import Sparse
 from unrollbit.operators.subsampling import Subsampling
 from unrollbit.operators.sum import Sum
+from unrollbit.operators.unspecified import unpackable
 from unrollbit.operators.wavelet import Wavelet
 
 __all__ = [
@@ -65,4 +66,5 @@ __all__ = [
     "learned_patterns",
     "named_physics",
     "rademacher_blocks",
+    "unpackable",
 ]

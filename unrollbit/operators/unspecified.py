@@ -13,8 +13,8 @@ class Unspecified(LinearOperator, abstract=True):
 
     def to_spec(self) -> Spec:
         raise TypeError(
-            f"{type(self).__name__}: a file cannot hold an operator that is code of another library, so networks for "
-            "it are not packed; take its matrix, as_operator(A, matrix=True), or an operator of unrollbit.operators"
+            f"{self}: no file can hold an operator that is code, so networks for it train and run but are not packed; "
+            "take its matrix, as_operator(A, matrix=True), or an operator of unrollbit.operators"
         )
 
     def _computed_norm(self) -> Norm:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from unrollbit.networks import Network
+from unrollbit.operators import unpackable
 from unrollbit.training.check import check_run, network_and_stages
 from unrollbit.training.checkpoint import Checkpoints, Saving
 from unrollbit.training.diverged import TrainingDiverged
@@ -103,6 +104,8 @@ def fit(
     """
     net, stages = network_and_stages(net, stages)
     check_run(net, problem, stages, samples=samples, teacher=teacher, chunk=chunk, keep=keep)
+    if (reason := unpackable(net.operator)) is not None:
+        warnings.warn(f"fit: {reason}", stacklevel=2)
     folder = None if out is None else RunFolder(out)
     if folder is None and (resume or overwrite):
         raise ValueError(f"fit: {'resume' if resume else 'overwrite'}=True needs the run folder: pass out=...")
