@@ -145,6 +145,11 @@ class Problem(Value, Specified, abc.ABC):
         """
         return None
 
+    @property
+    def bernoulli_gaussian(self) -> tuple[float, float] | None:
+        """``(p, v)`` where every unknown is N(0, v) with probability p, else 0, independently; None for all others."""
+        return None
+
     def prior(self) -> Shrinkage:
         """A shrinkage that fits the signals, with its scalars at sensible starts: the default of the recipes."""
         return BernoulliGaussian()

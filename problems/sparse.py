@@ -64,6 +64,11 @@ class DrawsSparse(Measured):
         """``n x sparsity``: every non-zero entry has variance 1."""
         return self.operator.shape[1] * self.sparsity
 
+    @property
+    def bernoulli_gaussian(self) -> tuple[float, float]:
+        """``(sparsity, 1)``."""
+        return self.sparsity, 1.0
+
     def prior(self) -> BernoulliGaussian:
         """The shrinkage of these very signals."""
         return BernoulliGaussian(sparsity=min(self.sparsity, 0.99))

@@ -8,24 +8,35 @@ from unrollbit.theory.prediction.error_bars import H2, calibrated, conformal_qua
 from unrollbit.theory.prediction.evolution import Evolution, state_evolution
 from unrollbit.theory.prediction.held_out import HeldOut, sized
 from unrollbit.theory.prediction.layers import E1, predict
+from unrollbit.theory.prediction.optimum import O1, Limit, O1b, bayes_limit, genie_bound, optimum_db
+from unrollbit.theory.prediction.robustness import H3, H4, H5
 
 __all__ = [
     "E1",
     "E2",
     "H1",
     "H2",
+    "H3",
+    "H4",
+    "H5",
+    "O1",
     "Certificate",
     "Evolution",
     "H1p",
     "H1r",
     "HeldOut",
+    "Limit",
+    "O1b",
     "Spectrum",
+    "bayes_limit",
     "calibrate",
     "calibrated",
     "certificate",
     "conformal_quantile",
     "fitted",
+    "genie_bound",
     "multiples",
+    "optimum_db",
     "predict",
     "sized",
     "spectrum_of",

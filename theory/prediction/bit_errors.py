@@ -37,12 +37,17 @@ def E2(held: HeldOut, rate: float) -> Report:
     net, assumptions = held.net, assumptions_of(held)
     if not assumptions[FIRST_ORDER]:
         return not_applicable("E2", assumptions)
-    m, n = net.operator.shape
-    assumptions |= {FITS: net.depth * m * n <= _LARGEST}
+    assumptions |= {FITS: fits(net, net.depth)}
     if not assumptions[FITS]:
         return not_applicable("E2", assumptions)
     errors = relative_errors(with_sign_errors(net, rate, held.settings.seed), held.x[held.second], held.y[held.second])
     return compared("E2", held, assumptions, errors, rate)
+
+
+def fits(net: Network, copies: int) -> bool:
+    """Whether that many matrices of the size of A are held as floats."""
+    m, n = net.operator.shape
+    return max(copies, net.maps[net.transposed[0]].copies) * m * n <= _LARGEST
 
 
 def with_sign_errors(net: Network, rate: float, seed: int, *, shared: bool = False) -> Network:

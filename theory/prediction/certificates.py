@@ -114,7 +114,7 @@ def H1(held: HeldOut) -> Report:
     measured = float(np.quantile(fresh, made.share))
     report = upper_bound("H1", made.limit_db, None, 0.0, assumptions)
     above = int(np.sum(~(fresh <= made.limit_db)))
-    return _checked(report, measured, above, len(fresh), 1 - made.share, 10 ** ((measured - made.limit_db) / 20))
+    return checked(report, measured, above, len(fresh), 1 - made.share, 10 ** ((measured - made.limit_db) / 20))
 
 
 @theorem(
@@ -133,7 +133,7 @@ def H1p(held: HeldOut) -> Report:
     made, fresh = _certificate(held), decibels(held.nmse[-1])[held.second]
     count = int(np.sum(~(fresh <= made.failure_db)))
     report = upper_bound("H1p", made.failure, None, 1.0, {FRESH: True})
-    return _checked(report, count / len(fresh), count, len(fresh), made.failure, count / len(fresh) / made.failure)
+    return checked(report, count / len(fresh), count, len(fresh), made.failure, count / len(fresh) / made.failure)
 
 
 @theorem(
@@ -161,7 +161,7 @@ def _certificate(held: HeldOut) -> Certificate:
     return certificate(held.nmse[-1][held.first], confidence=1 - held.settings.delta)
 
 
-def _checked(report: Report, measured: float, count: int, trials: int, allowed: float, tightness: float) -> Report:
+def checked(report: Report, measured: float, count: int, trials: int, allowed: float, tightness: float) -> Report:
     """With a measurement: violated where ``count`` of ``trials`` prove a probability above ``allowed``."""
     if report.bound is None:
         return replace(report, measured=measured)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import jax
 
 from unrollbit.cli.studies.experiment import Experiment, Row, run_all, slug
 from unrollbit.cli.studies.networks import cell_networks, full_precision_networks, one_bit_network
 from unrollbit.cli.tables import print_table
 from unrollbit.plots import accuracy_against_total_bits, nmse_per_layer, save
+from unrollbit.problems import SparseRecovery
+from unrollbit.theory.prediction import optimum_db
 
 DEPTH = 16
 FIELD, CELL, ONE_BIT = "field's networks, 32 bits", "AMP cell, 32 bits", "AMP cell, sign planes"
@@ -49,7 +54,8 @@ _NOTES = (
     "squared error, to be compared with published (read off its curves), which hides what lies below -117 dB;",
     "NMSE: 10 log10(sum of errors / sum of energies); failures: share of signals worse than -20 dB. Fresh signals,",
     "networks read back from their files. bits/link: stored bits over links; resident: all maps in memory, A included,",
-    "per entry of A. untrained: the network at its start values, mean of dB.",
+    "per entry of A. untrained: the network at its start values, mean of dB. genie bound: no estimator has a lower",
+    "NMSE (it is told which unknowns are not zero); Bayes limit: nor has any of infinitely many unknowns.",
 )
 
 
@@ -132,16 +138,23 @@ def run(options: argparse.Namespace, out: Path) -> dict[str, Any]:
             raise ValueError(f"--networks: unknown {', '.join(unknown)}; expected some of {'; '.join(sorted(known))}")
         planned = [experiment for experiment in planned if experiment.labels["network"] in options.networks]
     rows = run_all(planned, out, signals=signals, workers=options.workers)
+    limits = {setting: optima(setting, options.seed) for setting in settings}
     for setting in settings:
         own = [row for row in rows if row["setting"] == setting]
         if not own:
             continue
-        show(setting, own)
-        draw(setting, own, out / "figures")
-    return {"rows": rows, "published": {setting: PUBLISHED[setting] for setting in settings}}
+        show(setting, own, limits[setting])
+        draw(setting, own, limits[setting], out / "figures")
+    return {"rows": rows, "published": {setting: PUBLISHED[setting] for setting in settings}, "optima": limits}
 
 
-def show(setting: str, rows: list[Row]) -> None:
+def optima(setting: str, seed: int) -> dict[str, float]:
+    """Lower bounds of the NMSE of every estimator in dB, by name; none without noise."""
+    problem = SparseRecovery(**SETTINGS[setting], seed=seed)
+    return optimum_db(problem, *problem.split("test").sample(jax.random.key(seed), 1000))
+
+
+def show(setting: str, rows: list[Row], limits: Mapping[str, float]) -> None:
     """The table of one setting."""
     columns = ("network", "published", "same metric", "mean of dB", "NMSE (dB)", "failures", "untrained")
     columns += ("bits/link", "resident")
@@ -159,16 +172,18 @@ def show(setting: str, rows: list[Row]) -> None:
     trained = {row["network"] for row in rows}
     blank = (None,) * (len(keys) - 1)
     lines += [(name, level, *blank) for name, level in PUBLISHED[setting].items() if name not in trained]
+    place = keys.index("nmse_db")
+    lines += [(name, *blank[:place], level, *blank[place:]) for name, level in limits.items()]
     print_table(f"Open-L2O, setting {setting}: {TITLES[setting]}", columns, lines, _NOTES)
 
 
-def draw(setting: str, rows: list[Row], folder: Path) -> None:
+def draw(setting: str, rows: list[Row], limits: Mapping[str, float], folder: Path) -> None:
     """NMSE per layer, and NMSE against stored and resident bits."""
     drawn = [row for row in rows if row["network"] in _DRAWN] or rows[:7]
     curves = {row["network"]: row["nmse_db_mean_of_db_per_layer"] for row in drawn}
     best = min(PUBLISHED[setting].items(), key=lambda entry: entry[1])
     label = "NMSE, mean of dB"
-    published = {f"{best[0]}, published": best[1]}
+    published = {f"{best[0]}, published": best[1], **limits}
     figure = nmse_per_layer(curves, published, ylabel=label)
     save(figure, folder / f"open-l2o-{setting}-layers")
     points = [

@@ -1,0 +1,136 @@
+"""H3 to H5: tolerance limits for networks without a normal form: moved measurements, bit errors, the last layer."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from unrollbit.networks import Network
+from unrollbit.theory.prediction.bit_errors import FITS, fits, with_sign_errors
+from unrollbit.theory.prediction.certificates import ENOUGH, FRESH, SHARE, checked, tolerance_limit
+from unrollbit.theory.prediction.held_out import HeldOut
+from unrollbit.theory.registry import theorem
+from unrollbit.theory.report import Report, not_applicable, upper_bound
+
+_SHARE_OF_ERRORS = 0.95  # of signals and errors: each costs a network of its own
+_MADE, _CHECKED = 60, 30  # such pairs
+TRANSPOSED = "the network has a map that is applied as W^T"
+LAYERS = "the network has an estimate per layer"
+
+
+@theorem(
+    "stability",
+    "99 % of signals amplify a random change of y by at most this",
+    "amplification",
+    on=HeldOut,
+    examine=lambda at: H3(at),
+    certainty="probable",
+)
+def H3(held: HeldOut) -> Report:
+    """Tolerance limit of ``||f(y + d) - f(y)|| / ||d||`` for a random direction d of norm ``radius`` times the root
+    mean square of ||y||: 99 % of signals and directions are below it, with confidence ``1 - delta``.
+
+    Of random changes, not of the worst: an attack may do more. For every network; checked as ``H1``. Vacuous from
+    the median of ``||f(y)|| / ||d||``, a change by the whole estimate.
+    """
+    y, radius = np.asarray(held.y, np.float64), held.settings.radius
+    size = radius * math.sqrt(float(np.mean(np.sum(y**2, axis=1))))
+    random = np.random.RandomState(held.settings.seed)
+    directions = random.standard_normal(y.shape)
+    moved = y + size * directions / np.linalg.norm(directions, axis=1, keepdims=True)
+    before, after = (_estimates(held.net, values.astype(np.float32)) for values in (y, moved))
+    # what float32 makes of the measurements is what was measured
+    distances = np.linalg.norm(moved.astype(np.float32).astype(np.float64) - y.astype(np.float32), axis=1)
+    values = np.linalg.norm(after - before, axis=1) / distances
+    trivial = float(np.median(np.linalg.norm(before, axis=1)) / size)
+    return _limited("H3", held, values, len(values[held.first]), SHARE, trivial, {FRESH: True})
+
+
+@theorem(
+    "sensitivity",
+    "95 % of signals are changed by random bit errors by at most this",
+    "relative change",
+    on=HeldOut,
+    examine=lambda at: H4(at),
+    certainty="probable",
+)
+def H4(held: HeldOut) -> Report:
+    """Tolerance limit of ``||f^(y) - f(y)|| / ||f(y)||`` where every sign of W flips with probability ``rate``, in each
+    matrix that is stored: 95 % of signals and errors are below it, with confidence ``1 - delta``.
+
+    Each of 60 signals has errors of its own, 30 more check. For every network with one map that is applied as W^T.
+    Vacuous from 1.
+    """
+    net, rate = held.net, held.settings.rate
+    assumptions = {FRESH: True, TRANSPOSED: len(net.transposed) == 1}
+    if not assumptions[TRANSPOSED]:
+        return not_applicable("H4", assumptions)
+    assumptions |= {FITS: fits(net, 1)}
+    if not assumptions[FITS]:
+        return not_applicable("H4", assumptions)
+    count = min(_MADE + _CHECKED, len(held.y))
+    y = np.asarray(held.y[:count], np.float32)
+    clean, values = _estimates(net, y), np.empty(count)
+    for i in range(count):
+        wrong = with_sign_errors(net, rate, held.settings.seeded(i), shared=True)
+        values[i] = np.linalg.norm(_estimates(wrong, y[i : i + 1])[0] - clean[i])
+    values /= np.maximum(np.linalg.norm(clean, axis=1), np.finfo(np.float32).tiny)
+    return _limited("H4", held, values, min(_MADE, count - 1), _SHARE_OF_ERRORS, 1.0, assumptions)
+
+
+@theorem(
+    "convergence",
+    "99 % of estimates move by at most this in the last layer",
+    "relative change",
+    on=HeldOut,
+    examine=lambda at: H5(at),
+    certainty="probable",
+)
+def H5(held: HeldOut) -> Report:
+    """Tolerance limit of ``||x_K - x_{K-1}|| / ||x*||``: 99 % of signals are below it, with confidence ``1 - delta``.
+
+    A network that has settled gains nothing from more layers of its kind. For every network with an estimate per layer;
+    checked as ``H1``. Vacuous from 1.
+    """
+    change = held.sizes.sizes.get("change")
+    if change is None:
+        return not_applicable("H5", {FRESH: True, LAYERS: False})
+    values = change / np.linalg.norm(np.asarray(held.x, np.float64), axis=1)
+    return _limited("H5", held, values, len(values[held.first]), SHARE, 1.0, {FRESH: True, LAYERS: True})
+
+
+def _limited(
+    name: str,
+    held: HeldOut,
+    values: Float[np.ndarray, " N"],
+    made: int,
+    share: float,
+    trivial: float,
+    assumptions: dict[str, bool],
+) -> Report:
+    """The tolerance limit of the first values, checked on the others."""
+    values = np.where(np.isnan(values), np.inf, values)
+    bound = tolerance_limit(values[:made], share, 1 - held.settings.delta)
+    fresh = values[made:]
+    report = upper_bound(name, bound, None, trivial, assumptions | {ENOUGH: math.isfinite(bound)})
+    measured = float(np.quantile(fresh, share))
+    if report.bound is None:
+        return replace(report, measured=measured)
+    tightness = measured / bound if bound > 0 else 1.0
+    return checked(report, measured, int(np.sum(~(fresh <= bound))), len(fresh), 1 - share, tightness)
+
+
+def _estimates(net: Network, y: Float[np.ndarray, "N m"]) -> Float[np.ndarray, "N n"]:
+    size = max(1, 2**21 // max(net.operator.shape))
+    parts = [np.asarray(_forward(net, jnp.asarray(y[i : i + size])), np.float64) for i in range(0, len(y), size)]
+    return np.concatenate(parts)
+
+
+@jax.jit
+def _forward(net: Network, y: Array) -> Array:
+    return net(y)
