@@ -162,7 +162,7 @@ def count_bits(net: Network | HoldsNetwork, *, file_bits: int | None = None) -> 
             resident_bits=weights.resident_bits(),
         )
     A = net.operator
-    scalars = sum(32 * raw[...].size for raw in net.scalars.values())
+    scalars = sum(held.stored_bits for held in net.held_scalars().values())
     held = A.resident_bits() if net.needs_physics else 0
     return BitReport(maps, scalars, A.physics_bits(), held, file_bits)
 

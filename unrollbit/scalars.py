@@ -1,4 +1,4 @@
-"""Learned scalars: a name, an initial value for every layer, and a constraint."""
+"""Learned scalars: a name, an initial value for every layer, a constraint, and the width they are stored in."""
 
 from __future__ import annotations
 
@@ -8,20 +8,24 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import jax.numpy as jnp
+import ml_dtypes
 import numpy as np
 from jaxtyping import Array
 
 from unrollbit.pytrees import known
 
 Constraint = Literal["free", "positive", "nonnegative"]
+Width = Literal[32, 16, 8]
 
 LARGEST_LOG = 88.0  # exp of a raw value above leaves float32
 _ZERO = float(np.finfo(np.float32).tiny)  # stands for 0 where a logarithm is stored
+_LARGEST_HALF = float(np.finfo(np.float16).max)
+_STEPS = 127  # of a signed byte
 
 
 @dataclass(frozen=True)
 class ScalarSpec:
-    """One learned scalar per layer (or a short vector: ``shape``).
+    """One learned scalar per layer (or a short vector or table: ``shape``).
 
     The raw parameter is unconstrained; ``constrained(raw)`` is what the algorithm sees: ``raw`` itself (``free``) or
     ``exp(raw)`` (``positive``, ``nonnegative``). Logarithmic step sizes and thresholds train stably at large
@@ -29,11 +33,16 @@ class ScalarSpec:
 
     ``initial`` is a float for all layers, or a function from the depth ``K`` to an array ``(K, *shape)`` (momentum that
     follows the layer index, say). Where it has the unit of the signals (a threshold), it may be of any size.
+
+    ``bits`` is the width of the raw values in a file: 32 or 16 (floats), or 8: signed bytes ``q`` of rows along the
+    last axis, each with a bfloat16 step ``d``, ``raw = d q``. Training uses 32; networks round when they are built and
+    when training ends.
     """
 
     initial: float | Array | Callable[[int], np.ndarray]
     constraint: Constraint = "free"
     shape: tuple[int, ...] = ()
+    bits: Width = 32
 
     def initial_values(self, depth: int) -> np.ndarray:
         """Constrained initial values, float64, shape ``(depth, *shape)``; traced where ``initial`` is."""
@@ -54,6 +63,51 @@ class ScalarSpec:
         if (values < 0).any() or (self.constraint == "positive" and (values == 0).any()):
             raise ValueError(f"initial value {values.min()} breaks the constraint {self.constraint!r}")
         return np.log(np.where(values == 0, _ZERO, values))
+
+
+@dataclass(frozen=True)
+class Held:
+    """How the raw values of a scalar, (K, *shape), are held in a file: shape, dtype and bits."""
+
+    shape: tuple[int, ...]
+    bits: Width = 32
+
+    @property
+    def stored_shape(self) -> tuple[int, ...]:
+        """Shape of the array in a file: rows of bytes end with the two of their step."""
+        return (*self.shape[:-1], self.shape[-1] + 2) if self.bits == 8 else self.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Its dtype."""
+        return np.dtype({32: np.float32, 16: np.float16, 8: np.uint8}[self.bits])
+
+    @property
+    def stored_bits(self) -> int:
+        """Its bits, the steps of rows included."""
+        return 8 * self.dtype.itemsize * math.prod(self.stored_shape)
+
+    def encode(self, raw: np.ndarray) -> np.ndarray:
+        """Raw values as the array of a file."""
+        raw = np.asarray(raw, np.float32)
+        if self.bits == 32:
+            return raw
+        if self.bits == 16:
+            return np.clip(raw, -_LARGEST_HALF, _LARGEST_HALF).astype(np.float16)
+        step = np.maximum(np.abs(raw).max(-1, keepdims=True) / _STEPS, _ZERO).astype(ml_dtypes.bfloat16)
+        codes = np.clip(np.round(raw / step.astype(np.float32)), -_STEPS, _STEPS).astype(np.int8)
+        return np.concatenate([codes.view(np.uint8), step.view(np.uint8)], axis=-1)
+
+    def decode(self, array: np.ndarray) -> np.ndarray:
+        """Raw values of the array of a file, float32."""
+        if self.bits != 8:
+            return np.asarray(array, np.float32)
+        codes, step = np.ascontiguousarray(array[..., :-2]), np.ascontiguousarray(array[..., -2:])
+        return codes.view(np.int8) * step.view(ml_dtypes.bfloat16).astype(np.float32)
+
+    def rounded(self, raw: np.ndarray) -> np.ndarray:
+        """Raw values as a file gives them back."""
+        return self.decode(self.encode(raw))
 
 
 def log(value: Any) -> Any:

@@ -20,7 +20,7 @@ class HeavyBall(Algorithm):
     def scalars(self, A):
         return {"step": ScalarSpec(step_size(A), "positive"), **self.shrinkage.scalars(0.01)}
 
-    def init(self, y, A):
+    def init(self, y, A, s):
         return {"x": zeros(y, A.shape[1]), "before": zeros(y, A.shape[1])}
 
     def step(self, state, y, A, maps, s):

@@ -43,7 +43,7 @@ def temporary(A: LinearOperator) -> int:
 
     @jax.jit
     def run(A: LinearOperator, constants: dict[str, jax.Array], y: jax.Array) -> jax.Array:
-        state = algorithm.init(y, A)
+        state = algorithm.init(y, A, {})
         for k in range(2):
             own = {name: values[k] for name, values in scalars.items()} | constants
             state = algorithm.step(state, y, A, {"W": A.T}, own)

@@ -55,7 +55,7 @@ class ADMM(Proximal):
     def form(self) -> Form:
         return "admm"
 
-    def init(self, y: Array, A: LinearOperator) -> State:
+    def init(self, y: Array, A: LinearOperator, s: Scalars) -> State:
         return {"x": zeros(y, A.shape[1]), "v": zeros(y, A.shape[1])}
 
     def step(self, state: State, y: Array, A: LinearOperator, maps: Maps, s: Scalars) -> State:

@@ -77,7 +77,7 @@ class AMP(Algorithm):
         """a, the RMS norm of the columns of A."""
         return {"column": jnp.asarray(A.column_rms())}
 
-    def init(self, y: Array, A: LinearOperator) -> State:
+    def init(self, y: Array, A: LinearOperator, s: Scalars) -> State:
         x = zeros(y, A.shape[1])
         state = {"x": x, "previous": x, "v": jnp.zeros_like(y)}
         return {**state, "onsager": jnp.zeros_like(y)} if self.onsager == "computed" else state

@@ -6,7 +6,7 @@ import abc
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
@@ -22,7 +22,7 @@ from unrollbit.structures import Structure
 
 State = dict[str, Array]
 Maps = Mapping[str, LinearOperator]
-Scalars = Mapping[str, Array]
+Scalars = Mapping[str, Any]  # arrays by name, and what an algorithm's ``constants`` are
 Form = Literal["ista", "gd", "lista", "admm"]
 
 
@@ -100,17 +100,23 @@ class Algorithm(Specified, abc.ABC):
         """
         return self.scalars(_Unmeasured(A))  # pyright: ignore[reportArgumentType] - delegates to an operator
 
-    def constants(self, A: LinearOperator) -> dict[str, Array]:
-        """What the step needs to know of the physics alone, by name: it finds them among its scalars.
+    def constants(self, A: LinearOperator) -> dict[str, Any]:
+        """What the step needs to know of the physics alone, by name: arrays or pytrees; it finds them among its
+        scalars.
 
         Computed once, when a solver starts or a network is built.
         """
         del A
         return {}
 
+    def on(self, A: LinearOperator, signal_shape: tuple[int, ...] | None) -> Self:
+        """The same algorithm for other physics, whose unknowns are samples on a grid if ``signal_shape`` is one."""
+        del A, signal_shape
+        return self
+
     @abc.abstractmethod
-    def init(self, y: Float[Array, "*batch m"], A: LinearOperator) -> State:
-        """State before the first step."""
+    def init(self, y: Float[Array, "*batch m"], A: LinearOperator, s: Scalars) -> State:
+        """State before the first step; ``s`` holds the scalars of that step and the constants."""
 
     @abc.abstractmethod
     def step(self, state: State, y: Float[Array, "*batch m"], A: LinearOperator, maps: Maps, s: Scalars) -> State:

@@ -47,7 +47,7 @@ class FISTA(Proximal):
         ahead = np.concatenate([np.zeros(1), np.asarray(s["momentum"], np.float64)[:-1]])  # of the layer before
         return FirstOrder.of(self.shrinkage, s, extrapolation=ahead)
 
-    def init(self, y: Array, A: LinearOperator) -> State:
+    def init(self, y: Array, A: LinearOperator, s: Scalars) -> State:
         return {"x": zeros(y, A.shape[1]), "z": zeros(y, A.shape[1])}
 
     def step(self, state: State, y: Array, A: LinearOperator, maps: Maps, s: Scalars) -> State:

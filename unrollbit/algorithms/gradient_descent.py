@@ -39,7 +39,7 @@ class GradientDescent(Proximal):
     def first_order(self, s: Scalars) -> FirstOrder:
         return FirstOrder.of(self.shrinkage, s)
 
-    def init(self, y: Array, A: LinearOperator) -> State:
+    def init(self, y: Array, A: LinearOperator, s: Scalars) -> State:
         return {"x": zeros(y, A.shape[1])}
 
     def step(self, state: State, y: Array, A: LinearOperator, maps: Maps, s: Scalars) -> State:

@@ -103,7 +103,7 @@ class ISTA(Proximal):
             step = coherent_step(A)
         return {"step": ScalarSpec(step, "positive"), **own}
 
-    def init(self, y: Array, A: LinearOperator) -> State:
+    def init(self, y: Array, A: LinearOperator, s: Scalars) -> State:
         return {"x": zeros(y, A.shape[1])}
 
     @property

@@ -23,7 +23,7 @@ class Iteration(NamedTuple):
     A: LinearOperator
     maps: dict[str, LinearOperator]
     scalars: dict[str, Array]  # of every iteration
-    constants: dict[str, Array]
+    constants: dict[str, Any]
     y: Float[Array, "*batch m"]
 
     def prepared(self) -> Iteration:
@@ -34,12 +34,15 @@ class Iteration(NamedTuple):
 
     def start(self) -> State:
         """The state before the first iteration."""
-        return self.algorithm.init(self.y, self.A)
+        return self.algorithm.init(self.y, self.A, self._scalars(0))
 
     def step(self, state: State, k: Array | int) -> State:
         """Iteration number ``k``."""
-        scalars = {name: values[k] for name, values in self.scalars.items()}
-        return self.algorithm.step(state, self.y, self.A, self.maps, scalars | self.constants)
+        return self.algorithm.step(state, self.y, self.A, self.maps, self._scalars(k))
+
+    def _scalars(self, k: Array | int) -> dict[str, Any]:
+        """Scalars of iteration ``k``, and constants."""
+        return {name: values[k] for name, values in self.scalars.items()} | self.constants
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))

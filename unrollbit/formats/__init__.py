@@ -18,6 +18,8 @@ from unrollbit.formats.signal_domain import SignalDomain
 from unrollbit.formats.stored import Entries, Floats, Signs, Stored, Trits
 from unrollbit.formats.surrogates import Surrogate, binarise, clipped, identity, smooth_sign, tanh_sign
 from unrollbit.formats.ternary import Ternary, ternarise
+from unrollbit.formats.uniform import Uniform
+from unrollbit.formats.unit_filters import UnitFilters
 from unrollbit.formats.weights import Weights
 from unrollbit.formats.wrapper import Start, Wrapper
 
@@ -46,6 +48,8 @@ __all__ = [
     "Surrogate",
     "Ternary",
     "Trits",
+    "Uniform",
+    "UnitFilters",
     "Weights",
     "Wrapper",
     "as_format",

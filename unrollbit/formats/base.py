@@ -105,6 +105,10 @@ class Format(Specified, abc.ABC):
         """Weights from a file. Raises ``ValueError`` for what does not fit."""
 
     @abc.abstractmethod
+    def moved(self, weights: Weights, place: Place) -> Weights:
+        """The same weights at a place of other physics. Raises ``ValueError`` where they do not fit it."""
+
+    @abc.abstractmethod
     def prepare(self, weights: Weights) -> Any:
         """The parameters as a pytree of arrays with leading axis ``copies``."""
 

@@ -39,6 +39,9 @@ class Fixed(Format):
     def from_matrix(self, matrix: Any, mask: Any = None, *, copies: int = 1) -> Weights:
         raise ValueError("Fixed: it stores no matrix; give the physics to a network, Unrolled(..., weights=Fixed())")
 
+    def moved(self, weights: Weights, place: Place) -> Weights:
+        return self.build(place)
+
     def prepare(self, weights: Weights) -> Any:
         return {}
 

@@ -126,6 +126,17 @@ class Representation(Format, abstract=True):
     def build(self, place: Place) -> Weights:
         return self.from_cores(*core_stack(place.map.initial, place.map.structure, place.copies))
 
+    def moved(self, weights: Weights, place: Place) -> Weights:
+        structure = place.map.structure
+        if structure.core_shape != weights.structure.core_shape:
+            raise ValueError(
+                f"weights: expected a structure with cores of shape {weights.structure.core_shape}, got {structure}; "
+                "only shared taps fit physics of another size"
+            )
+        variables = {name: type(variable)(variable[...]) for name, variable in weights.variables.items()}
+        given = {"exists": Physics(packed_mask(structure) if self.needs_mask else None)} if weights.packed else {}
+        return Weights(self, structure, weights.copies, variables, given=given, packed=weights.packed)
+
     def rebuild(self, weights: Weights, matrices: Array) -> Weights:
         return self.from_cores(*core_stack(matrices, weights.structure, matrices.shape[0]))
 

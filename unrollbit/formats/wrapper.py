@@ -66,6 +66,10 @@ class Wrapper(Format, abstract=True):
     def read(self, place: Place, packed: PackedWeights, *, frozen: bool) -> Weights:
         return self.wrap(place, self.inner.read(self.inside(place), packed, frozen=frozen))
 
+    def moved(self, weights: Weights, place: Place) -> Weights:
+        inner = _inner(weights)
+        return self.wrap(place, inner.format.moved(inner, self.inside(place)))
+
     def prepare(self, weights: Weights) -> Any:
         return _inner(weights).prepare()
 

@@ -18,6 +18,7 @@ from unrollbit.networks.activations import Activations
 from unrollbit.networks.last_step import LastStep
 from unrollbit.networks.parts import Parts
 from unrollbit.operators import LinearOperator
+from unrollbit.scalars import Held, Width
 from unrollbit.variables import Physics
 
 
@@ -34,6 +35,7 @@ class Network(nnx.Module):
     physics: Physics
     depth: int
     activations: Activations | None
+    widths: tuple[tuple[str, Width], ...] = ()  # bits of the scalars that are not stored in 32
     transposed: tuple[str, ...] = ()  # the maps of the shape of A that are applied as W^T
     estimates_per_layer: ClassVar[bool] = True  # whether ``net(y, iterates=True)`` has estimates to show
 
@@ -81,10 +83,23 @@ class Network(nnx.Module):
     def to_spec(self) -> dict[str, Any]:
         """What a file needs besides weights, scalars and physics to rebuild the network."""
 
+    def held_scalars(self) -> dict[str, Held]:
+        """How a file holds the scalars, by name."""
+        widths = dict(self.widths)
+        return {name: Held(raw[...].shape, widths.get(name, 32)) for name, raw in self.scalars.items()}
+
+    def round(self) -> None:
+        """Round, in place, what is stored in fewer bits than it trains in, so that the network equals its file."""
+        for weights in self.maps.values():
+            weights.round_scales()
+        for name, held in self.held_scalars().items():
+            if held.bits != 32:
+                self.scalars[name][...] = jnp.asarray(held.rounded(np.asarray(self.scalars[name][...])))
+
     def parts(self) -> Parts:
         """What the network consists of, its maps packed; inverse of ``from_parts``."""
         maps = {name: weights.pack() for name, weights in self.maps.items()}
-        scalars = {name: np.asarray(raw[...], np.float32) for name, raw in self.scalars.items()}
+        scalars = {name: held.encode(np.asarray(self.scalars[name][...])) for name, held in self.held_scalars().items()}
         return Parts(self.to_spec(), maps, scalars, self.operator)
 
     @staticmethod
@@ -105,6 +120,11 @@ class Network(nnx.Module):
     @abc.abstractmethod
     def with_maps(self, maps: dict[str, Any]) -> Network:
         """The same network (same scalars, copied) around other weights objects."""
+
+    def with_physics(self, problem: Any, signal_shape: tuple[int, ...] | None = None) -> Network:
+        """The same network for other physics. Raises ``ValueError`` where it is bound to its own."""
+        del signal_shape
+        raise ValueError(f"{type(self).__name__}: this network is bound to the sizes of its physics, not {problem}")
 
     def unquantised(self) -> Network:
         """The same network around full-precision weights to train before quantising."""

@@ -20,6 +20,7 @@ from unrollbit.networks.base import Network
 from unrollbit.networks.parts import Parts
 from unrollbit.operators import Dense, LinearOperator
 from unrollbit.operators.physics import physics_of
+from unrollbit.scalars import Held
 from unrollbit.sizes import positive_integer
 from unrollbit.structures import Full
 from unrollbit.variables import Physics, ScalarParam
@@ -76,10 +77,10 @@ class FullyConnected(Network):
         for name, built in maps.items():
             if not built.stored_weights():
                 raise ValueError(f"FullyConnected: map {name!r} stores nothing, and no physics gives its matrix")
-            built.round_scales()
         self.maps = nnx.Dict(dict(maps))
         self.activations, self.activated = for_maps(activations, self.maps)
         self.scalars = nnx.Dict({name: ScalarParam(jnp.array(bias, jnp.float32)) for name, bias in biases.items()})
+        self.round()
 
     @property
     def method(self) -> str:
@@ -107,7 +108,8 @@ class FullyConnected(Network):
         depth, width = positive_integer("depth", depth), positive_integer("width", width)
         if depth < 2 or not isinstance(skip, bool):
             raise ValueError(f"FullyConnected: expected depth >= 2 and skip true or false, got {depth} and {skip!r}")
-        raw = parts.raw({"bias_first": ("free", (1, width)), "bias_hidden": ("free", (depth - 2, width))})
+        shapes = {"bias_first": (1, width), "bias_hidden": (depth - 2, width)}
+        raw = parts.raw({name: ("free", Held(shape)) for name, shape in shapes.items()})
         maps = parts.weights(linear_maps(*parts.physics.shape, width, depth), frozen=frozen)
         biases = {name: jnp.asarray(values) for name, values in raw.items()}
         net = cls(parts.physics, depth, width, maps, skip=skip, biases=biases, activations=parts.activations)

@@ -13,7 +13,7 @@ from unrollbit.formats import PackedWeights, Weights
 from unrollbit.formats.representation import required
 from unrollbit.networks.activations import Activations
 from unrollbit.operators import LinearOperator
-from unrollbit.scalars import LARGEST_LOG, Constraint
+from unrollbit.scalars import LARGEST_LOG, Constraint, Held
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,18 @@ class Parts:
         """Those of the spec; networks without any say nothing of them."""
         return Activations.from_spec(self.spec["activations"]) if "activations" in self.spec else None
 
-    def raw(self, shapes: Mapping[str, tuple[Constraint, tuple[int, ...]]]) -> dict[str, np.ndarray]:
+    def raw(self, shapes: Mapping[str, tuple[Constraint, Held]]) -> dict[str, np.ndarray]:
         """The raw scalars, of which these are expected. Their shapes bound the depth that a spec declares."""
         if set(shapes) != set(self.scalars):
             raise ValueError(f"expected scalars {sorted(shapes)}, got {sorted(self.scalars)}")
-        found = {name: required(dict(self.scalars), name, shape, np.float32) for name, (_, shape) in shapes.items()}
+        given = dict(self.scalars)
+        found = {
+            name: held.decode(required(given, name, held.stored_shape, held.dtype))
+            for name, (_, held) in shapes.items()
+        }
         for name, values in found.items():
+            if not np.isfinite(values).all():
+                raise ValueError(f"scalar {name!r} has NaN or infinite entries")
             if shapes[name][0] != "free" and (values > LARGEST_LOG).any():
                 raise ValueError(f"scalar {name!r}: exp({values.max()}) is too large for a float32")
         return found

@@ -105,7 +105,7 @@ def _start(net: Unrolled, y: Array) -> State:
     """The state after the layers of the network."""
     y, A = net.physical(y)
     inputs, step = net.layers(net.depth, y, A)
-    return jax.lax.scan(lambda state, layer: (step(state, layer), None), net.algorithm.init(y, A), inputs)[0]
+    return jax.lax.scan(lambda state, layer: (step(state, layer), None), net.start(y, A), inputs)[0]
 
 
 @partial(jax.jit, static_argnums=(4, 5))

@@ -23,7 +23,7 @@ from unrollbit.networks.last_step import LastStep, with_variance
 from unrollbit.networks.parts import Parts
 from unrollbit.operators import LinearOperator
 from unrollbit.operators.physics import physics_of
-from unrollbit.scalars import Constraint, constrained
+from unrollbit.scalars import Constraint, Held, constrained
 from unrollbit.sizes import positive_integer
 from unrollbit.variables import Physics, ScalarParam
 
@@ -89,8 +89,10 @@ class Unrolled(Network):
         self.constraints: tuple[tuple[str, Constraint], ...] = tuple(
             (name, spec.constraint) for name, spec in specs.items()
         )
+        self.widths = tuple((name, spec.bits) for name, spec in specs.items())
         self.transposed = tuple(name for name, linear_map in linear_maps.items() if linear_map.transposed)
         self.activations, self.activated = for_maps(activations, self.maps)
+        self.round()
 
     @property
     def method(self) -> str:
@@ -100,6 +102,41 @@ class Unrolled(Network):
         """The same network (same scalars, copied) around other weights objects."""
         raw = {name: variable[...] for name, variable in self.scalars.items()}
         return Unrolled(self.algorithm, self.operator, self.depth, maps, scalars=raw, activations=self.activations)
+
+    def with_physics(self, problem: Any, signal_shape: tuple[int, ...] | None = None) -> Unrolled:
+        """The same network for other physics: the same algorithm, weights and scalars (copied).
+
+        A filter prior belongs to no operator and no size of signal; matrices of other maps fit physics of their shape.
+
+        Args:
+            problem: the physics, or anything with an ``operator``.
+            signal_shape: the grid of its unknowns; None: that of the problem, or of the operator, if it has one.
+
+        Raises:
+            ValueError: weights that do not fit the physics, or unknowns without a grid.
+
+        Example:
+            >>> from unrollbit import Unrolled
+            >>> from unrollbit.algorithms import ForwardBackward
+            >>> from unrollbit.operators import Convolution
+            >>> net = Unrolled(ForwardBackward(signal_shape=(8, 8)), Convolution.of([[0.5, 0.5]], (8, 8)), 2)
+            >>> net.with_physics(Convolution.of([[0.2], [0.8]], (16, 32))).operator.shape
+            (512, 512)
+        """
+        A = physics_of(problem)
+        for holder in (problem, A):
+            signal_shape = getattr(holder, "signal_shape", None) if signal_shape is None else signal_shape
+        algorithm = self.algorithm.on(A, signal_shape)
+        places = {name: Place(linear, A) for name, linear in algorithm.maps(A).items()}
+        maps = {name: weights.format.moved(weights, places[name]) for name, weights in self.maps.items()}
+        raw = {name: variable[...] for name, variable in self.scalars.items()}
+        options = {"scalars": raw, "packed": self.packed, "activations": self.activations}
+        return Unrolled(algorithm, A, self.depth, maps, **options)
+
+    def measured_by(self, A: LinearOperator) -> None:
+        """Put other physics of the same shape in the place of A, inside a compiled program too."""
+        self.physics = Physics(A)
+        self.constants = Physics(self.algorithm.constants(A))
 
     @property
     def algorithm(self) -> Algorithm:
@@ -126,7 +163,9 @@ class Unrolled(Network):
         algorithm, depth = parts.fields("algorithm", "depth")
         algorithm, depth, A = Algorithm.from_spec(algorithm), positive_integer("depth", depth), parts.physics
         forms = algorithm.scalar_forms(A)
-        raw = parts.raw({name: (form.constraint, (depth, *form.shape)) for name, form in forms.items()})
+        raw = parts.raw(
+            {name: (form.constraint, Held((depth, *form.shape), form.bits)) for name, form in forms.items()}
+        )
         maps = parts.weights(algorithm.maps(A), frozen=frozen)
         for name, weights in maps.items():
             if weights.copies > depth:
@@ -158,7 +197,7 @@ class Unrolled(Network):
 
         # Keeping only matrix products for the backward pass halves time and memory of a training step.
         body = jax.checkpoint(body, policy=jax.checkpoint_policies.dots_saveable)
-        state, estimates = jax.lax.scan(body, self.algorithm.init(y, A), inputs)
+        state, estimates = jax.lax.scan(body, self.start(y, A), inputs)
         estimates = estimates if iterates else self.algorithm.read(state)
         return estimates.astype(measured.dtype)  # pyright: ignore[reportOptionalMemberAccess]
 
@@ -166,7 +205,7 @@ class Unrolled(Network):
         measured, (y, A) = self.measurement(y), self.physical(y)
         inputs, step = self.layers(self.depth, y, A)
         first, last = jax.tree.map(lambda a: a[:-1], inputs), jax.tree.map(lambda a: a[-1], inputs)
-        before, _ = jax.lax.scan(lambda state, layer: (step(state, layer), None), self.algorithm.init(y, A), first)
+        before, _ = jax.lax.scan(lambda state, layer: (step(state, layer), None), self.start(y, A), first)
         x, previous = (self.algorithm.read(state) for state in (step(before, last), before))
         found = [x, x - previous]
         if (algorithm := with_variance(self.algorithm)) is not None:
@@ -207,6 +246,11 @@ class Unrolled(Network):
         """
         self._check_linear()
         return _linear_parts(self, jnp.dtype(dtype).name)
+
+    def start(self, y: Array, A: LinearOperator) -> State:
+        """The state before the first layer; ``y`` and ``A`` are those of ``physical``."""
+        scalars = {name: values[0] for name, values in in_dtype(self.values(), y.dtype).items()}
+        return self.algorithm.init(y, A, scalars | in_dtype(self.constants.get_value(), y.dtype))
 
     def layers(
         self, K: int, y: Array, A: LinearOperator, algorithm: Algorithm | None = None
@@ -295,5 +339,4 @@ def _build(name: str, linear_map: LinearMap, weights: Any, A: LinearOperator, co
     built = weights if isinstance(weights, Weights) else as_format(weights).build(Place(linear_map, A, copies))
     if built.shape != linear_map.shape:
         raise ValueError(f"weights of map {name!r}: expected matrices of shape {linear_map.shape}, got {built.shape}")
-    built.round_scales()
     return built

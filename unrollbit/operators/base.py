@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, UInt8
 
 from unrollbit.arrays import as_signal, norm, widened
 from unrollbit.operators.derived import derived_of
+from unrollbit.operators.inverse import RegularisedInverse, inverse_of
 from unrollbit.operators.norms import Norm, column_norms, power_iteration
 from unrollbit.sizes import check_entries
 from unrollbit.specs import Specified
@@ -131,6 +132,14 @@ class LinearOperator(Value, Specified, abc.ABC):
             raise ValueError(f"core: expected a structure of shape {self.shape}, got {structure}")
         check_entries("the matrix of the physics", *self.shape)
         return structure.gather(self.dense())
+
+    def inverse(self) -> RegularisedInverse:
+        """``(r, rho) -> (A^T A + rho ||A||^2 I)^{-1} A^T r``: the data step of proximal algorithms. Found once.
+
+        Physics that its ``linear_estimate`` inverts takes that, shrunk by rho; small matrices are decomposed; others
+        take ten steps of conjugate gradients.
+        """
+        return self.derived("inverse", lambda: inverse_of(self))
 
     def column_norms(self) -> Float[Array, " n"]:
         """``||a_j||`` of every column, without the matrix."""

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from unrollbit.operators.base import LinearOperator
 from unrollbit.operators.checks import finite_array, set_field
+from unrollbit.operators.inverse import PeriodicInverse, RegularisedInverse
 from unrollbit.operators.norms import Norm
 from unrollbit.structures.base import Structure
 from unrollbit.structures.grid import Boundary, Grid
@@ -89,6 +90,12 @@ class Convolution(LinearOperator):
             kept = side // self.stride
             power = power.reshape(*power.shape[:axis], self.stride, kept, *power.shape[axis + 1 :]).mean(axis)
         return Norm(math.sqrt(power.max()), exact=True)
+
+    def inverse(self) -> RegularisedInverse:
+        """By Fourier transforms if periodic and measured at every place."""
+        if self.boundary != "circular" or self.stride != 1:
+            return super().inverse()
+        return self.derived("inverse", lambda: PeriodicInverse.of(self.kernel, self.signal_shape))
 
     @jax.jit
     def column_norms(self) -> Array:

@@ -118,6 +118,13 @@ class PackedNetwork:
         """The same network with weights that train (latents are the stored signs)."""
         return Network.from_parts(self.network.parts())
 
+    def with_physics(self, problem: Any, signal_shape: tuple[int, ...] | None = None) -> PackedNetwork:
+        """The same bits for other physics: see ``Unrolled.with_physics``. What the file says of a problem is left out.
+
+        Raises ``ValueError`` where the weights do not fit.
+        """
+        return PackedNetwork(self.network.with_physics(problem, signal_shape), Run(training=self.training))
+
     def bits(self) -> BitReport:
         """Bit counts: by formula, of the network in memory, and the size of the file once it is saved or loaded."""
         return count_bits(self.network, file_bits=self._file_bits)

@@ -41,6 +41,7 @@ DTYPES = {
     "U8": "|u1",
     "U16": "<u2",
     "BF16": "<u2",
+    "F16": "<f2",
     "F32": "<f4",
     "F64": "<f8",
     "I32": "<i4",
@@ -51,6 +52,7 @@ LARGEST_SIDE = 2**26  # of a matrix; unknowns of a signal
 LARGEST = 2**30  # entries of a matrix, mask or stack of blocks that is formed though the file holds no array of it
 LARGEST_COUNT = 2**16  # blocks that are drawn one by one
 LARGEST_SOLVE = 8192  # rows of a block that is decomposed
+LARGEST_SVD = 2**22  # entries of a matrix that is decomposed for its regularised inverse
 LARGEST_LOG = 88.0  # exp of more leaves float32
 LARGEST_CODED = 2**32  # signs of a map that a flip code may stand for
 NPY = b"\x93NUMPY"  # how such a file begins
@@ -58,10 +60,12 @@ CODE_HEADER = 5  # bytes of a flip code before its bits
 MOST_OPERATORS = 16  # in the physics, masks included
 PANEL = 64  # rows of a matrix that are unpacked at a time
 FINGERPRINT_TOLERANCE = 1e-3  # relative
+SOLVED = np.float32(1e-12)  # share of the squared residual at which conjugate gradients stop
 RESOLUTION = 1e-6  # singular values below this share of the largest are rounding
 
 Spec = Mapping[str, Any]
 Function = Callable[[np.ndarray], np.ndarray]  # of (batch, ...) arrays
+Inverse = Callable[[np.ndarray, Any], np.ndarray]  # of residuals (batch, m) and rho: (A^T A + rho ||A||^2 I)^-1 A^T r
 
 
 def load(path: str | os.PathLike[str]) -> Network:
@@ -516,6 +520,8 @@ class Operator:
     reference: Callable[[Structure], np.ndarray | None] | None = None  # packed sign(A), where rounding can turn none
     made: Made | None = None  # None where only its products are known
     estimate: Function | None = None  # W y, the linear estimate of x, where it is not A^T y (over c of a frame)
+    inverse: Callable[[], Inverse] | None = None  # where a formula gives it
+    bank: tuple[np.ndarray, Structure] | None = None  # filters (*taps, channels) and where they act
 
     def linear_estimate(self, y: np.ndarray) -> np.ndarray:
         """``W y``, (batch, m) to (batch, n): where algorithms start and what their data step multiplies."""
@@ -699,6 +705,7 @@ class Structure(NamedTuple):
     grid: tuple[tuple[int, ...], bool, int] | None = None  # sides, periodic, stride of shared taps
     factors: tuple[Structure, ...] = ()  # whose masks have the mask as their Kronecker product
     places: tuple[np.ndarray, np.ndarray] | None = None  # rows and columns of a core that lists entries, row by row
+    bank: tuple[tuple[int, ...], str] | None = None  # sides and edge of a bank of filters
 
     def mask(self) -> np.ndarray | None:
         """The mask, or None where all entries of the core exist."""
@@ -709,7 +716,8 @@ class Structure(NamedTuple):
 
     def whole(self, shape: tuple[int, int]) -> bool:
         """Whether it is a matrix of this shape without zeros."""
-        return self.core == shape and self.exists is None and self.grid is None and self.places is None
+        plain = self.exists is None and self.grid is None and self.places is None and self.bank is None
+        return self.core == shape and plain
 
 
 def full(spec: Spec) -> Structure:
@@ -838,7 +846,22 @@ def pattern(spec: Spec) -> Structure:
     return Structure((m, n), (len(places),), places=(rows, places))
 
 
+EDGES = {"symmetric": "symmetric", "reflect": "reflect", "circular": "wrap", "zero": "constant"}
+
+
+def filter_bank(spec: Spec) -> Structure:
+    """Many filters of one signal: the core holds their taps, (*kernel_shape, channels)."""
+    sides, channels, kernel, edge = fields(spec, "signal_shape", "channels", "kernel_shape", edge="symmetric")
+    sides, kernel, channels = sides_of(sides), sides_of(kernel), integer("channels", channels)
+    if len(kernel) != len(sides) or any(k > side for side, k in zip(sides, kernel, strict=True)):
+        raise ValueError(f"FilterBank: {kernel} taps do not fit a signal of shape {sides}")
+    n = math.prod(sides)
+    limited("responses", channels, n, largest=LARGEST_SIDE)
+    return Structure((channels * n, n), (*kernel, channels), bank=(sides, one_of("edge", edge, tuple(EDGES))))
+
+
 STRUCTURES: dict[str, Callable[[Spec], Structure]] = {
+    "FilterBank": filter_bank,
     "Full": full,
     "Blocks": blocks,
     "Band": band,
@@ -921,11 +944,17 @@ def quantised(
     parts = {"structure": structure, "packed": packed, "scales": scales, "scale": scale}
     made = Made("quantised", {**parts, "per_byte": per_byte, "compact": compact})
     (m, n), count, last = structure.shape, structure.blocks, structure.core[-1]
-    if structure.grid is not None:
+
+    def shared_core() -> np.ndarray:
         if scale in ("row", "column"):
             raise ValueError(f"shared taps have no scales per {scale}; expected a global or layer scale")
         taps = [c * unpack(plane, last) for c, plane in zip(scales, packed, strict=True)]
-        return convolution(functools.reduce(np.add, taps), *structure.grid)
+        return functools.reduce(np.add, taps).astype(np.float32)
+
+    if structure.grid is not None:
+        return convolution(shared_core(), *structure.grid)
+    if structure.bank is not None:
+        return bank(structure, shared_core())
     if structure.places is not None:
         lines = {"row": structure.places[0], "column": structure.places[1]}.get(scale, ...)
         entries = [c[lines] * unpack(bits, last) for c, bits in zip(np.asarray(scales), packed, strict=True)]
@@ -977,12 +1006,48 @@ def listed(structure: Structure, entries: np.ndarray) -> Operator:
     return Operator((m, n), *products, panel, made=Made("listed", {"structure": structure, "entries": entries}))
 
 
+def bank(structure: Structure, core: np.ndarray) -> Operator:
+    """``z[c, i] = sum_t w[t, c] x[i + t - o]``, ``o = (size - 1) // 2``; x beyond its border as the edge says."""
+    assert structure.bank is not None
+    (sides, edge), (*kernel, channels) = structure.bank, structure.core
+    taps, n = np.ascontiguousarray(core.reshape(-1, channels).T), structure.shape[1]
+    pads = [((size - 1) // 2, size // 2) for size in kernel]
+    padded = tuple(side + size - 1 for side, size in zip(sides, kernel, strict=True))
+    places = np.pad(np.arange(1, n + 1).reshape(sides), pads, mode=EDGES[edge]).ravel() - 1  # pyright: ignore[reportCallIssue, reportArgumentType]
+    windows = [tuple(slice(t, t + side) for t, side in zip(o, sides, strict=True)) for o in np.ndindex(*kernel)]
+    inside = places >= 0
+
+    def apply(x: np.ndarray) -> np.ndarray:
+        signal = np.where(inside, x[:, places], np.float32(0)).reshape(-1, *padded)
+        patches = np.stack([signal[(slice(None), *window)] for window in windows], axis=1)
+        return (taps @ patches.reshape(len(x), len(windows), n)).reshape(len(x), -1)
+
+    def adjoint(r: np.ndarray) -> np.ndarray:
+        patches = (taps.T @ r.reshape(len(r), channels, n)).reshape(len(r), -1, *sides)
+        signal = np.zeros((len(r), *padded), np.float32)
+        for index, window in enumerate(windows):
+            signal[(slice(None), *window)] += patches[:, index]
+        out = np.zeros((len(r), n), np.float32)
+        core_places = tuple(slice(low, low + side) for (low, _), side in zip(pads, sides, strict=True))
+        out += signal[(slice(None), *core_places)].reshape(len(r), n)
+        signal[(slice(None), *core_places)] = 0
+        border = np.ones(padded, bool)
+        border[core_places] = False
+        added = np.flatnonzero(border.ravel() & inside)
+        add_at(out, places[added], signal.reshape(len(r), -1)[:, added])
+        return out
+
+    return Operator(structure.shape, apply, adjoint, bank=(core, structure))
+
+
 def structured(structure: Structure, core: np.ndarray) -> Operator:
     """A matrix of floats by its core."""
     if structure.places is not None:
         return listed(structure, core)
     if structure.grid is not None:
         return convolution(core, *structure.grid)
+    if structure.bank is not None:
+        return bank(structure, core)
     (m, n), count = structure.shape, structure.blocks
     rows = core.reshape(m, n // count)
     made = Made("floats", {"rows": rows, "blocks": count})
@@ -1292,7 +1357,64 @@ def convolution_physics(spec: Spec) -> Operator:
     if any(side % stride for side in sides):
         raise ValueError(f"Convolution: stride {stride} does not divide the sides of {sides}")
     circular = one_of("boundary", boundary, ("circular", "zero")) == "circular"
-    return convolution(floats(kernel, len(sides)), sides, circular, stride)
+    taps = floats(kernel, len(sides))
+    inverse = functools.partial(periodic_inverse, taps, sides) if circular and stride == 1 else None
+    return replace(convolution(taps, sides, circular, stride), inverse=inverse)
+
+
+def periodic_inverse(kernel: np.ndarray, sides: tuple[int, ...]) -> Inverse:
+    """That of a periodic convolution, by Fourier transforms."""
+    period, axes = np.zeros(sides), tuple(range(-len(sides), 0))
+    places = ((np.arange(taps) - (taps - 1) // 2) % side for taps, side in zip(kernel.shape, sides, strict=True))
+    np.add.at(period, np.ix_(*places), kernel)
+    transfer = np.fft.rfftn(period)
+    power = np.abs(transfer) ** 2
+
+    def inverse(r: np.ndarray, rho: Any) -> np.ndarray:
+        rho = np.asarray(rho).reshape(*np.shape(rho)[:-1], *(1,) * len(sides))
+        spectrum = np.fft.rfftn(r.reshape(-1, *sides), axes=axes) * np.conj(transfer) / (power + rho * power.max())
+        return np.fft.irfftn(spectrum, s=sides, axes=axes).reshape(r.shape).astype(np.float32)
+
+    return inverse
+
+
+def inverse_of(A: Operator) -> Inverse:
+    """``(r, rho) -> (A^T A + rho ||A||^2 I)^-1 A^T r``: by a formula, a decomposition of a small matrix, or ten steps
+    of conjugate gradients.
+    """
+    if A.inverse is not None:
+        return A.inverse()
+    if A.frame is not None or A.estimate is not None:
+        return lambda r, rho: A.linear_estimate(r) / (1 + rho)
+    if math.prod(A.shape) > LARGEST_SVD:
+        return conjugate_gradients(A, np.float32(A.norm() ** 2))
+    U, s, Vt = np.linalg.svd(A.dense().astype(np.float64), full_matrices=False)
+    kept = s > s[0] * np.finfo(np.float64).eps * max(A.shape)
+    U, s, Vt = (part.astype(np.float32) for part in (U[:, kept], s[kept], Vt[kept]))
+    gain = s / s[0]
+    return lambda r, rho: ((r @ U) * (gain / (gain**2 + rho) / s[0])) @ Vt
+
+
+def conjugate_gradients(A: Operator, square: Any, steps: int = 10) -> Inverse:
+    """From 0, for ``(A^T A + rho square I) x = A^T r``."""
+
+    def quotient(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return np.where(b > 0, a / np.where(b > 0, b, 1), 0)
+
+    def inverse(r: np.ndarray, rho: Any) -> np.ndarray:
+        left = p = A.adjoint(r)
+        x, energy = np.zeros_like(left), (left * left).sum(-1, keepdims=True)
+        enough = SOLVED * energy
+        for _ in range(steps):
+            q = A.adjoint(A.apply(p)) + rho * square * p
+            open_ = energy > enough
+            step = np.where(open_, quotient(energy, (p * q).sum(-1, keepdims=True)), np.float32(0))
+            x, left = x + step * p, left - step * q
+            following = (left * left).sum(-1, keepdims=True)
+            p, energy = left + np.where(open_, quotient(following, energy), np.float32(0)) * p, following
+        return x
+
+    return inverse
 
 
 def kept_entries(spec: Spec, candidates: Callable[[tuple[int, ...]], np.ndarray]) -> tuple[tuple[int, ...], np.ndarray]:
@@ -1646,6 +1768,7 @@ class Map(NamedTuple):
     shape: tuple[int, int]
     initial: Callable[[], Operator]
     adjoint: bool = False
+    both: bool = False  # it is applied as W and as W^T
 
 
 Arrays = dict[str, Stored]
@@ -1790,6 +1913,14 @@ def one_bit(structure: Structure, copies: int, arrays: Arrays, o: Spec) -> list[
     return [quantised(structure, bits[k], scales[k], scale) for k in range(copies)]
 
 
+def uniform(structure: Structure, copies: int, arrays: Arrays, o: Spec) -> list[Operator]:
+    """``sum_p 2^-p (M o S_p)``."""
+    planes = integer("planes", o["planes"])
+    bits = packed_signs(arrays, structure, copies, planes)
+    scales = np.ldexp(np.float32(1), -np.arange(planes)).astype(np.float32)
+    return [quantised(structure, bits[k], scales) for k in range(copies)]
+
+
 def positive(arrays: Arrays, name: str, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
     values = taken(arrays, name, dtype, shape)
     if not (values > 0).all():
@@ -1897,6 +2028,7 @@ FORMATS: dict[str, tuple[Callable[[Structure, int, Arrays, Spec], list[Operator]
     "OneBit": (one_bit, {"planes": 1, "scale": "layer", **SURROGATE}),
     "OneBitSVID": (one_bit_svid, SURROGATE),
     "Ternary": (ternary, {"per_byte": 5}),
+    "Uniform": (uniform, {"planes": 2, **SURROGATE}),
 }
 CODED = ("BitNet", "OneBit", "OneBitSVID")  # formats whose first sign plane may be in the flip code
 
@@ -1975,6 +2107,21 @@ def signal_domain(format: Spec, held: Held, linear: Map, A: Operator) -> list[Op
     return [composed(S, psi) for S in inside(format, held, signal, outer)]
 
 
+def unit_filters(format: Spec, held: Held, linear: Map, A: Operator) -> list[Operator]:
+    """Every filter without its mean, over its norm."""
+
+    def unit(W: Operator) -> Operator:
+        if W.bank is None:
+            raise ValueError("UnitFilters: expected a map that is a bank of filters")
+        core, structure = W.bank
+        flat = core.reshape(-1, core.shape[-1])
+        flat = flat - flat.mean(0)
+        size = np.sqrt((flat * flat).sum(0))
+        return bank(structure, (flat / np.where(size > 0, size, np.float32(1))).reshape(core.shape))
+
+    return [unit(W) for W in inside(format, held, linear, A)]
+
+
 WRAPPERS: dict[str, Callable[[Spec, Held, Map, Operator], list[Operator]]] = {
     "Anchored": anchored,
     "Coherent": coherent,
@@ -1983,6 +2130,7 @@ WRAPPERS: dict[str, Callable[[Spec, Held, Map, Operator], list[Operator]]] = {
     "Normalised": normalised,
     "SharedTaps": shared_taps,
     "SignalDomain": signal_domain,
+    "UnitFilters": unit_filters,
 }
 
 
@@ -2307,18 +2455,173 @@ def admm_scalars(o: Spec) -> dict[str, str]:
     return {"step": "positive"}
 
 
+def bank_of(o: Spec) -> Structure:
+    """The structure of the filters of a prior."""
+    sides = sides_of(o["signal_shape"])
+    size, channels = integers(size=o["size"], filters=o["filters"])
+    if one_of("start", o["start"], ("dct", "differences")) == "differences":
+        size, channels = 2, len(sides)
+    kernel = [size] * len(sides)
+    return filter_bank(
+        {
+            "kind": "FilterBank",
+            "signal_shape": list(sides),
+            "channels": channels,
+            "kernel_shape": kernel,
+            "edge": o["edge"],
+        }
+    )
+
+
+def filter_maps(o: Spec, A: Operator) -> dict[str, Map]:
+    """K, which stands for nothing before training that a file could leave out."""
+    structure = bank_of(o)
+    if structure.shape[1] != A.shape[1]:
+        raise ValueError(f"signal_shape: expected the grid of {A.shape[1]} unknowns, got {o['signal_shape']}")
+
+    def initial() -> Operator:
+        raise ValueError("a map of filters stores its taps: expected a format that has arrays")
+
+    return {"K": Map(structure.shape, initial, both=True)}
+
+
+CLIPS = {"shared": "none", "bits": 16, "knots": None, "slopes": None}
+INFLUENCES = {"Clips": "free", "MonotoneClips": "positive"}  # the constraint of the slopes
+LEVELS = {"unit": 1.0, "share": 0.05, "of": "signal", "alpha": 0.4, "beta": 0.3, "gamma": 0.5, "floor": 0.02}
+
+
+def prior_scalars(o: Spec) -> dict[str, str | Scalar]:
+    """Those of the influence function and of the levels."""
+    sign, channels = kind_of(o["influence"], INFLUENCES, "influence function"), bank_of(o).core[-1]
+    clips = options_of(o["influence"], CLIPS)
+    count = len(clips["knots"]) if isinstance(clips["knots"], list) else 4
+    shared = one_of("shared", clips["shared"], ("none", "knots", "all"))
+    bits = one_of("bits", clips["bits"], (32, 16, 8))
+    whole, row = (integer("knots", count), channels), (count,)
+    levels = {} if o["levels"] is None else {**dict.fromkeys(("alpha", "beta", "gamma"), "free"), "floor": "positive"}
+    return {
+        "slopes": Scalar(sign, row if shared == "all" else whole, bits),
+        "knots": Scalar("positive", whole if shared == "none" else row, bits),
+        **levels,
+    }
+
+
+def levels_of(o: Spec) -> dict[str, Any] | None:
+    """The options of the levels of signals, or None."""
+    if o["levels"] is None:
+        return None
+    levels = options_of({"kind": "Levels", **o["levels"]}, LEVELS)
+    one_of("of", levels["of"], ("signal", "noise"))
+    if not all(0 < number(name, levels[name]) < math.inf for name in ("unit", "share", "floor")):
+        raise ValueError(f"Levels: expected unit, share and floor > 0, got {levels}")
+    return levels
+
+
+def begun(o: Spec, x: np.ndarray) -> State:
+    """The state of a prior's first estimate."""
+    state: State = {"x": x, "previous": x}
+    levels = levels_of(o)
+    if levels is None:
+        return state
+    if levels["of"] == "signal":
+        level = root_mean_square(x)
+    else:
+        image, axes = x.reshape(-1, *o["signal_shape"]), range(1, 1 + len(o["signal_shape"]))
+        for axis in axes:
+            image = np.diff(image, 2, axis)
+        level = np.float32(math.sqrt(math.pi / 2 / 6 ** len(axes))) * np.abs(image).mean(tuple(axes))
+    level = level[:, None] / np.float32(levels["unit"])
+    return {**state, "level": level, "correction": np.zeros_like(level)}
+
+
+def thresholds(o: Spec, state: State, s: Scalars) -> tuple[Any, Any]:
+    """tau, and what multiplies rho."""
+    levels = levels_of(o)
+    if levels is None:
+        return np.float32(1), np.float32(1)
+    level = np.where(state["level"] > 0, state["level"], np.float32(1))
+    moved = np.hypot(state["correction"], s["floor"] * level) / np.float32(levels["share"])
+    return level ** s["alpha"] * moved ** s["beta"], level ** (2 * s["gamma"])
+
+
+def followed(o: Spec, state: State, correction: np.ndarray) -> State:
+    """The levels after a data step."""
+    levels = levels_of(o)
+    if levels is None:
+        return {}
+    moved = root_mean_square(correction)[:, None] / np.float32(levels["unit"])
+    return {"level": state["level"], "correction": moved}
+
+
+def prior_gradient(x: np.ndarray, K: Operator, s: Scalars, tau: Any) -> np.ndarray:
+    """``tau K^T phi(K x / tau)``, ``phi_c(z) = (1/C) sum_j a_cj clip(z, -t_cj, t_cj)``."""
+    channels = K.shape[0] // K.shape[1]
+    z = K.apply(x / tau).reshape(len(x), channels, -1)
+    slopes, knots = (
+        np.broadcast_to(s[k].reshape(len(s[k]), -1, 1), (len(s[k]), channels, 1)) for k in ("slopes", "knots")
+    )
+    phi = np.zeros_like(z)
+    for a, t in zip(slopes / np.float32(channels), knots, strict=True):
+        phi += a * np.minimum(np.maximum(z, -t), t)
+    return tau * K.adjoint(phi.reshape(len(x), -1))
+
+
+def forward_backward(o: Spec, state: State, y: np.ndarray, A: Operator, W: Any, s: Scalars, shrink: Shrink) -> State:
+    """``u = v - tau K^T phi(K v / tau)``, ``x <- u - step B (A u - y)``."""
+    x, (tau, weight) = state["x"], thresholds(o, state, s)
+    v = x + s["momentum"] * (x - state["previous"])
+    u = v - prior_gradient(v, W["K"], s, tau)
+    correction = s["step"] * o["inverse"](A.apply(u) - y, s["rho"] * weight)
+    return {"x": shrink(u - correction, s, 1.0)[0], "previous": x, **followed(o, state, correction)}
+
+
+def forward_backward_start(o: dict[str, Any], y: np.ndarray, A: Operator, s: Scalars) -> State:
+    """``x = B y``."""
+    if o.get("inverse_for") is not A:  # found once
+        o["inverse"], o["inverse_for"] = inverse_of(A), A
+    return begun(o, o["inverse"](y, s["rho"]))
+
+
+def reaction_diffusion(o: Spec, state: State, y: np.ndarray, A: Operator, W: Any, s: Scalars, shrink: Shrink) -> State:
+    """``x <- v - step A^T (A v - y) / ||A||^2 - tau K^T phi(K v / tau)``."""
+    x, (tau, _) = state["x"], thresholds(o, state, s)
+    v = x + s["momentum"] * (x - state["previous"])
+    correction = s["step"] * A.adjoint(A.apply(v) - y) / o["square"]
+    u = v - correction - prior_gradient(v, W["K"], s, tau)
+    return {"x": shrink(u, s, 1.0)[0], "previous": x, **followed(o, state, correction)}
+
+
+def reaction_diffusion_start(o: dict[str, Any], y: np.ndarray, A: Operator, s: Scalars) -> State:
+    """``x = A^T y / ||A||^2``."""
+    if o.get("square_for") is not A:
+        o["square"], o["square_for"] = np.float32(A.norm() ** 2), A
+    return begun(o, A.adjoint(y) / o["square"])
+
+
 class Algorithm(NamedTuple):
     """Options with defaults; constraints of scalars; linear maps; what the state holds besides x; the step."""
 
     options: dict[str, Any]
-    scalars: Callable[[Spec], dict[str, str]]
+    scalars: Callable[[Spec], Mapping[str, str | Scalar]]
     maps: Callable[[Spec, Operator], dict[str, Map]]
     state: tuple[str, ...]
     step: Callable[..., State]
+    start: Callable[..., State] | None = None  # (options, y, A, scalars) -> state; None: zeros
 
 
 PROXIMAL = {"shrinkage": {"kind": "Soft"}, "regularisation": 0.1}
 STEP = {"step": "positive"}
+PRIOR = {
+    "signal_shape": REQUIRED,
+    "shrinkage": {"kind": "Identity"},
+    "influence": {"kind": "Clips"},
+    "filters": 24,
+    "size": 5,
+    "start": "dct",
+    "edge": "symmetric",
+    "regularisation": 1.0,
+    "levels": None,
+}
 ALGORITHMS: dict[str, Algorithm] = {
     "ADMM": Algorithm(
         {**PROXIMAL, "rho": 1.0},
@@ -2335,10 +2638,26 @@ ALGORITHMS: dict[str, Algorithm] = {
         amp,
     ),
     "FISTA": Algorithm(PROXIMAL, lambda o: {**STEP, "momentum": "free"}, the_physics, ("z",), fista),
+    "ForwardBackward": Algorithm(
+        PRIOR,
+        lambda o: {"step": "positive", "rho": "positive", "momentum": "free", **prior_scalars(o)},
+        filter_maps,
+        (),
+        forward_backward,
+        forward_backward_start,
+    ),
     "GradientDescent": Algorithm(
         {"shrinkage": {"kind": "Identity"}, "regularisation": 0.0}, lambda o: STEP, the_physics, (), gradient_descent
     ),
     "ISTA": Algorithm({**PROXIMAL, "parametrisation": "coupled", "adaptive": False}, ista_scalars, ista_maps, (), ista),
+    "ReactionDiffusion": Algorithm(
+        PRIOR,
+        lambda o: {"step": "positive", "momentum": "free", **prior_scalars(o)},
+        filter_maps,
+        (),
+        reaction_diffusion,
+        reaction_diffusion_start,
+    ),
 }
 
 
@@ -2403,17 +2722,17 @@ class Network:
             self.matrices[name] = self._matrices(name, own, stored)
         self._products = self.products()
 
-    def products(self, changed: Callable[[Operator], Operator] = lambda W: W) -> dict[str, list[Function]]:
-        """The products of layers with the matrices of each map, activations included; ``changed``: those of another
-        form of a matrix.
+    def products(self, changed: Callable[[Operator], Operator] = lambda W: W) -> dict[str, list[Any]]:
+        """The products of layers with the matrices of each map, activations included (``Map.both``: operators);
+        ``changed``: those of another form of a matrix.
         """
-        found: dict[str, list[Function]] = {}
+        found: dict[str, list[Any]] = {}
         for name, matrices in self.matrices.items():
-            adjoint = self.plan.maps[name].adjoint
-            products = [W.adjoint if adjoint else W.apply for W in map(changed, matrices)]
+            linear, operators = self.plan.maps[name], [changed(W) for W in matrices]
             if name in self.activated:
-                products = [around(self.plan.options["activations"], product) for product in products]
-            found[name] = products
+                act = self.plan.options["activations"]
+                operators = [replace(W, apply=around(act, W.apply), adjoint=around(act, W.adjoint)) for W in operators]
+            found[name] = operators if linear.both else [W.adjoint if linear.adjoint else W.apply for W in operators]
         return found
 
     def _matrices(self, name: str, spec: Any, arrays: Arrays) -> list[Operator]:
@@ -2461,15 +2780,38 @@ def signals_of(y: Any, m: int, complex_physics: bool = False) -> tuple[np.ndarra
     return rows, y.dtype.newbyteorder("=") if half else np.dtype(np.float32)
 
 
-def layers_of(scalars: Arrays, shapes: Mapping[str, tuple[str, tuple[int, ...]]]) -> dict[str, np.ndarray]:
-    """Scalars as the algorithm sees them: the file's, or their exponentials where they must be positive."""
-    if set(shapes) != set(scalars):
-        raise ValueError(f"expected the scalars {sorted(shapes)}, got {sorted(scalars)}")
-    raw = {name: taken(scalars, name, "F32", shape) for name, (_, shape) in shapes.items()}
+class Scalar(NamedTuple):
+    """One number of a layer, or a table: its constraint, its shape, and the width of its raw values in a file."""
+
+    constraint: str = "free"
+    shape: tuple[int, ...] = ()
+    bits: int = 32
+
+
+def layers_of(scalars: Arrays, declared: Mapping[str, Scalar], lead: tuple[int, ...]) -> dict[str, np.ndarray]:
+    """Scalars as the algorithm sees them: the file's, or their exponentials where they must be positive; ``lead`` goes
+    before the shape of each.
+    """
+    if set(declared) != set(scalars):
+        raise ValueError(f"expected the scalars {sorted(declared)}, got {sorted(scalars)}")
+    raw = {name: raw_of(scalars, name, (*lead, *own.shape), own.bits) for name, own in declared.items()}
     for name, values in raw.items():
-        if shapes[name][0] != "free" and (values > LARGEST_LOG).any():
+        if declared[name].constraint != "free" and (values > LARGEST_LOG).any():
             raise ValueError(f"scalar {name!r}: exp({values.max()}) is too large for a float32")
-    return {name: v if shapes[name][0] == "free" else np.exp(v) for name, v in raw.items()}
+    return {name: v if declared[name].constraint == "free" else np.exp(v) for name, v in raw.items()}
+
+
+def raw_of(scalars: Arrays, name: str, shape: tuple[int, ...], bits: int) -> np.ndarray:
+    """Raw values of a scalar: floats, or rows of signed bytes, each followed by its step (a bfloat16)."""
+    if bits != 8:
+        return taken(scalars, name, {32: "F32", 16: "F16"}[bits], shape)
+    stored = taken(scalars, name, "U8", (*shape[:-1], shape[-1] + 2))
+    codes, steps = np.ascontiguousarray(stored[..., :-2]), np.ascontiguousarray(stored[..., -2:])
+    with np.errstate(over="ignore", invalid="ignore"):
+        raw = codes.view(np.int8) * (steps.view("<u2").astype(np.uint32) << 16).view(np.float32)
+    if not np.isfinite(raw).all():
+        raise ValueError(f"scalar {name!r} has steps that are not finite")
+    return raw
 
 
 def unrolled(spec: Spec, A: Operator, scalars: Arrays) -> Plan:
@@ -2480,8 +2822,9 @@ def unrolled(spec: Spec, A: Operator, scalars: Arrays) -> Plan:
     if not 0 <= number("regularisation", o.get("regularisation", 0)) < math.inf:
         raise ValueError(f"regularisation: expected a finite weight >= 0, got {o['regularisation']}")
     shrink, own = shrinkage_of(o["shrinkage"], A.shape[1])
-    declared = {**{name: (constraint, ()) for name, constraint in kind.scalars(o).items()}, **own}
-    values = layers_of(scalars, {name: (constraint, (depth, *s)) for name, (constraint, s) in declared.items()})
+    declared = {name: Scalar(form) if isinstance(form, str) else form for name, form in kind.scalars(o).items()}
+    declared |= {name: Scalar(constraint, shape) for name, (constraint, shape) in own.items()}
+    values = layers_of(scalars, declared, (depth,))
     column = np.float32(A.column_rms() if kind.step is amp else 1)
     if o.get("onsager") == "computed" and o["shrinkage"].get("kind") == "GroupSoft":
         raise ValueError("AMP: a computed Onsager term needs a separable shrinkage")
@@ -2492,9 +2835,12 @@ def unrolled(spec: Spec, A: Operator, scalars: Arrays) -> Plan:
         state: State = {"x": zero, **dict.fromkeys(kind.state, zero)}
         if kind.step is amp:
             state |= {"v": np.zeros_like(y), "onsager": np.zeros_like(y), "column": column}
-        for k in range(depth):
+        layers = [{name: v[k] for name, v in values.items()} for k in range(depth)]
+        if kind.start is not None:
+            state = kind.start(o, y, A, layers[0])
+        for k, s in enumerate(layers):
             maps = {name: own[k % len(own)] for name, own in products.items()}
-            state = kind.step(o, state, y, A, maps, {name: v[k] for name, v in values.items()}, shrink)
+            state = kind.step(o, state, y, A, maps, s, shrink)
         return state["x"]
 
     maps = kind.maps(o, A)
@@ -2511,7 +2857,8 @@ def fully_connected(spec: Spec, A: Operator, scalars: Arrays) -> Plan:
     shapes = {"first": (width, m), "hidden": (width, width), "last": (n, width)}
     if not hidden:
         del shapes["hidden"]
-    bias = layers_of(scalars, {"bias_first": ("free", (1, width)), "bias_hidden": ("free", (hidden, width))})
+    shapes_of_biases = {"bias_first": Scalar(shape=(1, width)), "bias_hidden": Scalar(shape=(hidden, width))}
+    bias = layers_of(scalars, shapes_of_biases, ())
 
     def run(products: Mapping[str, list[Function]], y: np.ndarray, A: Operator) -> np.ndarray:
         h = products["first"][0](y) + bias["bias_first"]

@@ -8,17 +8,21 @@ from unrollbit.shrinkage.firm import Firm
 from unrollbit.shrinkage.group import GroupSoft
 from unrollbit.shrinkage.grouped import Grouped
 from unrollbit.shrinkage.hard import Hard
+from unrollbit.shrinkage.influence import Clips, Influence, MonotoneClips
 from unrollbit.shrinkage.selection import SupportSelection
 from unrollbit.shrinkage.soft import Soft
 
 __all__ = [
     "BernoulliGaussian",
     "Box",
+    "Clips",
     "Firm",
     "GroupSoft",
     "Grouped",
     "Hard",
     "Identity",
+    "Influence",
+    "MonotoneClips",
     "NonNegative",
     "Scalars",
     "Shrinkage",

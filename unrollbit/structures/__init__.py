@@ -4,6 +4,7 @@ from unrollbit.structures.band import Band, Indexed
 from unrollbit.structures.base import Structure
 from unrollbit.structures.blocks import Blocks, dense_blocks
 from unrollbit.structures.drawn import Drawn
+from unrollbit.structures.filter_bank import FilterBank
 from unrollbit.structures.full import DenseCore, Full
 from unrollbit.structures.pattern import Pattern
 from unrollbit.structures.rays import Rays
@@ -15,6 +16,7 @@ __all__ = [
     "Blocks",
     "DenseCore",
     "Drawn",
+    "FilterBank",
     "Full",
     "Indexed",
     "Pattern",

@@ -4,7 +4,14 @@ from unrollbit.training import recipes
 from unrollbit.training.diverged import TrainingDiverged
 from unrollbit.training.events import Consumer, Event
 from unrollbit.training.fit import TrainingReport, fit
-from unrollbit.training.losses import Distillation, LayerwiseLogNMSE, LogNMSE, Loss, MeanSquaredError
+from unrollbit.training.losses import (
+    Distillation,
+    LayerwiseLogNMSE,
+    LogNMSE,
+    Loss,
+    MeanLogError,
+    MeanSquaredError,
+)
 from unrollbit.training.penalties import Contraction, FlipPenalty, Penalty, SupportContraction
 from unrollbit.training.run import training_set
 from unrollbit.training.stage import Stage, grown
@@ -19,6 +26,7 @@ __all__ = [
     "LayerwiseLogNMSE",
     "LogNMSE",
     "Loss",
+    "MeanLogError",
     "MeanSquaredError",
     "Penalty",
     "ResultWarning",

@@ -67,6 +67,20 @@ class LogNMSE(Loss):
 
 
 @dataclass(frozen=True)
+class MeanLogError(Loss):
+    """``mean_i log10(||x_K - x||_i^2 / n + floor)`` of the last layer: the mean over signals, as mean PSNR weighs them.
+
+    ``floor`` is in the square of the unit of the loss, which ``fit`` sets to the size of the signals.
+    """
+
+    floor: float = 1e-5
+    per_layer: bool = False
+
+    def __call__(self, estimates: Array, x: Array, teacher: Array | None) -> Array:
+        return jnp.mean(jnp.log10(jnp.mean((estimates[-1] - x) ** 2, axis=-1) + self.floor))
+
+
+@dataclass(frozen=True)
 class MeanSquaredError(Loss):
     """``mean ||x_K - x||^2 / n`` of the last layer, or the sum of it over all layers (``per_layer``)."""
 

@@ -45,8 +45,20 @@ class FixedSamples:
 class Program:
     """Runs the steps of one stage. Its state is a pytree: trained and other parameters, and the optimiser's state."""
 
-    def __init__(self, net: Network, stage: Stage, key: Array, teacher: Network | None, *, unit: float = 1.0) -> None:
-        """``unit``: size of the signals' entries, best a power of two. Loss and penalties are computed in it."""
+    def __init__(
+        self,
+        net: Network,
+        stage: Stage,
+        key: Array,
+        teacher: Network | None,
+        *,
+        unit: float = 1.0,
+        elsewhere: Any = None,
+    ) -> None:
+        """``unit``: size of the signals' entries, best a power of two. Loss and penalties are computed in it.
+        ``elsewhere``: a problem of other physics on which the parameters are trained.
+        """
+        net = net if elsewhere is None else net.with_physics(elsewhere)
         graph, trained, other, frozen = nnx.split(net, stage.types(), TRAINED, ...)
         self._initial = {"trained": trained, "other": other}
         self._frozen, self._teacher, self._key = frozen, teacher, key
@@ -90,6 +102,10 @@ def compiled_chunk(graph: Any, stage: Stage, unit: float) -> Any:
         trained: Any, other: Any, frozen: Any, source: Any, teacher: Network | None, key: Array
     ) -> tuple[Array, Array]:
         net = nnx.merge(graph, trained, other, frozen)
+        if hasattr(source, "drawn"):  # physics that differ from step to step
+            key, physics_key = jax.random.split(key)
+            source = source.drawn(physics_key)
+            net.measured_by(source.operator)
         x, y = source.sample(key, stage.batch)
         if sharding is not None:
             x, y = jax.lax.with_sharding_constraint((x, y), sharding)

@@ -14,6 +14,7 @@ from typing import Any
 from unrollbit.arguments import switch
 from unrollbit.formats import Anchored, Designed, Format, FullPrecision, OneBit
 from unrollbit.training.distilled import distilled
+from unrollbit.training.learned_prior import learned_prior
 from unrollbit.training.recipe import Recipe, Setting, recipe
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "designed_signs",
     "distilled",
     "full_precision",
+    "learned_prior",
     "learned_signs",
     "scalars_only",
     "two_stage",

@@ -53,7 +53,10 @@ class TrainingRun:
         self.net, self.stages, self.keep = net, tuple(stages), keep
         self.total = sum(stage.steps for stage in self.stages)
         self._teacher, self._chunk, self._key = teacher, chunk, jax.random.key(seed)
-        self._source = problem if samples is None else training_set(problem, seed, samples)
+        own = getattr(problem, "training_problem", None)
+        self._elsewhere = None if own is None else own()  # crops, or other physics, in place of what is recovered
+        source = problem if self._elsewhere is None else self._elsewhere
+        self._source = source if samples is None else training_set(source, seed, samples)
         self.validation = Validation(problem, self._key, net.operator.shape[1])
         self.untrained_nmse_db = float("nan")  # scored when the run begins
         self.best: Scored | None = None
@@ -129,7 +132,8 @@ class TrainingRun:
     def _program_of(self, index: int) -> Program:
         self._work = trained_network(self.net, self._work, self.stages[index])
         key = jax.random.fold_in(self._key, index)
-        return Program(self._work, self.stages[index], key, self._teacher, unit=self.validation.unit)
+        options = {"unit": self.validation.unit, "elsewhere": self._elsewhere}
+        return Program(self._work, self.stages[index], key, self._teacher, **options)
 
     def _begin(self, index: int) -> None:
         before = self._work
@@ -195,8 +199,7 @@ class TrainingRun:
         self._round()
 
     def _round(self) -> None:
-        for weights in self.net.maps.values():
-            weights.round_scales()
+        self.net.round()
 
     def _divergence(self, step: int) -> str:
         stage = self.stages[self._index]

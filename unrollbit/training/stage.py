@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 from flax import nnx
 
@@ -38,10 +39,12 @@ class Stage:
         name: shown by the progress bar and in ``metrics.jsonl``.
         penalties: ``Penalty`` objects, added to the loss.
         optimisers: optax transformations by kind of variable, in place of Adam, clip, warm-up and cosine.
+        bounds: largest magnitude by kind, to which variables are clipped after each step: latents that go on growing
+            never turn again.
 
     Raises:
-        ValueError: a number out of range, an unknown kind of variable, one with a rate and an optimiser, or an
-            optimiser that is no optax transformation.
+        ValueError: a number out of range, an unknown kind of variable, one with a rate and an optimiser, a bound for a
+            kind that does not train, or an optimiser that is no optax transformation.
 
     Example:
         >>> import optax
@@ -62,6 +65,7 @@ class Stage:
     name: str = ""
     penalties: tuple[Penalty, ...] = ()
     optimisers: Mapping[str, optax.GradientTransformation] = field(default_factory=dict)
+    bounds: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.rates is None:
@@ -85,6 +89,9 @@ class Stage:
                 )
         if any(not (rate > 0 and math.isfinite(rate)) for rate in self.rates.values()):
             raise ValueError(f"Stage rates: expected learning rates > 0, got {dict(self.rates)}")
+        for kind, bound in self.bounds.items():
+            if kind not in self.kinds or not bound > 0:
+                raise ValueError(f"Stage bounds: expected numbers > 0 for kinds that train, got {dict(self.bounds)}")
         if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError(f"Stage: expected two betas in [0, 1), got {self.betas}")
         if not isinstance(self.quantised, bool):
@@ -121,8 +128,10 @@ class Stage:
             return optax.chain(optax.clip_by_global_norm(self.clip), optax.adam(schedule, *self.betas))
 
         labels = jax.tree.map(lambda variable: variable.kind, trained, is_leaf=lambda leaf: hasattr(leaf, "kind"))
-        transforms = {name: adam(rate) for name, rate in self.rates.items()}
-        return optax.multi_transform({**transforms, **self.optimisers}, labels)
+        transforms = {**{name: adam(rate) for name, rate in self.rates.items()}, **self.optimisers}
+        for kind, bound in self.bounds.items():
+            transforms[kind] = optax.chain(transforms[kind], _kept_within(bound))
+        return optax.multi_transform(transforms, labels)
 
     def to_spec(self) -> dict[str, Any]:
         """JSON-able form; the TOML of ``unrollbit train`` mirrors it. Raises ``ValueError`` for ``optimisers``."""
@@ -137,6 +146,8 @@ class Stage:
         spec |= {"rates": dict(self.rates), "betas": list(self.betas), "loss": self.loss.to_spec()}
         if self.penalties:  # left out otherwise: runs of stages without any keep their fingerprint
             spec["penalties"] = [penalty.to_spec() for penalty in self.penalties]
+        if self.bounds:
+            spec["bounds"] = dict(self.bounds)
         return spec
 
     @staticmethod
@@ -155,6 +166,16 @@ class Stage:
             return Stage(**fields)
         except TypeError as error:
             raise ValueError(f"Stage: {error}") from error
+
+
+def _kept_within(bound: float) -> optax.GradientTransformation:
+    """The last of a chain: what is added leaves no magnitude above ``bound``."""
+
+    def update(updates: Any, state: Any, parameters: Any = None) -> tuple[Any, Any]:
+        kept = jax.tree.map(lambda u, p: jnp.clip(p + u, -bound, bound) - p, updates, parameters)
+        return kept, state
+
+    return optax.GradientTransformation(lambda parameters: optax.EmptyState(), update)
 
 
 def grown(depth: int, steps: int, **options: Any) -> tuple[Stage, ...]:

@@ -17,7 +17,8 @@ from unrollbit.networks import Network
 from unrollbit.training.stage import Stage
 
 SIGNALS = 1024
-_ENTRIES = 2**24  # of all validation signals together: long ones are fewer
+_ENTRIES = 2**22  # of all validation signals together: long ones are fewer
+_AT_ONCE = 2**19  # entries of the signals that are recovered together
 _SHARE = 8  # batches of training for each batch of validation: 2 % of a run, measured for (256, 512) and 16 layers
 
 
@@ -64,7 +65,9 @@ class Validation:
 
 @jax.jit
 def _run(net: Network, y: Float[Array, "N m"]) -> Float[Array, "N n"]:
-    return net(y)
+    """All at once, or as many at a time as fit into memory with what layers make of them."""
+    at_a_time = max(1, _AT_ONCE // net.operator.shape[1])
+    return net(y) if len(y) <= at_a_time else jax.lax.map(net, y, batch_size=at_a_time)
 
 
 def power_of_two(values: np.ndarray) -> float:

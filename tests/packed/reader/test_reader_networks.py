@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from unrollbit import AMP, ISTA, FullPrecision, FullyConnected, OneBit, Unrolled, load
-from unrollbit.algorithms import ADMM, FISTA, GradientDescent
+from unrollbit.algorithms import ADMM, FISTA, ForwardBackward, GradientDescent, Levels, ReactionDiffusion
 from unrollbit.algorithms.base import Algorithm
 from unrollbit.formats import (
     Anchored,
@@ -23,6 +23,8 @@ from unrollbit.formats import (
     SharedTaps,
     SignalDomain,
     Ternary,
+    Uniform,
+    UnitFilters,
 )
 from unrollbit.networks import Activations, Network
 from unrollbit.operators import (
@@ -77,13 +79,14 @@ FACTORIES = {
     "OneBitSVID": OneBitSVID(),
     "LittleBit": LittleBit(rank=2),
     "FullPrecision": FullPrecision(),
+    "uniform": Normalised(Uniform(2)),
     "W = A": Fixed(),
     "coherent": Coherent(Fixed()),
     "designed": Normalised(Designed(steps=5)),
     "normalised": Normalised(OneBit(scale="none")),
     "anchored": Normalised(Anchored(OneBit(scale="layer"))),
 }
-SHAPED = ("coherent", "designed", "normalised", "anchored")  # only for maps of the shape of A
+SHAPED = ("uniform", "coherent", "designed", "normalised", "anchored")  # only for maps of the shape of A
 
 
 def pairs() -> list:
@@ -155,6 +158,12 @@ def test_networks(name: str, same, tmp_path: Path) -> None:
     same.network(NETWORKS[name](), tmp_path)
 
 
+def prior(kind: type, inner: Format, **options):
+    """A bank of filters on signals of 16 samples."""
+    algorithm = kind(signal_shape=(16,), size=5, filters=4, **options)
+    return {"prior": lambda: Unrolled(algorithm, gaussian(8, 16), 2, UnitFilters(inner), distinct=2)}
+
+
 def pair(algorithm: str, factory: str):
     return {"small": lambda: Unrolled(ALGORITHMS[algorithm], gaussian(8, 16), 2, FACTORIES[factory], distinct=2)}
 
@@ -166,8 +175,10 @@ KINDS = {  # pairs so that every format has one algorithm, and every algorithm o
             "ADMM": pair("ADMM", "FullPrecision"),
             "AMP": pair("AMP, computed", "FullPrecision"),
             "FISTA": pair("FISTA", "OneBit row"),
+            "ForwardBackward": prior(ForwardBackward, Uniform(1), levels=Levels()),
             "GradientDescent": pair("gradient descent", "Ternary"),
             "ISTA": pair("ISTA, adaptive", "BitNet"),
+            "ReactionDiffusion": prior(ReactionDiffusion, FullPrecision()),
         },
     ),
     "test_every_format": (
@@ -190,6 +201,8 @@ KINDS = {  # pairs so that every format has one algorithm, and every algorithm o
             "Ternary": pair("ISTA", "Ternary"),
             "SharedTaps": {"taps": NETWORKS["taps"]},
             "SignalDomain": {"signal domain": NETWORKS["signal domain"]},
+            "Uniform": pair("FISTA", "uniform"),
+            "UnitFilters": prior(ForwardBackward, OneBit(scale="none")),
         },
     ),
     "test_every_network": (

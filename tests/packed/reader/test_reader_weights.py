@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unrollbit import FullPrecision, OneBit
-from unrollbit.formats import BitNet, LittleBit, OneBitSVID, PackedWeights, Ternary
+from unrollbit.formats import BitNet, LittleBit, OneBitSVID, PackedWeights, Ternary, Uniform, UnitFilters
 from unrollbit.operators import Banded, Convolution, Radon, gaussian_blocks
 from unrollbit.packed import runtime
 from unrollbit.signbits import pack_signs
-from unrollbit.structures import Full, Indexed, Pattern, Shared, Structure
+from unrollbit.structures import FilterBank, Full, Indexed, Pattern, Shared, Structure
 from unrollbit.structures.drawn import Drawn
 
 
@@ -41,6 +41,10 @@ STRUCTURES: dict[str, dict[str, Callable[[], Structure]]] = {  # by kind; of one
         "pattern": lambda: Pattern.of(np.random.RandomState(5).uniform(size=(9, 9)) < 0.3),
         "a long row": lambda: Pattern.of(np.eye(9) + np.eye(9)[3][:, None] > 0),
     },
+    "FilterBank": {
+        "filters of images": lambda: FilterBank((4, 3), 3, (3, 2)),
+        "filters of signals": lambda: FilterBank((9,), 10, (4,), "reflect"),
+    },
     "Shared": {"shared": lambda: Shared((6, 6), (3, 3), "circular", 2)},
 }
 FORMATS = {
@@ -54,8 +58,14 @@ FORMATS = {
     "LittleBit, residual": LittleBit(rank=1, residual=True),
     "LittleBit, by bits": LittleBit(bits_per_weight=24.0, multiple=1),
     "FullPrecision": FullPrecision(),
+    "Uniform": Uniform(3),
+    "UnitFilters": UnitFilters(Uniform(1)),
 }
-UNLINED = {"Shared": ("row", "column", "SVID", "LittleBit"), "Pattern": ("SVID", "LittleBit")}  # what they do not have
+UNLINED = {
+    "Shared": ("row", "column", "SVID", "LittleBit"),
+    "FilterBank": ("row", "column", "SVID", "LittleBit"),
+    "Pattern": ("SVID", "LittleBit"),
+}  # what they do not have
 
 KINDS = {"test_structures": (Structure, STRUCTURES)}
 
@@ -93,7 +103,7 @@ PAIRS = [  # every format with every kind of structure
     for name in FORMATS
     for kind, cases in STRUCTURES.items()
     for i, (label, case) in enumerate(cases.items())
-    if not any(word in name for word in UNLINED.get(kind, ()))
+    if not any(word in name for word in UNLINED.get(kind, ())) and (kind == "FilterBank" or name != "UnitFilters")
 ]
 
 
