@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import functools
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -61,7 +60,7 @@ class Representation(Format, abstract=True):
         return dict(values)
 
     def values(self, values: Values, structure: Structure) -> Values:
-        """What a file holds, as floats, of these values."""
+        """What a file holds, as floats, of these values; inside compiled programs."""
         del structure
         return values
 
@@ -151,7 +150,7 @@ class Representation(Format, abstract=True):
         return self.trained(parameters, weights.structure)
 
     def unquantised(self, weights: Weights, floats: Format) -> Weights:
-        return floats.from_cores(_floats(self, dict(self.held(weights)), weights.structure), weights.structure)
+        return floats.from_cores(_floats(weights), weights.structure)
 
     def reference(self, physics: LinearOperator) -> LinearOperator | None:
         return physics if self.signed else None
@@ -172,8 +171,7 @@ class Representation(Format, abstract=True):
         if weights.packed:
             arrays = {name: stored[name].release(np.asarray(v[...])) for name, v in weights.variables.items()}
         else:
-            values = self.values(self.held(weights), weights.structure)
-            arrays = {name: stored[name].encode(np.asarray(array)) for name, array in values.items()}
+            arrays = {name: stored[name].encode(np.asarray(array)) for name, array in _values(weights).items()}
         return PackedWeights({"structure": weights.structure.to_spec(), "copies": weights.copies}, arrays)
 
     def read(self, place: Place, packed: PackedWeights, *, frozen: bool) -> Weights:
@@ -190,9 +188,16 @@ class Representation(Format, abstract=True):
         return Weights(self, structure, copies, held, given=given, packed=True)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 2))
-def _floats(format: Representation, values: Values, structure: Structure) -> Array:
-    return format.floats(values, structure)
+@jax.jit
+def _floats(weights: Weights) -> Array:
+    format: Any = weights.format
+    return format.floats(format.held(weights), weights.structure)
+
+
+@jax.jit
+def _values(weights: Weights) -> dict[str, Array]:
+    format: Any = weights.format
+    return dict(format.values(format.held(weights), weights.structure))
 
 
 def check_names(kind: str, found: Any, expected: Any, what: str) -> None:
