@@ -13,9 +13,10 @@ from unrollbit.formats.normalised import Normalised
 from unrollbit.formats.one_bit import OneBit
 from unrollbit.formats.one_bit_svid import OneBitSVID
 from unrollbit.formats.representation import Representation
+from unrollbit.formats.scales import Floats
 from unrollbit.formats.shared_taps import SharedTaps
 from unrollbit.formats.signal_domain import SignalDomain
-from unrollbit.formats.stored import Entries, Floats, Signs, Stored, Trits
+from unrollbit.formats.stored import Entries, Signs, Stored, Trits
 from unrollbit.formats.surrogates import Surrogate, binarise, clipped, identity, smooth_sign, tanh_sign
 from unrollbit.formats.ternary import Ternary, ternarise
 from unrollbit.formats.uniform import Uniform

@@ -12,7 +12,8 @@ from jaxtyping import Array
 from unrollbit.formats.cores import existing, masked, mean_of, per_copy
 from unrollbit.formats.mean_scaled import MeanScaled
 from unrollbit.formats.representation import Values
-from unrollbit.formats.stored import HALF, Floats, Signs, Stored
+from unrollbit.formats.scales import Floats
+from unrollbit.formats.stored import HALF, Signs, Stored
 from unrollbit.formats.surrogates import Identity, Surrogate, binarise
 from unrollbit.operators import LinearOperator
 from unrollbit.packed_operators.packed_signs import PackedSigns

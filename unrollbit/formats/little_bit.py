@@ -13,7 +13,8 @@ from unrollbit.decompositions import SVD, SignFactors, decomposed, dual_svid, ra
 from unrollbit.formats.cores import masked
 from unrollbit.formats.one_bit_svid import each_copy
 from unrollbit.formats.representation import Representation, Values
-from unrollbit.formats.stored import HALF, Floats, Signs, Stored
+from unrollbit.formats.scales import Floats
+from unrollbit.formats.stored import HALF, Signs, Stored
 from unrollbit.formats.surrogates import Identity, Surrogate, binarise
 from unrollbit.formats.weights import Weights
 from unrollbit.operators import LinearOperator, Sum

@@ -12,8 +12,8 @@ from jaxtyping import Array, Float
 
 from unrollbit.formats.cores import masked, over, with_magnitude
 from unrollbit.formats.representation import Representation, Values
-from unrollbit.formats.scales import mean_magnitude, scale_shape, spread
-from unrollbit.formats.stored import TINY, Floats, Signs, Stored
+from unrollbit.formats.scales import Floats, mean_magnitude, scale_shape, spread
+from unrollbit.formats.stored import TINY, Signs, Stored
 from unrollbit.formats.surrogates import Identity, Surrogate, binarise
 from unrollbit.formats.weights import Weights
 from unrollbit.operators import LinearOperator

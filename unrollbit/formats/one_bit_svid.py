@@ -13,7 +13,8 @@ from jaxtyping import Array
 from unrollbit.decompositions import rank_one
 from unrollbit.formats.cores import masked, normalised_latents
 from unrollbit.formats.representation import Representation, Values
-from unrollbit.formats.stored import HALF, TINY, Floats, Signs, Stored
+from unrollbit.formats.scales import Floats
+from unrollbit.formats.stored import HALF, TINY, Signs, Stored
 from unrollbit.formats.surrogates import Identity, Surrogate, binarise
 from unrollbit.operators import Composition, LinearOperator
 from unrollbit.operators.structured import Diagonal

@@ -18,7 +18,7 @@ from jaxtyping import Array
 from unrollbit.signbits import pack_signs, unpack_signs
 from unrollbit.structures import Structure
 from unrollbit.trits import PerByte, check_trits, pack_trits, trit_bytes, unpack_trits
-from unrollbit.variables import BinaryParam, MatrixParam, ScaleParam
+from unrollbit.variables import BinaryParam, MatrixParam
 
 HALF = np.dtype(ml_dtypes.bfloat16)  # 16 bits with the range of float32: no physical unit over- or underflows
 SINGLE = np.dtype(np.float32)
@@ -248,66 +248,3 @@ class Trits(Signs):
 
     def unpack(self, items: Array, n: int) -> Array:
         return unpack_trits(items, n, self.per_byte)
-
-
-@dataclass(frozen=True)
-class Floats(Stored):
-    """Scales, or their logarithms, of a stored dtype. ``positive`` ones must be, and train as logarithms; none may
-    exceed ``largest``.
-    """
-
-    lead: tuple[int, ...]
-    kind: np.dtype[Any] = SINGLE
-    positive: bool = False
-    largest: float = math.inf
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.lead
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return self.kind
-
-    @property
-    def scale_bits(self) -> int:
-        return 8 * self.dtype.itemsize * math.prod(self.shape)
-
-    @property
-    def resident_bits(self) -> int:
-        return self.scale_bits
-
-    def variable(self, values: Array) -> nnx.Param:
-        return ScaleParam(self._trained(jnp.asarray(values, jnp.float32)))
-
-    @functools.partial(jax.jit, static_argnums=0)
-    def _trained(self, values: Array) -> Array:
-        return jnp.log(jnp.maximum(values, TINY)) if self.positive else values
-
-    def values(self, trained: Array) -> Array:
-        return jnp.exp(trained) if self.positive else trained
-
-    @functools.partial(jax.jit, static_argnums=0)
-    def rounded(self, trained: Array) -> Array:
-        if self.dtype == SINGLE:
-            return trained
-        held = self.values(trained).astype(self.dtype).astype(jnp.float32)
-        return jnp.log(held) if self.positive else held
-
-    def encode(self, values: np.ndarray) -> np.ndarray:
-        return np.asarray(values, np.float32).astype(self.dtype)
-
-    def decode(self, array: np.ndarray) -> np.ndarray:
-        return array.astype(np.float32)
-
-    def check(self, name: str, array: np.ndarray) -> None:
-        values = array.astype(np.float32)
-        if not np.isfinite(values).all():
-            raise ValueError(f"array {name!r} has NaN or infinite entries")
-        if (values > self.largest).any():
-            raise ValueError(f"array {name!r}: {values.max()} is too large for a float32 scale")
-        if self.positive and not (values > 0).all():
-            raise ValueError(f"array {name!r}: expected scales > 0, got {values.min()}")
-
-    def expand(self, held: Array) -> Array:
-        return held.astype(jnp.float32)

@@ -14,7 +14,8 @@ from jaxtyping import Array, Float
 from unrollbit.formats.cores import masked, per_copy
 from unrollbit.formats.mean_scaled import MeanScaled
 from unrollbit.formats.representation import Values
-from unrollbit.formats.stored import Floats, Stored, Trits
+from unrollbit.formats.scales import Floats
+from unrollbit.formats.stored import Stored, Trits
 from unrollbit.operators import LinearOperator
 from unrollbit.packed_operators.packed_ternary import PackedTernary
 from unrollbit.structures import Structure

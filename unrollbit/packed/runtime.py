@@ -424,10 +424,10 @@ def bytes_of(value: Any, shape: tuple[int, ...]) -> np.ndarray:
 
 def whole_numbers(name: str, value: Any) -> np.ndarray:
     """A vector of integers of the file, as int64."""
-    if not isinstance(value, Stored) or value.dtype not in ("U8", "U16", "I32") or value.entries.ndim != 1:
-        got = f"{value.dtype} of shape {value.entries.shape}" if isinstance(value, Stored) else f"{value!r:.80}"
-        raise ValueError(f"{name}: expected a vector of U8, U16 or I32 of the file, got {got}")
-    return value.entries.astype(np.int64)
+    array = stored_as(value, "U8", "U16", "I32")
+    if array is None or array.entries.ndim != 1:
+        raise ValueError(f"{name}: expected a vector of U8, U16 or I32 of the file, got {value!r:.80}")
+    return array.entries.astype(np.int64)
 
 
 def kind_of(spec: Any, table: Mapping[str, Any], what: str) -> Any:
@@ -1194,9 +1194,9 @@ def block_patterns(spec: Spec) -> Operator:
         raise ValueError(f"BlockPatterns: expected an image whose sides are multiples of {size}, got {sides}")
     pixels, n = size * size, math.prod(sides)
     S = unpack_signs(bytes_of(signs, (-1, -(-pixels // 8))), pixels)
-    if not isinstance(variances, Stored) or variances.entries.shape != (pixels,) or not 1 <= len(S) <= pixels:
+    spread = floats(variances, 1).astype(np.float64)
+    if spread.shape != (pixels,) or not 1 <= len(S) <= pixels:
         raise ValueError(f"BlockPatterns: expected at most {pixels} patterns and as many variances")
-    spread = variances.floats().astype(np.float64)
     line = np.sqrt(2 / size) * np.cos(math.pi * np.outer(np.arange(size), np.arange(0.5, size)) / size)
     line[0] /= math.sqrt(2)
     D = np.kron(line, line)  # the atoms of the 2-D DCT
