@@ -10,6 +10,8 @@ import numpy as np
 import scipy.sparse
 from jaxtyping import Float
 
+from unrollbit.problems.parts import shuffled_parts
+
 Place = str | os.PathLike[str]
 
 
@@ -24,6 +26,8 @@ def rows_of(
     if value is None:
         raise ValueError(f"{name}: missing; expected an array or the path of a .npy file")
     array = load_array(name, value, folder) if isinstance(value, str | os.PathLike) else _as_array(name, value)
+    if scipy.sparse.issparse(array):
+        array = array.toarray()
     if complex_physics and np.iscomplexobj(array) and array.ndim == 2:
         array = np.concatenate([np.real(array), np.imag(array)], 1)
     if np.iscomplexobj(array):
@@ -44,6 +48,36 @@ def _as_array(name: str, value: Any) -> np.ndarray:
         return np.asarray(value)
     except ValueError as error:
         raise ValueError(f"{name}: expected an array with rows of equal length ({error})") from error
+
+
+def subsets_of(
+    name: str,
+    value: Any,
+    columns: int,
+    shares: tuple[float, float, float],
+    seed: int,
+    folder: Place | None = None,
+    *,
+    complex_physics: bool = False,
+) -> tuple[Float[np.ndarray, "rows columns"], ...]:
+    """Training, validation and test rows: of three arrays or files, or of one that is shuffled and split.
+
+    Raises ``ValueError`` for what is no array of rows of so many ``columns``, and for too few rows.
+    """
+    three = isinstance(value, list | tuple) and len(value) == 3 and all(map(_is_set, value))
+    given = [rows_of(name, entry, folder, complex_physics=complex_physics) for entry in (value if three else [value])]
+    for rows in given:
+        if rows.shape[1] != columns:
+            raise ValueError(f"{name}: expected rows of {columns} entries, as the physics has; got shape {rows.shape}")
+    if three:
+        return tuple(given)
+    parts = shuffled_parts(f"{name}: rows", len(given[0]), shares, seed)
+    return tuple(given[0][part] for part in parts)
+
+
+def _is_set(entry: Any) -> bool:
+    """Whether one of three is an array of rows or a file, not a row."""
+    return isinstance(entry, str | os.PathLike) or getattr(entry, "ndim", 1) == 2
 
 
 def load_array(name: str, path: Place, folder: Place | None = None) -> Any:

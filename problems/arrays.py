@@ -2,36 +2,44 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from unrollbit.arguments import path, shown
 from unrollbit.operators import LinearOperator
-from unrollbit.problems.array_files import rows_of
+from unrollbit.problems.array_files import subsets_of
 from unrollbit.problems.base import SUBSETS, Problem, Subset, checked_seed, subset_key
-from unrollbit.problems.data import described
+from unrollbit.problems.data import described_data, places_of
 from unrollbit.problems.noise import Noise, noise_arguments, noise_of
-from unrollbit.problems.parts import checked_fractions, shuffled_parts
-from unrollbit.problems.physics_files import physics_and_source
+from unrollbit.problems.parts import checked_fractions
+from unrollbit.problems.physics_files import physics_and_source, written
 from unrollbit.problems.registration import register_problem
 from unrollbit.problems.samples import DrawsFromSamples, Samples, draw_rows
-from unrollbit.shrinkage import BernoulliGaussian
+from unrollbit.problems.transforms import (
+    Described,
+    Transform,
+    checked_grid,
+    checked_transform,
+    coefficients,
+    measured_through,
+    synthesis,
+)
 
 
 @register_problem("operator", "samples", "measurements")
 @dataclass(frozen=True, init=False)
-class ArrayProblem(DrawsFromSamples, Problem):
-    """``y = A x`` with given rows of ``x``, and given ``y`` or measurements made by ``A`` plus noise.
+class ArrayProblem(Described, DrawsFromSamples, Problem):
+    """``y = A s`` with given rows of signals ``s``, and given ``y`` or measurements made by ``A`` plus noise.
 
-    Made by ``ArrayProblem`` (or ``Problem.from_arrays``), which shuffles the rows by a seed and splits them into
-    three disjoint subsets.
+    Rows are shuffled by a seed and split into three disjoint subsets, or the three are given: of windows that overlap,
+    for example, which would otherwise share samples. The unknowns ``x`` are the signals, or with a ``transform`` their
+    coefficients. Also called ``Problem.from_arrays``.
 
     Example:
         >>> import numpy as np, jax
@@ -40,6 +48,9 @@ class ArrayProblem(DrawsFromSamples, Problem):
         >>> x, y = problem.split("test").all()
         >>> x.shape, y.shape
         ((10, 16), (10, 8))
+        >>> described = ArrayProblem(rng.randn(8, 16), rng.randn(100, 16), transform="dct")
+        >>> described.signal(described.samples[0]).shape, described.prior().size
+        ((80, 16), 5)
     """
 
     data_arguments: ClassVar[tuple[str, ...]] = ("matrix", "signals", "measurements")
@@ -50,7 +61,10 @@ class ArrayProblem(DrawsFromSamples, Problem):
     noise: Noise | None
     seed: int
     fractions: tuple[float, float, float]
-    sources: tuple[tuple[str, str], ...] | None
+    sources: tuple[tuple[str, Any], ...] | None
+    shape: tuple[int, ...] | None
+    transform: Transform
+    wavelet: str
     subset: Subset = "train"
 
     def __init__(
@@ -64,19 +78,28 @@ class ArrayProblem(DrawsFromSamples, Problem):
         folder: str | os.PathLike[str] | None = None,
         inline: bool = False,
         noise: Noise | None = None,
+        shape: int | Sequence[int] | None = None,
+        transform: Transform | None = None,
+        wavelet: str = "db4",
     ) -> None:
         """Check the arrays and split their rows.
 
         Args:
-            matrix: the physics: whatever ``as_operator`` takes; the path of a matrix, ``.npy``, or ``.npz`` of
-                ``scipy.sparse``; or ``module:name`` of one's own code.
-            signals: ``(N, n)`` array of unknowns, one signal a row, or the path of a ``.npy`` file.
-            measurements: ``(N, m)`` array or path; None: computed by the operator, with noise of ``snr_db``.
+            matrix: the physics: whatever ``as_operator`` takes, the path of a ``.npy`` matrix or a ``.npz`` of
+                scipy.sparse, ``module:name`` of one's own code, or the table of an operator.
+            signals: ``(N, n)`` array, one signal a row, or the path of a ``.npy`` or ``.csv`` file; or three of them:
+                training, validation and test.
+            measurements: ``(N, m)`` array or path, or three; None: computed by the operator, plus noise. Complex ones
+                of complex physics are welcome.
             snr_db: signal-to-noise ratio of each computed measurement in dB; None for no noise.
             seed: seed of the shuffle (and of the noise of ``all``).
             fractions: shares of the rows for training, validation and test; they sum to 1.
             folder: what relative paths are relative to; the working directory if None.
             noise: ``Gaussian`` or ``Poisson`` noise of computed measurements; ``snr_db`` is short for the first.
+            shape: ``n`` or ``(height, width)`` where signals are samples on a grid, for which other methods are best
+                than for sparse vectors; None: not known to be.
+            transform, wavelet: "dct" or "wavelet" ("db1" to "db8"), orthonormal, of the unknowns; None: the unknowns
+                are the signals.
             inline: mark of a stored description of arrays that were given in memory; always refused.
 
         Equal rows are not looked for: a signal that is stored twice may fall into two subsets.
@@ -92,32 +115,33 @@ class ArrayProblem(DrawsFromSamples, Problem):
             )
         if folder is not None and not os.path.isdir(path("folder", folder)):
             raise ValueError(f"folder: no such folder: {shown(folder)}")
-        operator, _ = physics_and_source("matrix", matrix, folder)
-        if operator.preconditioned:
+        grid = None if shape is None else checked_grid(shape)
+        phi, source = physics_and_source("matrix", matrix, folder, grid)
+        if phi.preconditioned:
             raise ValueError("matrix: expected the physics that measures; give the preconditioned form to the network")
-        m, n = operator.shape
-        x = rows_of("signals", signals, folder)
-        if x.shape[1] != n:
-            raise ValueError(
-                f"signals: expected rows of n = {n} entries, as the matrix (m, n) = {(m, n)}; got {x.shape}"
-            )
-        stacked = operator.complex_physics
-        y = None if measurements is None else rows_of("measurements", measurements, folder, complex_physics=stacked)
-        if y is not None and y.shape != (len(x), m):
-            raise ValueError(f"measurements: expected shape (N, m) = {(len(x), m)}, got {y.shape}")
-        if y is not None and (snr_db, noise) != (None, None):
-            raise ValueError("snr_db: given measurements have their noise already; leave one of the two out")
+        m, n = phi.shape
+        if grid is not None and math.prod(grid) != n:
+            raise ValueError(f"shape: {grid} has {math.prod(grid)} samples, but the physics measures n = {n}")
         seed, shares = checked_seed(seed), checked_fractions("fractions", fractions)
-        parts = shuffled_parts("signals: rows", len(x), shares, seed)
-        self._set(
-            operator,
-            _subsets(x, parts),
-            None if y is None else _subsets(y, parts),
-            noise_of(noise, snr_db),
-            seed,
-            shares,
-            _sources(matrix=matrix, signals=signals, measurements=measurements, folder=folder),
-        )
+        x = subsets_of("signals", signals, n, shares, seed, folder)
+        y = None
+        if measurements is not None:
+            y = subsets_of("measurements", measurements, m, shares, seed, folder, complex_physics=phi.complex_physics)
+            if list(map(len, y)) != list(map(len, x)):
+                raise ValueError(
+                    f"measurements: expected shape (N, m) = {(sum(map(len, x)), m)}, a row for every signal, got "
+                    f"{sum(map(len, y))} rows"
+                )
+            if (snr_db, noise) != (None, None):
+                raise ValueError("snr_db: given measurements have their noise already; leave one of the two out")
+        transform = checked_transform(transform)
+        psi = synthesis(transform, grid or (n,), wavelet)
+        given = {"signals": signals, "measurements": measurements, "folder": folder}
+        sources = _sources(given if source is None else {"matrix": source, **given})
+        y = None if y is None else coefficients(None, y)
+        noise = noise_of(noise, snr_db)
+        values = measured_through(phi, psi), coefficients(psi, x), y, noise, seed, shares, sources
+        self._set(*values, grid, transform, wavelet)
 
     def sample(self, key: Array, batch: int) -> tuple[Float[Array, "batch n"], Float[Array, "batch m"]]:
         row_key, noise_key = jax.random.split(subset_key(key, self.subset))
@@ -128,40 +152,53 @@ class ArrayProblem(DrawsFromSamples, Problem):
         given = self._given()
         return given if len(given) == 2 else super().all()
 
-    def prior(self) -> BernoulliGaussian:
-        """Starts at one non-zero in ten; the variance starts at that of the training signals and is learned."""
-        energy = float(np.mean(np.asarray(self.samples[0], np.float64) ** 2))
-        return BernoulliGaussian(variance=10.0 * energy or 1.0, learn_variance=True)
+    @property
+    def grid(self) -> tuple[int, ...]:
+        return self.shape or (self.operator.shape[1],)
+
+    @property
+    def signal_shape(self) -> tuple[int, ...] | None:
+        return None if self.shape is None else super().signal_shape
 
     def to_spec(self) -> dict[str, Any]:
-        """Paths where all arrays came from files; else ``inline``: only ``operator.to_spec()`` can then be rebuilt."""
+        """Paths where signals and measurements came from files; else ``inline``, which cannot be rebuilt. Physics is
+        a path or, if it is small, a table; else it is left out.
+        """
         spec: dict[str, Any] = {"kind": "ArrayProblem"}
-        spec |= {"inline": True} if self.sources is None else dict(self.sources)
-        return {**spec, **noise_arguments(self.noise), "seed": self.seed, "fractions": list(self.fractions)}
+        if self.sources is None:
+            spec["inline"] = True
+        else:
+            spec |= {name: list(value) if isinstance(value, tuple) else value for name, value in self.sources}
+            physics = spec.get("matrix") or written(self.measurement)
+            spec |= {} if physics is None else {"matrix": physics}
+        spec |= {**noise_arguments(self.noise), "seed": self.seed, "fractions": list(self.fractions)}
+        spec |= {} if self.shape is None else {"shape": list(self.shape)}
+        return spec if self.transform == "none" else {**spec, "transform": self.transform, "wavelet": self.wavelet}
 
     def recipe(self) -> dict[str, Any]:
         spec = self.to_spec()
         folder = spec.pop("folder", None)
-        files = {name: described(spec[name], folder) for name in self.data_arguments if name in spec}
+        files = {name: described_data(spec[name], folder) for name in self.data_arguments if name in spec}
         return {**spec, **files}
 
     def places(self) -> list[str]:
         spec = self.to_spec()
-        files = [os.path.join(spec.get("folder", ""), spec[name]) for name in self.data_arguments if name in spec]
-        return list(dict.fromkeys(os.path.dirname(os.path.abspath(file)) for file in files))
+        given = (spec[name] for name in self.data_arguments if name in spec)
+        return list(dict.fromkeys(place for value in given for place in places_of(value, spec.get("folder", ""))))
 
     def _given(self) -> tuple[Array] | tuple[Array, Array]:
         index = SUBSETS.index(self.subset)
         return (self.samples[index],) if self.measurements is None else (self.samples[index], self.measurements[index])
 
 
-def _sources(**arguments: Any) -> tuple[tuple[str, str], ...] | None:
-    given = {name: value for name, value in arguments.items() if value is not None}
-    if not all(isinstance(value, str | os.PathLike) for value in given.values()):
-        return None
-    return tuple((name, os.fspath(value)) for name, value in given.items())
-
-
-def _subsets(array: np.ndarray, parts: tuple[np.ndarray, ...]) -> Samples:
-    train, validation, test = (jnp.asarray(array[rows]) for rows in parts)
-    return train, validation, test
+def _sources(given: Mapping[str, Any]) -> tuple[tuple[str, Any], ...] | None:
+    """The paths of arguments that came from files, or None where one did not."""
+    found: dict[str, Any] = {}
+    for name, value in given.items():
+        paths = [value] if isinstance(value, str | os.PathLike) else value
+        if value is None:
+            continue
+        if not isinstance(paths, list | tuple) or not all(isinstance(path, str | os.PathLike) for path in paths):
+            return None
+        found[name] = os.fspath(paths[0]) if paths[0] is value else tuple(os.fspath(path) for path in paths)
+    return tuple(found.items())

@@ -6,6 +6,7 @@ import abc
 import dataclasses
 import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, get_args
 
 import jax
@@ -14,7 +15,7 @@ from jaxtyping import Array, Float
 from unrollbit.arguments import called, choice, integer, number, shown
 from unrollbit.metrics import failures, nmse_db
 from unrollbit.operators import LinearOperator
-from unrollbit.problems.data import described_data, is_description, located_data, place_of
+from unrollbit.problems.data import beside, described_data, is_description, located_data, places_of
 from unrollbit.problems.noise import Noise
 from unrollbit.shrinkage import BernoulliGaussian, Shrinkage
 from unrollbit.specs import Specified
@@ -83,8 +84,8 @@ class Problem(Value, Specified, abc.ABC):
     def places(self) -> list[str]:
         """Absolute folders in which the data lies that ``recipe`` describes; none where there is no such data."""
         spec = self.to_spec()
-        found = (place_of(spec[name]) for name in self.data_arguments if name in spec)
-        return list(dict.fromkeys(place for place in found if place is not None))
+        given = (spec[name] for name in self.data_arguments if name in spec)
+        return list(dict.fromkeys(place for value in given for place in places_of(value)))
 
     @staticmethod
     def from_spec(
@@ -117,6 +118,13 @@ class Problem(Value, Specified, abc.ABC):
         if isinstance(arguments.get("noise"), Mapping):
             arguments["noise"] = Noise.from_spec(arguments["noise"])
         return called(f"problem {kind}", kinds[kind], arguments)
+
+    @staticmethod
+    def beside(spec: Mapping[str, Any], folder: str | os.PathLike[str]) -> dict[str, Any]:
+        """A spec as a file in ``folder`` has it: data is looked for there, and otherwise in the working directory."""
+        kind = Problem.kinds.get(spec.get("kind", ""))
+        names = () if kind is None else kind.data_arguments
+        return {name: beside(value, Path(folder)) if name in names else value for name, value in spec.items()}
 
     @classmethod
     def measurement_of(cls, operator: LinearOperator, arguments: Mapping[str, Any]) -> LinearOperator:

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from unrollbit.operators.named import names_code
+
 Place = str | os.PathLike[str]
 _ENDINGS = (".npy", ".png", ".jpg", ".jpeg", ".tif", ".tiff")  # of data in a folder
 
@@ -25,17 +27,24 @@ def described(path: Place, folder: Place | None = None) -> dict[str, Any]:
         return {"name": name, "sha256": None}
 
 
-def described_data(value: Any) -> Any:
-    """An argument that may name data, as a recipe carries it: a path, or the ``path`` of a table, is ``described``."""
+def described_data(value: Any, folder: Place | None = None) -> Any:
+    """An argument that may name data, as a recipe carries it: a path, the ``path`` of a table, or a list of them is
+    ``described``.
+    """
     if isinstance(value, str):
-        return described(value)
-    return {**value, "path": described(value["path"])} if _has_path(value) else value
+        return described(value, folder)
+    if isinstance(value, list):
+        return [described_data(entry, folder) for entry in value]
+    return {**value, "path": described(value["path"], folder)} if _has_path(value) else value
 
 
 def located_data(what: str, value: Any, places: Iterable[Place]) -> Any:
     """The inverse of ``described_data``, of data in one of these folders; raises ``ValueError`` as ``located``."""
+    places = list(places)
     if is_description(value):
         return located(what, value, places)
+    if isinstance(value, list):
+        return [located_data(what, entry, places) for entry in value]
     if _has_path(value) and is_description(value["path"]):
         return {**value, "path": located(what, value["path"], places)}
     return value
@@ -45,16 +54,33 @@ def named_data(value: Any) -> Any:
     """An argument of a recipe, with the name of data in the place of its description."""
     if is_description(value):
         return value["name"]
+    if isinstance(value, list):
+        return [named_data(entry) for entry in value]
     return {**value, "path": named_data(value["path"])} if _has_path(value) else value
 
 
-def place_of(value: Any) -> str | None:
-    """The absolute folder of data that an argument names, a file or a folder; None for other arguments."""
+def places_of(value: Any, folder: Place = "") -> list[str]:
+    """The absolute folders of data that an argument names, files or folders; none for other arguments."""
+    if isinstance(value, list):
+        return [place for entry in value for place in places_of(entry, folder)]
     path = value["path"] if _has_path(value) else value
     if not isinstance(path, str):
-        return None
-    absolute = os.path.abspath(path)
-    return absolute if os.path.isdir(absolute) else os.path.dirname(absolute)
+        return []
+    absolute = os.path.abspath(os.path.join(folder, path))
+    return [absolute if os.path.isdir(absolute) else os.path.dirname(absolute)]
+
+
+def beside(value: Any, folder: Path) -> Any:
+    """An argument whose paths of files or folders, anywhere in it, are relative to ``folder`` where they are there."""
+    if isinstance(value, str) and names_code(value):
+        module, _, name = value.partition(":")
+        there = f"{folder / module.removesuffix('.py')}.py"
+        return f"{there}:{name}" if os.path.isfile(there) and names_code(f"{there}:{name}") else value
+    if isinstance(value, str):
+        return str(folder / value) if value and (folder / value).exists() else value
+    if isinstance(value, Mapping):
+        return {name: beside(entry, folder) for name, entry in value.items()}
+    return [beside(entry, folder) for entry in value] if isinstance(value, list) else value
 
 
 def _has_path(value: Any) -> bool:

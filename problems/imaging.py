@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self, get_args
 
@@ -132,12 +131,6 @@ class ImageProblem(Described, DrawsFromSamples, Problem, abstract=True):
             )
         return self._with(operator=A)
 
-    @classmethod
-    def measurement_of(cls, operator: LinearOperator, arguments: Mapping[str, Any]) -> LinearOperator:
-        """``Phi`` of the ``Phi Psi`` of a file."""
-        plain = arguments.get("transform", "none") in (None, "none")
-        return operator if plain else operator.outer  # pyright: ignore[reportAttributeAccessIssue]
-
     @property
     def grid(self) -> tuple[int, int]:
         return sides(self.size)
@@ -146,11 +139,6 @@ class ImageProblem(Described, DrawsFromSamples, Problem, abstract=True):
     def crops(self) -> Crops:
         """Where training images are cut: at "random" places, or from a "grid"."""
         return "grid" if self.drawn is None else "random"
-
-    @property
-    def measurement(self) -> LinearOperator:
-        """``Phi``, which measures pixels."""
-        return self.operator if self.synthesis is None else self.operator.outer  # pyright: ignore[reportAttributeAccessIssue]
 
     @property
     def constant(self) -> Array | float:

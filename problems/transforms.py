@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import jax
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from unrollbit.arguments import choice, shown
+from unrollbit.arguments import choice, integer, shown
 from unrollbit.operators import LinearOperator, SubsampledDCT, Wavelet
 from unrollbit.problems.prior import banded_prior, bands, matched_prior
 from unrollbit.problems.samples import Samples
@@ -43,6 +43,17 @@ class Described:
         return None if self.transform == "none" else self.operator.inner  # pyright: ignore[reportAttributeAccessIssue]
 
     @property
+    def measurement(self) -> LinearOperator:
+        """``Phi``, which measures signals."""
+        return self.operator if self.synthesis is None else self.operator.outer  # pyright: ignore[reportAttributeAccessIssue]
+
+    @classmethod
+    def measurement_of(cls, operator: LinearOperator, arguments: Mapping[str, Any]) -> LinearOperator:
+        """``Phi`` of the ``Phi Psi`` of a file."""
+        plain = arguments.get("transform", "none") in (None, "none")
+        return operator if plain else operator.outer  # pyright: ignore[reportAttributeAccessIssue]
+
+    @property
     def signal_shape(self) -> tuple[int, ...] | None:
         """``grid`` where the unknowns are samples on it, None where they are coefficients."""
         return self.grid if self.transform == "none" else None
@@ -61,6 +72,14 @@ class Described:
 def checked_transform(transform: Any) -> Transform:
     """The name of a transform, "none" for None; raises ``ValueError`` for an unknown one."""
     return choice("transform", "none" if transform is None else transform, get_args(Transform))
+
+
+def checked_grid(shape: Any) -> tuple[int, ...]:
+    """``(n,)`` or ``(height, width)``; raises ``ValueError`` for anything else."""
+    sides = list(shape) if isinstance(shape, list | tuple) else [shape]
+    if len(sides) not in (1, 2):
+        raise ValueError(f"shape: expected n or (height, width), got {shown(shape)}")
+    return tuple(integer("shape", side, 1) for side in sides)
 
 
 def synthesis(transform: Transform, signal_shape: tuple[int, ...], wavelet: str) -> LinearOperator | None:

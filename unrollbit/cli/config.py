@@ -51,10 +51,7 @@ def build_run(config: Mapping[str, Any], folder: Path) -> Run:
     names = config.get("import", [])
     for name in [names] if isinstance(names, str) else names:
         import_extension(name, folder)
-    spec = dict(_table(config, "problem"))
-    if spec.get("kind") == "ArrayProblem":
-        spec.setdefault("folder", str(folder))
-    problem = Problem.from_spec(spec)
+    problem = Problem.from_spec(Problem.beside(_table(config, "problem"), folder))
     seed, samples = _integer(config, "seed") or 0, _integer(config, "samples")
     teacher = build_teacher(config["teacher"], problem, folder) if "teacher" in config else None
     if "recipe" in config:
