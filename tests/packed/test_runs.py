@@ -128,18 +128,18 @@ def test_a_folder_of_images_is_found_again(tmp_path: Path) -> None:
         (folder / "images" / name).mkdir(parents=True)
         grey = np.random.RandomState(k).uniform(size=(16, 16))
         imsave(folder / "images" / name / "a.png", np.stack([grey] * 3, -1))
-    problem = SinglePixelCamera(size=8, wavelet="db1", folder=folder)
+    problem = SinglePixelCamera(size=8, wavelet="db1", images=folder)
     path = pack(Unrolled(AMP(), problem, 1), problem=problem).save(tmp_path / "n.safetensors")
     recipe = load(path).problem
     assert recipe is not None
-    assert recipe["folder"]["name"] == "photos"
+    assert recipe["images"]["name"] == "photos"
     there = tmp_path / "elsewhere" / "renamed"
     there.parent.mkdir()
     shutil.move(folder, there)
     for place in (there, there / "images", there.parent):  # by another name, or above it
         found = Problem.from_spec(recipe, data=[place])
         np.testing.assert_array_equal(found.split("test").all()[0], problem.split("test").all()[0])
-    with pytest.raises(ValueError, match="folder: the data of this problem, photos, is not in"):
+    with pytest.raises(ValueError, match="images: the data of this problem, photos, is not in"):
         Problem.from_spec(recipe, data=[tmp_path / "none", path])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import jax
 import numpy as np
@@ -24,6 +25,7 @@ A = RNG.standard_normal((8, 16)).astype(np.float32)
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "own", raising=False)
     np.save("A.npy", A)
     np.save("x.npy", SIGNALS)
     np.savetxt("x.csv", SIGNALS, delimiter=",", header=",".join(f"t{i}" for i in range(16)), comments="")
