@@ -63,7 +63,7 @@ def test_a_users_mask_and_matrix_cost_bits():
     mask = [[True, False, True], [False, True, False]]
     A = Dense.of([[1.0, 0.0, 2.0], [0.0, 3.0, 0.0]], mask)
     report = count_bits(Unrolled(AMP(), A, 2))
-    assert report.mask_bits == 6  # a bitmap; three indices of three bits would take 9
+    assert report.mask_bits == 0  # it is that of the physics
     assert report.active_links == 6
     assert report.physics_bits == 32 * 6 + 8  # the matrix, and its mask in a byte
 

@@ -111,6 +111,11 @@ def norm(x: Float[Array, "... n"], axis: int = -1, *, keepdims: bool = False) ->
     return length if keepdims else jnp.squeeze(length, axis)
 
 
+def same_array(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether two arrays have the same dtype, shape and entries."""
+    return a.dtype == b.dtype and a.shape == b.shape and np.array_equal(a, b)
+
+
 def _on_host(x: Any, what: str) -> np.ndarray:
     try:
         array = np.asarray(x)

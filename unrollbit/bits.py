@@ -6,8 +6,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol, runtime_checkable
 
+import jax
+import numpy as np
+
 from unrollbit.arguments import shown
+from unrollbit.arrays import same_array
+from unrollbit.formats import Weights
 from unrollbit.networks import Network
+from unrollbit.operators import LinearOperator
 
 DEFINITIONS = {
     "links": "scalar multiplications of the learned maps in the dense network of the same widths and depth",
@@ -15,7 +21,7 @@ DEFINITIONS = {
     "stored_weights": "stored matrix entries: tied or shared ones once, each sign plane and sign factor on its own",
     "weight_bits": "bits of stored matrix entries by formula: 1 a sign, 1.6 or 2 a ternary weight, 32 a float",
     "scale_bits": "scales, step sizes, thresholds and all other learned scalars, at their stored width",
-    "mask_bits": "irregular masks: the cheaper of a bitmap and an index list; 0 for declared structure",
+    "mask_bits": "irregular masks: a bitmap or indices; 0 for declared structure and for the mask of the physics",
     "physics_bits": "an operator that no seed or formula regenerates",
     "resident_bits": "all linear maps in memory while the network runs, the physics included",
     "file_bits": "8 x size of the file, where signs that differ little from sign(A) take less than 1 bit (flip code)",
@@ -148,7 +154,7 @@ def count_bits(net: Network | HoldsNetwork, *, file_bits: int | None = None) -> 
         return net.bits()
     if not isinstance(net, Network):
         raise TypeError(f"count_bits: expected a network, such as Unrolled(...) or load(path), got {shown(net)}")
-    maps = {}
+    maps, A = {}, net.operator
     for name, weights in net.maps.items():
         m, n = weights.shape
         uses = net.uses(name)
@@ -158,13 +164,31 @@ def count_bits(net: Network | HoldsNetwork, *, file_bits: int | None = None) -> 
             stored_weights=weights.stored_weights(),
             weight_bits=weights.weight_bits(),
             scale_bits=weights.scale_bits(),
-            mask_bits=weights.mask_bits,
-            resident_bits=weights.resident_bits(),
+            mask_bits=0 if _has_mask(A, weights) else weights.mask_bits,
+            resident_bits=weights.resident_bits() - _indices_of_physics(net, weights),
         )
-    A = net.operator
     scalars = sum(held.stored_bits for held in net.held_scalars().values())
     held = A.resident_bits() if net.needs_physics else 0
     return BitReport(maps, scalars, A.physics_bits(), held, file_bits)
+
+
+def _has_mask(A: LinearOperator, weights: Weights) -> bool:
+    """Whether all that a file holds of an irregular mask is there with the physics (it is then written once)."""
+    if not weights.mask_bits:
+        return False
+    mask, physics = (_arrays(value.to_spec()) for value in (weights.leaf.structure, A))
+    return all(any(same_array(part, other) for other in physics) for part in mask)
+
+
+def _indices_of_physics(net: Network, weights: Weights) -> int:
+    """Bits of the indices of a sparse matrix that products with the physics read as well: they are held once."""
+    mask = net.operator.mask()
+    shared = net.needs_physics and weights.stored_weights() > 0 and weights.leaf.structure == mask
+    return mask.held_bits if shared else 0
+
+
+def _arrays(spec: Any) -> list[np.ndarray]:
+    return [leaf for leaf in jax.tree.leaves(spec) if isinstance(leaf, np.ndarray)]
 
 
 def _rate(bits: int | None, count: int) -> float | None:

@@ -15,6 +15,7 @@ from unrollbit.arguments import instance, integer, number
 from unrollbit.arrays import as_signal, widened
 from unrollbit.operators.physics import physics_of
 from unrollbit.pytrees import known
+from unrollbit.values import one_line
 
 
 class Solution(NamedTuple):
@@ -25,6 +26,15 @@ class Solution(NamedTuple):
     converged: Bool[Array, ""]
     iterates: Float[Array, "..."] | None = None
     objective: Float[Array, "..."] | None = None
+
+    def __repr__(self) -> str:
+        parts = ", ".join(f"{name}={_brief(value)}" for name, value in self._asdict().items() if value is not None)
+        return f"Solution({parts})"
+
+
+def _brief(value: Array) -> str:
+    """A number, or dtype and shape of an array."""
+    return str(value) if value.ndim == 0 else one_line(value)
 
 
 def solve(

@@ -48,6 +48,11 @@ class Weights(nnx.Module):
         self.held_bits = held_bits
         self.packed = packed
 
+    def __repr__(self) -> str:
+        m, n = self.shape
+        matrices = "1 matrix" if self.copies == 1 else f"{self.copies} matrices"
+        return f"Weights({self.format.name}, {matrices} {m} x {n}{', packed' * self.packed})"
+
     @property
     def shape(self) -> tuple[int, int]:
         """``(m, n)`` of each matrix."""

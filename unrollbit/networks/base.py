@@ -51,6 +51,15 @@ class Network(nnx.Module):
         """The physics ``A``."""
         return self.physics.get_value()
 
+    def described(self) -> str:
+        """Method, depth, physics and formats, in one line."""
+        m, n = self.operator.shape
+        maps = "".join(f", {name}: {weights.format.name}" for name, weights in self.maps.items())
+        return f"{self.method}, {self.depth} layers, {type(self.operator).__name__} {m} x {n}{maps}"
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.described()})"
+
     @property
     @abc.abstractmethod
     def method(self) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from unrollbit.arrays import same_array
 from unrollbit.packed import runtime
 from unrollbit.packed.runtime import Stored
 
@@ -36,18 +37,22 @@ def unstored(array: Stored) -> np.ndarray:
     return array.entries.view(BFLOAT16) if array.dtype == "BF16" else array.entries
 
 
-def extract_arrays(value: Any, name: str) -> tuple[Any, dict[str, np.ndarray]]:
+def extract_arrays(
+    value: Any, name: str, held: Mapping[str, np.ndarray] | None = None
+) -> tuple[Any, dict[str, np.ndarray]]:
     """A spec with its arrays replaced by references ``{"array": name}``, and those arrays; ``runtime.with_arrays`` puts
-    them back.
+    them back. An array that equals one of those that the file holds already is not written again.
     """
     if isinstance(value, np.ndarray | jax.Array):
-        return {"array": name}, {name: np.asarray(value)}
+        array = np.asarray(value)
+        known = next((other for other, content in (held or {}).items() if same_array(array, content)), None)
+        return ({"array": name}, {name: array}) if known is None else ({"array": known}, {})
     if not isinstance(value, dict):
         return value, {}
     arrays: dict[str, np.ndarray] = {}
     bare = {}
     for key, entry in value.items():
-        bare[key], found = extract_arrays(entry, f"{name}/{key}")
+        bare[key], found = extract_arrays(entry, f"{name}/{key}", held)
         arrays |= found
     return bare, arrays
 

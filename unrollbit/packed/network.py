@@ -106,13 +106,10 @@ class PackedNetwork:
         return Recovered(step.x, bar(found))
 
     def __repr__(self) -> str:
-        net, report = self.network, self.bits()
-        m, n = net.operator.shape
-        physics = type(net.operator).__name__
-        maps = ", ".join(f"{name}: {weights.format.name}" for name, weights in net.maps.items())
+        report = self.bits()
         rate = "" if report.bits_per_link is None else f", {report.bits_per_link:.3g} bits per link"
         size = "" if report.file_bits is None else f", file of {report.file_bits // 8:,} bytes"
-        return f"PackedNetwork({net.method}, {net.depth} layers, {physics} {m} x {n}, {maps}{rate}{size})"
+        return f"PackedNetwork({self.network.described()}{rate}{size})"
 
     def trainable(self) -> Network:
         """The same network with weights that train (latents are the stored signs)."""
@@ -138,11 +135,12 @@ class PackedNetwork:
         """
         parts = self.network.parts()
         physics, arrays = extract_arrays(parts.physics.to_spec(), "physics")
+        known = dict(arrays)
         maps = {name: code_signs(packed, parts.physics) for name, packed in parts.maps.items()}
         for name, packed in maps.items():
             arrays |= {f"maps/{name}/{key}": array for key, array in packed.arrays.items()}
         arrays |= {f"scalars/{name}": values for name, values in parts.scalars.items()}
-        specs, masks = extract_arrays({name: packed.spec for name, packed in maps.items()}, "specs")
+        specs, masks = extract_arrays({name: packed.spec for name, packed in maps.items()}, "specs", known)
         description = {
             "network": parts.spec,
             "maps": specs,

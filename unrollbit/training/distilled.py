@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 from unrollbit.arguments import integer
 from unrollbit.formats import Format, OneBit, Weights
 from unrollbit.networks import Unrolled
+from unrollbit.operators.physics import physics_of
 from unrollbit.training.losses import Distillation
 from unrollbit.training.recipe import Recipe, Setting, recipe
 
@@ -64,7 +65,7 @@ def distilled(
         >>> recipe.network.depth, report.steps
         (2, 2)
     """
-    A = getattr(problem, "operator", problem)
+    A = physics_of(problem)
     if not hasattr(teacher, "algorithm"):
         packed = "take its .network or .trainable()" if hasattr(teacher, "trainable") else "its layers are the start"
         raise ValueError(f"distilled: expected an Unrolled network as teacher, got {type(teacher).__name__}: {packed}")

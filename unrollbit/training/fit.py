@@ -39,6 +39,13 @@ class TrainingReport(NamedTuple):
     kept_step: int | None = None
     shortfall: str | None = None
 
+    def __repr__(self) -> str:
+        behind = "" if self.shortfall is None else ", no better than simpler estimates"
+        return (
+            f"TrainingReport({self.steps} steps in {self.seconds:.1f} s, NMSE {self.nmse_db:.1f} dB, "
+            f"{self.untrained_nmse_db:.1f} untrained{behind})"
+        )
+
 
 def fit(
     net: Network | Recipe,

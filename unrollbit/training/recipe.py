@@ -15,6 +15,7 @@ from unrollbit.arguments import check_names
 from unrollbit.formats import Format, Normalised, SignalDomain, as_format
 from unrollbit.networks import Activations, Unrolled
 from unrollbit.operators import LinearOperator
+from unrollbit.operators.physics import physics_of
 from unrollbit.training.losses import Loss
 from unrollbit.training.stage import Stage, grown
 
@@ -26,6 +27,10 @@ class Recipe(NamedTuple):
 
     network: Unrolled
     stages: tuple[Stage, ...]
+
+    def __repr__(self) -> str:
+        steps = sum(stage.steps for stage in self.stages)
+        return f"Recipe({self.network!r}, {len(self.stages)} stages, {steps} steps)"
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,7 @@ class Setting:
         """What the network holds as its physics: the problem's, or a form of it of the same shape."""
         if self.physics is None:
             return self.problem
-        A = getattr(self.problem, "operator", self.problem)
+        A = physics_of(self.problem)
         if self.physics.shape != A.shape:
             raise ValueError(f"physics: expected the shape {A.shape} of A, got {self.physics.shape}")
         return self.physics
@@ -69,7 +74,7 @@ class Setting:
         if algorithm is None:
             prior = getattr(self.problem, "prior", None)
             algorithm = AMP() if prior is None else AMP(prior())
-        formats = fitted(weights, algorithm, getattr(held, "operator", held))
+        formats = fitted(weights, algorithm, physics_of(held))
         options = {"distinct": self.distinct, "activations": self.activations, **scalars}
         return Unrolled(algorithm, held, self.depth, formats, **options)
 
