@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from unrollbit import AMP, ISTA, FullPrecision, FullyConnected, OneBit, Unrolled, pack
-from unrollbit.algorithms import ADMM, FISTA, GradientDescent
+from unrollbit.algorithms import ADMM, FISTA, ForwardBackward, GradientDescent, Levels, ReactionDiffusion
 from unrollbit.export import export_c
 from unrollbit.formats import (
     Anchored,
@@ -24,6 +24,8 @@ from unrollbit.formats import (
     SharedTaps,
     SignalDomain,
     Ternary,
+    Uniform,
+    UnitFilters,
 )
 from unrollbit.networks import Activations
 from unrollbit.operators import (
@@ -114,6 +116,24 @@ NETWORKS = {
     "patterns of blocks": lambda: Unrolled(
         GradientDescent(), BlockPatterns.of(np.sign(normal(5, 9)), (3, 6), 3, 1 + normal(9) ** 2), 3, Fixed()
     ),
+    "filters of a signal": lambda: Unrolled(
+        ReactionDiffusion(signal_shape=(16,), size=5, filters=4), gaussian(8, 16), 2, UnitFilters(FullPrecision())
+    ),
+    **{
+        f"filters, {edge}": lambda edge=edge, inner=inner, of=of: Unrolled(
+            ForwardBackward(signal_shape=(5, 8), size=4, filters=3, levels=Levels(of=of), edge=edge),
+            Subsampling.random((5, 8), 30, 3),
+            3,
+            UnitFilters(inner),
+            distinct=3,
+        )
+        for edge, inner, of in (
+            ("symmetric", OneBit(scale="none"), "signal"),
+            ("reflect", Uniform(2), "noise"),
+            ("circular", FullPrecision(), "noise"),
+            ("zero", Uniform(1), "signal"),
+        )
+    },
     "preconditioned": lambda: Unrolled(
         ISTA(adaptive=True), Preconditioned.of(gaussian(6, 9), 0.1), 2, Normalised(OneBit())
     ),

@@ -10,9 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from unrollbit import OneBit, Unrolled, pack
+from unrollbit.algorithms import ForwardBackward, Levels
 from unrollbit.export import export_c
 from unrollbit.export.c99 import SOURCE
 from unrollbit.export.readme import CORTEX_M4
+from unrollbit.formats import UnitFilters
+from unrollbit.operators import Subsampling
 from unrollbit.packed import runtime
 
 FOLDER = Path(__file__).parent / "cortex_m4"
@@ -24,6 +28,7 @@ LIMITS = {  # bytes of flash and of memory, the library's functions included; mi
     "single-pixel": (12 * 1024, 16 * 1024, 5),
     "one-bit-sensing": (48 * 1024, 16 * 1024, 100),
     "certified-ista": (48 * 1024, 16 * 1024, 10),
+    "filter-prior": (12 * 1024, 96 * 1024, 200),
 }
 
 pytestmark = pytest.mark.slow
@@ -36,23 +41,30 @@ def tools() -> None:
         pytest.skip(f"not installed: {', '.join(missing)} (Debian: gcc-arm-none-eabi, qemu-system-arm)")
 
 
-@pytest.mark.parametrize("name", LIMITS)
-def test_same_estimates_in_few_instructions(name: str, tmp_path: Path) -> None:
-    path = NETWORKS / f"{name}.safetensors"
+@pytest.fixture(params=LIMITS)
+def case(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Path]:
+    """A name and a file: shipped networks, and an untrained one with a filter prior for images of 64 x 64 pixels."""
+    if request.param != "filter-prior":
+        return request.param, NETWORKS / f"{request.param}.safetensors"
+    algorithm = ForwardBackward(signal_shape=(64, 64), size=5, filters=12, levels=Levels())
+    net = Unrolled(algorithm, Subsampling.full((64, 64)), 4, UnitFilters(OneBit(scale="none")), distinct=4)
+    return request.param, pack(net).save(tmp_path / "net.safetensors")
+
+
+def test_same_estimates_in_few_instructions(case: tuple[str, Path], tmp_path: Path) -> None:
+    name, path = case
     export_c(path, tmp_path)
-    network = runtime.load(path)
-    n = network.shape[1]
+    reader = runtime.load(path)
+    n = reader.shape[1]
     random = np.random.RandomState(0)
-    y = network.operator.apply(
-        (random.standard_normal((2, n)) * (random.uniform(size=(2, n)) < 0.1)).astype(np.float32)
-    )
+    y = reader.operator.apply((random.standard_normal((2, n)) * (random.uniform(size=(2, n)) < 0.1)).astype(np.float32))
     y.tofile(tmp_path / "y.bin")
     command = [*COMPILE, "--specs=rdimon.specs", str(FOLDER / "main.c"), SOURCE, "-o", "recover.elf", "-lm"]
     subprocess.run(command, cwd=tmp_path, check=True)
     ran = subprocess.run(EMULATE, cwd=tmp_path, check=True, capture_output=True, text=True, timeout=300)
     words = np.fromfile(tmp_path / "x.bin", np.float32).reshape(2, 1 + n)
     assert not words[:, 0].view(np.int32).any()
-    expected = network(y)
+    expected = reader(y)
     np.testing.assert_allclose(words[:, 1:], expected, rtol=0, atol=1e-5 * np.abs(expected).max())
     counts = [int(count) for count in re.findall(r"(\d+) instructions", ran.stdout)]
     print(name, counts)
@@ -60,10 +72,10 @@ def test_same_estimates_in_few_instructions(name: str, tmp_path: Path) -> None:
     assert 1e4 < max(counts) < 1e6 * LIMITS[name][2]
 
 
-@pytest.mark.parametrize("name", LIMITS)
-def test_flash_and_memory(name: str, tmp_path: Path) -> None:
+def test_flash_and_memory(case: tuple[str, Path], tmp_path: Path) -> None:
     """A program of nothing else."""
-    export_c(NETWORKS / f"{name}.safetensors", tmp_path)
+    name, path = case
+    export_c(path, tmp_path)
     (tmp_path / "only.c").write_text(ONLY)
     rest = [
         "-Os",

@@ -7,42 +7,12 @@ products ``physics`` and ``map_NAME``, which add ``factor`` times their result t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
-import numpy as np
-
-from unrollbit.export.tables import Tables, literal
-from unrollbit.packed.runtime import Spec
-
-
-class Setting(NamedTuple):
-    """What an algorithm knows: its options, sizes, blocks, scalars of layers, and the tables of the program."""
-
-    options: Spec
-    m: int
-    n: int
-    blocks: int
-    scalars: Mapping[str, np.ndarray]
-    tables: Tables
-
-    def scalar(self, name: str) -> str:
-        """C text of a scalar of the layer."""
-        return f"{self.tables.floats(name, [self.scalars[name]])}[layer]"
-
-
-class Fragment(NamedTuple):
-    """Arrays of the state by name with their sizes, lines before the layers, lines of a layer, operations of it."""
-
-    state: dict[str, int]
-    before: list[str]
-    layer: list[str]
-    after: list[str] = []  # noqa: RUF012
-    slope: bool = False  # whether the slopes of the shrinkage are needed
-
-
-def _for(n: int, *lines: str) -> list[str]:
-    return [f"for (int32_t j = 0; j < {n}; j++) {{", *(f"    {line}" for line in lines), "}"]
+from unrollbit.export.priors import forward_backward, reaction_diffusion
+from unrollbit.export.setting import Fragment, Setting, loop
+from unrollbit.export.tables import literal
 
 
 def _levels(s: Setting, residual: str, divisor: float = 1.0) -> list[str]:
@@ -59,7 +29,7 @@ _ONE = ["tau[0] = 1.0f;"]
 def _descent(s: Setting, at: str, into: str) -> list[str]:
     """``into += step W^T (y - A at)``."""
     return [
-        *_for(s.m, "residual[j] = y[j];"),
+        *loop(s.m, "residual[j] = y[j];"),
         f"physics(layer, -1.0f, {at}, residual, scratch);",
         f"map_W(layer, {s.scalar('step')}, residual, {into}, scratch);",
     ]
@@ -81,14 +51,14 @@ def ista(s: Setting) -> Fragment:
         )
     if adaptive:
         state["residual"] = s.m
-        adaptive = [*_for(s.m, "residual[j] = y[j];"), "physics(layer, -1.0f, x, residual, scratch);", *adaptive]
+        adaptive = [*loop(s.m, "residual[j] = y[j];"), "physics(layer, -1.0f, x, residual, scratch);", *adaptive]
     layer = [
         *adaptive,
-        *_for(s.n, f"u[j] = {s.scalar('beta')} * x[j];"),
+        *loop(s.n, f"u[j] = {s.scalar('beta')} * x[j];"),
         "map_W2(layer, 1.0f, x, u, scratch);",
         "map_W1(layer, 1.0f, y, u, scratch);",
         "shrinkage(layer, tau, u);",
-        *_for(s.n, "x[j] = u[j];"),
+        *loop(s.n, "x[j] = u[j];"),
     ]
     return Fragment({"u": s.n, **state}, before, layer)
 
@@ -98,7 +68,7 @@ def fista(s: Setting) -> Fragment:
     layer = [
         *_descent(s, "z", "z"),
         "shrinkage(layer, tau, z);",
-        *_for(
+        *loop(
             s.n,
             "const float estimate = z[j];",
             f"z[j] = estimate + ({s.scalar('momentum')} * (estimate - x[j]));",
@@ -111,9 +81,9 @@ def fista(s: Setting) -> Fragment:
 def admm(s: Setting) -> Fragment:
     state = {"v": s.n, "q": s.n, "residual": s.m, "tau": 1}
     layer = [
-        *_for(s.n, "q[j] = (2.0f * x[j]) - v[j];", "v[j] = (v[j] - x[j]) + q[j];"),
+        *loop(s.n, "q[j] = (2.0f * x[j]) - v[j];", "v[j] = (v[j] - x[j]) + q[j];"),
         *_descent(s, "q", "v"),
-        *_for(s.n, "x[j] = v[j];"),
+        *loop(s.n, "x[j] = v[j];"),
         "shrinkage(layer, tau, x);",
     ]
     return Fragment(state, [f"zero({s.n}, v);", *_ONE], layer)
@@ -141,14 +111,14 @@ def amp(s: Setting) -> Fragment:
         ]
     moved = f"x[j] + ({s.scalar('momentum')} * (x[j] - previous[j]))" if o["momentum"] else "x[j]"
     layer = [
-        *_for(s.m, f"v[j] = y[j] + ({memory} * v[j]);"),
+        *loop(s.m, f"v[j] = y[j] + ({memory} * v[j]);"),
         "physics(layer, -1.0f, x, v, scratch);",
-        *_for(s.n, f"previous[j] = {moved};"),
+        *loop(s.n, f"previous[j] = {moved};"),
         f"map_W(layer, {s.scalar('step')}, v, previous, scratch);",
         *_levels(s, "v", o["column"]),
         *following,
         "shrinkage(layer, tau, previous);",
-        *_for(s.n, "const float estimate = previous[j];", "previous[j] = x[j];", "x[j] = estimate;"),
+        *loop(s.n, "const float estimate = previous[j];", "previous[j] = x[j];", "x[j] = estimate;"),
     ]
     return Fragment(state, before, layer, slope=o["onsager"] == "computed")
 
@@ -158,17 +128,17 @@ def fully_connected(s: Setting) -> Fragment:
     width, skip, hidden = s.options["width"], s.options["skip"], s.options["depth"] - 2
     first = s.tables.floats("bias", [s.scalars["bias_first"]])
     own = s.tables.floats("bias", [s.scalars["bias_hidden"]]) if hidden else ""
-    before = [*_for(width, f"h[j] = {first}[j];"), "map_first(0, 1.0f, y, h, scratch);"]
-    relu = _for(width, "h[j] = fmaxf(h[j], 0.0f);")
+    before = [*loop(width, f"h[j] = {first}[j];"), "map_first(0, 1.0f, y, h, scratch);"]
+    relu = loop(width, "h[j] = fmaxf(h[j], 0.0f);")
     bias = f"{own}[(layer * {width}) + j]"
     if skip:
-        layer = [*_for(width, f"u[j] = fmaxf(h[j] + {bias}, 0.0f);"), "map_hidden(layer, 1.0f, u, h, scratch);"]
+        layer = [*loop(width, f"u[j] = fmaxf(h[j] + {bias}, 0.0f);"), "map_hidden(layer, 1.0f, u, h, scratch);"]
     else:
         before += relu
         layer = [
-            *_for(width, f"u[j] = {bias};"),
+            *loop(width, f"u[j] = {bias};"),
             "map_hidden(layer, 1.0f, h, u, scratch);",
-            *_for(width, "h[j] = fmaxf(u[j], 0.0f);"),
+            *loop(width, "h[j] = fmaxf(u[j], 0.0f);"),
         ]
     state = {"h": width, **({"u": width} if hidden else {})}
     return Fragment(state, before, layer if hidden else [], ["map_last(0, 1.0f, h, x, scratch);"])
@@ -178,9 +148,11 @@ ALGORITHMS: dict[str, Callable[[Setting], Fragment]] = {
     "ADMM": admm,
     "AMP": amp,
     "FISTA": fista,
+    "ForwardBackward": forward_backward,
     "FullyConnected": fully_connected,
     "GradientDescent": gradient_descent,
     "ISTA": ista,
+    "ReactionDiffusion": reaction_diffusion,
 }
 
 

@@ -103,7 +103,7 @@ class Recorded(np.lib.mixins.NDArrayOperatorsMixin):
         axes[first], axes[second] = axes[second], axes[first]
         return self.derived("Transpose", tuple(self.shape[axis] for axis in axes), perm=axes)
 
-    def mean(self, axis: int = -1, keepdims: bool = False) -> Recorded:
+    def mean(self, axis: int | tuple[int, ...] = -1, keepdims: bool = False) -> Recorded:
         return self._reduced("ReduceMean", axis, keepdims)
 
     def max(self, axis: int = -1, keepdims: bool = False) -> Recorded:
@@ -112,9 +112,9 @@ class Recorded(np.lib.mixins.NDArrayOperatorsMixin):
     def sum(self, axis: int = -1, keepdims: bool = False) -> Recorded:
         return self._reduced("ReduceSum", axis, keepdims)
 
-    def _reduced(self, kind: str, axis: int, keepdims: bool) -> Recorded:
-        shape = np.empty(self.shape, np.bool_).max(axis=axis, keepdims=keepdims).shape
-        return floats_of(self).derived(kind, shape, self.integers(axis), keepdims=int(keepdims))
+    def _reduced(self, kind: str, axis: int | tuple[int, ...], keepdims: bool) -> Recorded:
+        shape, axes = np.empty(self.shape, np.bool_).max(axis=axis, keepdims=keepdims).shape, np.atleast_1d(axis)
+        return floats_of(self).derived(kind, shape, self.integers(*map(int, axes)), keepdims=int(keepdims))
 
     def __getitem__(self, places: Any) -> Recorded:
         """Slices, whole numbers, lists of places, new axes; the first axis stays whole."""
@@ -219,6 +219,13 @@ def joined(parts: Sequence[Recorded], axis: int = 0) -> Recorded:
     return parts[0].derived("Concat", shape, *(part.name for part in parts[1:]), axis=axis)
 
 
+def _diff(x: Recorded, n: int = 1, axis: int = -1) -> Recorded:
+    for _ in range(n):
+        before = (slice(None),) * axis
+        x = x[(*before, slice(1, None))] - x[(*before, slice(0, x.shape[axis] - 1))]
+    return x
+
+
 UFUNCS: dict[str, Callable[..., Any]] = {
     "absolute": _elementwise("Abs"),
     "add": _elementwise("Add"),
@@ -249,6 +256,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "broadcast_to": _broadcast_to,
     "clip": lambda x, low, high: np.minimum(np.maximum(x, low), high),
     "concatenate": joined,
+    "diff": _diff,
     "ones_like": lambda x: np.ones(x.shape, np.float32),
     "repeat": _repeat,
     "round": lambda x: np.rint(x),

@@ -39,6 +39,8 @@ def _unsupported(y: Any) -> Any:
 
 
 def _product(A: Operator, x: Recorded, adjoint: bool) -> Recorded:
+    if A.bank is not None:
+        return _bank(x, adjoint, *A.bank)
     made = A.made
     if made is not None and made.kind in PRODUCTS:
         found = PRODUCTS[made.kind](x, adjoint, **made.parts)
@@ -184,6 +186,34 @@ def correlation(
     kernel = x.graph.constant(taps[None, None])
     found = padded.derived("Conv", (1, 1, *counts), kernel, strides=[stride] * len(sides))
     return found.reshape(1, -1)
+
+
+def _bank(x: Recorded, adjoint: bool, core: np.ndarray, structure: Structure) -> Recorded:
+    """Convolutions of padded signals, or their transpose: what falls on the border comes back to where it is from."""
+    assert structure.bank is not None
+    (sides, edge), (*kernel, channels) = structure.bank, core.shape
+    pads = [((size - 1) // 2, size // 2) for size in kernel]
+    padded = tuple(side + size - 1 for side, size in zip(sides, kernel, strict=True))
+    index = np.arange(1, structure.shape[1] + 1).reshape(sides)
+    places = np.pad(index, pads, mode=runtime.EDGES[edge]).ravel() - 1  # pyright: ignore[reportCallIssue, reportArgumentType]
+    taps = np.moveaxis(core, -1, 0)[:, None]
+    if not adjoint:
+        signal = x[:, np.maximum(places, 0)] * (places >= 0).astype(np.float32)
+        responses = signal.reshape(1, 1, *padded).derived("Conv", (1, channels, *sides), x.graph.constant(taps))
+        return responses.reshape(1, -1)
+    turned = np.flip(taps, tuple(range(2, taps.ndim))).swapaxes(0, 1)
+    ends = [size - 1 for size in kernel]
+    full = x.reshape(1, channels, *sides).derived(
+        "Conv", (1, 1, *padded), x.graph.constant(turned), pads=[*ends, *ends]
+    )
+    order = np.argsort(places, kind="stable")
+    order = order[places[order] >= 0]
+    first = np.searchsorted(places[order], np.arange(structure.shape[1] + 1))
+    most = int(np.diff(first).max())  # places that read one entry
+    own = first[:-1, None] + np.arange(most)
+    exists = own < first[1:, None]
+    found = full.reshape(1, -1)[:, order[np.where(exists, own, 0)]] * exists.astype(np.float32)
+    return found.sum(-1)
 
 
 def _kept(x: Recorded, adjoint: bool, kept: np.ndarray, n: int) -> Recorded:

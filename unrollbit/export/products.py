@@ -241,7 +241,7 @@ def hadamard(product: Product, call: Call, drawn: list[Callable[[], Any]], size:
     flips = product.tables.codes("signs", [np.packbits(signs < 0, bitorder="little")])
     image = product.work(n)
     if call.adjoint:
-        _kept(product, dataclasses.replace(call, target=image, factor=literal(1)), kept, n)
+        _kept(product, dataclasses.replace(call, target=image, factor=literal(1)), kept)
     else:
         product.call("add", n, literal(1), call.source, image)
         product.call("flip", n, flips, image)
@@ -250,22 +250,22 @@ def hadamard(product: Product, call: Call, drawn: list[Callable[[], Any]], size:
         product.call("flip", n, flips, image)
         product.call("add", n, call.factor, image, call.target, operations=2 * n)
     else:
-        _kept(product, dataclasses.replace(call, source=image), kept, n)
+        _kept(product, dataclasses.replace(call, source=image), kept)
     product.free(n)
 
 
 def subsampling(product: Product, call: Call, kept: list[np.ndarray]) -> None:
-    _kept(product, call, kept[0], -1)
+    _kept(product, call, kept[0])
 
 
-def _kept(product: Product, call: Call, kept: np.ndarray, n: int) -> None:
-    """Entries of a list, or their transpose; of ``n`` in order, simply all."""
-    if np.array_equal(kept, np.arange(n)):
-        product.call("add", n, call.factor, call.source, call.target, operations=2 * n)
+def _kept(product: Product, call: Call, kept: np.ndarray) -> None:
+    """Entries of a list, or their transpose; the first ones in order need no list."""
+    m = len(kept)
+    if np.array_equal(kept, np.arange(m)):
+        product.call("add", m, call.factor, call.source, call.target, operations=2 * m)
         return
-    name = "scatter_add" if call.adjoint else "gather_add"
-    table = product.tables.places("kept", kept)
-    product.call(name, len(kept), table, call.factor, call.source, call.target, operations=2 * len(kept))
+    name, table = "scatter_add" if call.adjoint else "gather_add", product.tables.places("kept", kept)
+    product.call(name, m, table, call.factor, call.source, call.target, operations=2 * m)
 
 
 def _in_place(product: Product, call: Call, kept: np.ndarray, n: int, transform: Callable[[str], None]) -> None:
@@ -273,14 +273,14 @@ def _in_place(product: Product, call: Call, kept: np.ndarray, n: int, transform:
     image = product.work(n)
     before, after = Call(call.source, image, literal(1), call.adjoint), dataclasses.replace(call, source=image)
     if call.adjoint:
-        _kept(product, before, kept, n)
+        _kept(product, before, kept)
     else:
         product.call("add", n, literal(1), call.source, image)
     transform(image)
     if call.adjoint:
         product.call("add", n, call.factor, image, call.target, operations=2 * n)
     else:
-        _kept(product, after, kept, n)
+        _kept(product, after, kept)
     product.free(n)
 
 

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from unrollbit.export.algorithms import Fragment, Setting, fragment_of
+from unrollbit.export.algorithms import fragment_of
 from unrollbit.export.library import used
 from unrollbit.export.products import Call, Product
+from unrollbit.export.setting import Fragment, Setting
 from unrollbit.export.shrinkages import function, shrinkage_code
 from unrollbit.export.tables import Tables, literal
 from unrollbit.packed import runtime
@@ -36,11 +37,13 @@ def program_of(network: runtime.Network) -> Program:
     plan, A, tables = network.plan, network.operator, Tables()
     depth: int = plan.options["depth"]
     m, n = network.shape
-    fragment = fragment_of(Setting(plan.options, m, n, A.blocks, plan.scalars, tables))
+    fragment = fragment_of(Setting(plan.options, A, network.matrices, network.activated, plan.scalars, tables))
     products = {f"map_{name}": (network.matrices[name], linear.adjoint) for name, linear in plan.maps.items()}
     if plan.knows_physics:
-        products["physics"] = ([A], False)
-    texts, operations, scratch = [], {}, 0
+        products |= {"physics": ([A], False), "adjoint": ([A], True)}
+    texts, operations, scratch = [], {}, fragment.scratch
+    if fragment.operations:
+        operations["layers"] = fragment.operations * depth
     for name, (matrices, adjoint) in products.items():
         if not _mentions(fragment, name):
             continue

@@ -2562,7 +2562,7 @@ def prior_gradient(x: np.ndarray, K: Operator, s: Scalars, tau: Any) -> np.ndarr
     )
     phi = np.zeros_like(z)
     for a, t in zip(slopes / np.float32(channels), knots, strict=True):
-        phi += a * np.minimum(np.maximum(z, -t), t)
+        phi = phi + a * np.minimum(np.maximum(z, -t), t)
     return tau * K.adjoint(phi.reshape(len(x), -1))
 
 
