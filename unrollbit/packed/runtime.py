@@ -1194,9 +1194,10 @@ def block_patterns(spec: Spec) -> Operator:
         raise ValueError(f"BlockPatterns: expected an image whose sides are multiples of {size}, got {sides}")
     pixels, n = size * size, math.prod(sides)
     S = unpack_signs(bytes_of(signs, (-1, -(-pixels // 8))), pixels)
-    spread = floats(variances, 1).astype(np.float64)
-    if spread.shape != (pixels,) or not 1 <= len(S) <= pixels:
+    held = stored_as(variances, "BF16", "F32", "F64")
+    if held is None or held.entries.shape != (pixels,) or not 1 <= len(S) <= pixels:
         raise ValueError(f"BlockPatterns: expected at most {pixels} patterns and as many variances")
+    spread = held.floats().astype(np.float64)
     line = np.sqrt(2 / size) * np.cos(math.pi * np.outer(np.arange(size), np.arange(0.5, size)) / size)
     line[0] /= math.sqrt(2)
     D = np.kron(line, line)  # the atoms of the 2-D DCT
