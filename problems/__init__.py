@@ -12,7 +12,7 @@ from unrollbit.problems.image_folder import ImageFolder
 from unrollbit.problems.image_recovery import ImageRecovery
 from unrollbit.problems.magnetic_resonance import MagneticResonance
 from unrollbit.problems.missing import Inpainting
-from unrollbit.problems.noise import Gaussian, Noise, Poisson
+from unrollbit.problems.noise import Gaussian, GaussianRange, Noise, Poisson
 from unrollbit.problems.one_bit_sensing import OneBitCompressiveSensing
 from unrollbit.problems.photographs import Photographs
 from unrollbit.problems.registration import register_problem
@@ -31,6 +31,7 @@ __all__ = [
     "EEGCompressiveRecovery",
     "EEGDenoising",
     "Gaussian",
+    "GaussianRange",
     "ImageFolder",
     "ImageRecovery",
     "Inpainting",

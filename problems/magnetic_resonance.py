@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
+import scipy.io
 from jaxtyping import Int
 
 from unrollbit.arguments import choice, number
-from unrollbit.operators import SubsampledFourier
-from unrollbit.problems.imaging import ImageProblem, checked_square
+from unrollbit.operators import LinearOperator, SubsampledFourier
+from unrollbit.problems.array_files import rows_of
+from unrollbit.problems.imaging import ImageProblem, checked_size, checked_square
 from unrollbit.problems.noise import Noise
-from unrollbit.problems.photographs import Crops
+from unrollbit.problems.photographs import Crops, Size
 from unrollbit.problems.registration import register_problem
 from unrollbit.problems.transforms import Transform
 
@@ -52,6 +55,22 @@ def sampled_frequencies(size: int, acceleration: float, sampling: Sampling, seed
     return np.sort(candidates[order[: max(1, round(len(candidates) / acceleration))]])
 
 
+def mask_of(mask: Any) -> np.ndarray:
+    """A mask of frequencies: an array, or the only one of a ``.npy`` or MATLAB file.
+
+    Raises ``ValueError`` for what is none.
+    """
+    if isinstance(mask, str | os.PathLike) and os.fspath(mask).endswith(".mat"):
+        try:
+            found = [value for name, value in scipy.io.loadmat(mask).items() if not name.startswith("__")]
+        except (OSError, ValueError, NotImplementedError) as error:
+            raise ValueError(f"mask: {mask} is not a MATLAB file of version 7 or older: {error}") from error
+        if len(found) != 1:
+            raise ValueError(f"mask: expected a MATLAB file of one array, got {len(found)} in {mask}")
+        mask = found[0]
+    return rows_of("mask", mask)
+
+
 @register_problem("operator", "samples", "drawn")
 @dataclass(frozen=True, init=False)
 class MagneticResonance(ImageProblem):
@@ -65,6 +84,8 @@ class MagneticResonance(ImageProblem):
         (64, 256)
     """
 
+    data_arguments: ClassVar[tuple[str, ...]] = ("images", "mask")
+    physics_argument: ClassVar[str | None] = "mask"
     counts_photons: ClassVar[bool] = False
 
     def __init__(
@@ -79,8 +100,9 @@ class MagneticResonance(ImageProblem):
         images: Any = None,
         noise: Noise | None = None,
         crops: Crops | None = None,
+        mask: Any = None,
     ) -> None:
-        """Cut the images and draw the measured frequencies from ``seed``.
+        """Cut the images and draw the measured frequencies from ``seed``, or take those of a mask.
 
         Args:
             acceleration: all frequencies over measured ones.
@@ -88,12 +110,20 @@ class MagneticResonance(ImageProblem):
             size: height and width of an image in pixels.
             transform, wavelet, snr_db, images, noise, crops: see ``ImageProblem``.
             seed: seed of the measured frequencies.
+            mask: the measured frequencies in place of drawn ones, zero frequency first and ``-f`` with every ``f``: an
+                array of the size of the image (which ``size`` need not say then), the path of a ``.npy`` or MATLAB
+                file of one, or the operator. ``acceleration`` and ``sampling`` are not looked at.
 
         Raises:
-            ValueError: an argument out of range or an unknown name.
+            ValueError: an argument out of range or an unknown name, or a mask of another shape.
         """
-        size, seed = checked_square(size, seed)
-        indices = sampled_frequencies(size, acceleration, sampling, seed)
-        phi = SubsampledFourier.of((size, size), indices)
-        own = {"acceleration": acceleration, "sampling": sampling}
-        self._make(phi, size, transform, wavelet, snr_db, None, seed, images, noise=noise, crops=crops, **own)
+        own: dict[str, Any] = {"acceleration": acceleration, "sampling": sampling}
+        sides: Size
+        if mask is None:
+            sides, seed = checked_square(size, seed)
+            phi = SubsampledFourier.of((sides, sides), sampled_frequencies(sides, acceleration, sampling, seed))
+        else:
+            phi = mask if isinstance(mask, LinearOperator) else SubsampledFourier.of_mask(mask_of(mask))
+            sides, seed = checked_size(phi.signal_shape, seed)  # pyright: ignore[reportAttributeAccessIssue]
+            own = {"mask": os.fspath(mask)} if isinstance(mask, str | os.PathLike) else own
+        self._make(phi, sides, transform, wavelet, snr_db, None, seed, images, noise=noise, crops=crops, **own)

@@ -76,6 +76,34 @@ class Gaussian(Noise):
 
 
 @dataclass(frozen=True)
+class GaussianRange(Noise):
+    """Independent Gaussian noise whose standard deviation is drawn for every signal, uniformly from ``low`` to ``high``
+    (in the unit of the measurements). Raises ``ValueError`` unless ``0 <= low <= high``.
+
+    Example:
+        >>> y = GaussianRange(0.1, 0.2)(jax.random.key(0), jnp.zeros((3, 4)))
+        >>> y.shape
+        (3, 4)
+    """
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        low = number("low", self.low, lambda s: s >= 0, "a standard deviation >= 0, in the measurements' unit")
+        object.__setattr__(self, "low", low)
+        object.__setattr__(self, "high", number("high", self.high, lambda s: s >= low, f"at least low = {low:g}"))
+
+    def __call__(
+        self, key: Array, y: Float[Array, "*batch m"], constant: Array | float = 0.0
+    ) -> Float[Array, "*batch m"]:
+        del constant
+        level_key, noise_key = jax.random.split(key)
+        level = jax.random.uniform(level_key, (*y.shape[:-1], 1), y.dtype, self.low, self.high)
+        return y + level * jax.random.normal(noise_key, y.shape, y.dtype)
+
+
+@dataclass(frozen=True)
 class Poisson(Noise):
     """Counts: ``N / photons`` with ``N ~ Poisson(photons y)`` for intensities y; mean y, variance y / photons.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 LARGEST_SEED = 2**32 - 1
+PHOTOGRAPHS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")  # endings of their files
 
 
 class LazyParser(argparse.ArgumentParser):

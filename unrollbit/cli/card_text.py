@@ -31,6 +31,7 @@ def markdown(figures: Mapping[str, Any]) -> str:
         _training(figures["training"]),
         "## Accuracy",
         _accuracy(figures),
+        *(("## Photographs", figures["photographs"]["text"]) if "photographs" in figures else ()),
         "## Certificates",
         _certificates(figures["certificates"]),
         "## Bits",

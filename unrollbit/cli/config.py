@@ -46,12 +46,14 @@ def read_config(path: Path) -> dict[str, Any]:
     return config
 
 
-def build_run(config: Mapping[str, Any], folder: Path) -> Run:
-    """Problem, network and stages of a config; paths are relative to ``folder``. Raises ``ValueError``."""
+def build_run(config: Mapping[str, Any], folder: Path, data: Path | None = None) -> Run:
+    """Problem, network and stages of a config; paths are relative to ``folder``, those of the problem's data to
+    ``data``, if there is one. Raises ``ValueError``.
+    """
     names = config.get("import", [])
     for name in [names] if isinstance(names, str) else names:
         import_extension(name, folder)
-    problem = Problem.from_spec(Problem.beside(_table(config, "problem"), folder))
+    problem = Problem.from_spec(Problem.beside(_table(config, "problem"), data or folder))
     seed, samples = _integer(config, "seed") or 0, _integer(config, "samples")
     teacher = build_teacher(config["teacher"], problem, folder) if "teacher" in config else None
     if "recipe" in config:

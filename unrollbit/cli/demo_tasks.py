@@ -15,7 +15,7 @@ import numpy as np
 
 from unrollbit.algorithms import FISTA, solve
 from unrollbit.cli.accuracy import accuracy, classic_solvers, draw_test
-from unrollbit.formats import Fixed
+from unrollbit.formats import Fixed, FullPrecision
 from unrollbit.networks import FullyConnected, Network
 from unrollbit.packed import load, pack
 from unrollbit.problems import (
@@ -28,6 +28,7 @@ from unrollbit.problems import (
 from unrollbit.training import LogNMSE, Stage, fit, recipes
 
 DEPTH = 16
+_PRIOR_DEPTH = 8  # of filters
 ORDER = (
     "ista",
     "fista",
@@ -49,6 +50,13 @@ PROBLEMS: dict[str, Callable[[int], Problem]] = {
     "blocks": lambda seed: BlockSparseRecovery(blocks=8, m=32, n=64, seed=seed),
     "eeg": lambda seed: EEGCompressiveRecovery(ratio=0.5, seed=seed),
     "patches": lambda seed: SinglePixelCamera(size=16, transform="dct", seed=seed),
+}
+
+# Classic solvers need a transform in which real signals are sparse, filters the samples themselves: the same signals
+# and measurements, described in two ways.
+SAMPLES: dict[str, Callable[[int], Problem]] = {
+    "eeg": lambda seed: EEGCompressiveRecovery(ratio=0.5, transform=None, seed=seed),
+    "patches": lambda seed: SinglePixelCamera(size=16, transform=None, seed=seed),
 }
 
 
@@ -79,12 +87,15 @@ def _dense_relu(problem: Problem, seed: int) -> Training:
 
 _W_IS_A = partial(recipes.scalars_only, weights=Fixed())
 
-_REAL = {  # one matrix shared by all layers: as good as K of them on so few data, and a K-th of the bits
-    "full precision": _recipe(recipes.full_precision, distinct=1, steps=1000),
-    "W = A": _recipe(_W_IS_A, steps=1000),
-    "one-bit": _recipe(recipes.learned_signs, distinct=1, steps=1000),
-    "one-bit, 2 planes": _recipe(recipes.two_stage, distinct=1, planes=2, steps=1000),
-}
+
+def _priors(**options: Any) -> dict[str, Callable[[Problem, int], Training]]:
+    """Learned filter priors: of floats, of one and of two signs a tap."""
+    formats = {"full precision": {"weights": FullPrecision()}, "one-bit": {}, "one-bit, 2 planes": {"planes": 2}}
+    return {
+        method: lambda problem, seed, own=own: Training(*recipes.learned_prior(problem, _PRIOR_DEPTH, **own, **options))
+        for method, own in formats.items()
+    }
+
 
 METHODS: dict[str, dict[str, Callable[[Problem, int], Training]]] = {
     "sparse": {
@@ -105,8 +116,8 @@ METHODS: dict[str, dict[str, Callable[[Problem, int], Training]]] = {
         "one-bit, 2 planes": _designed(planes=2, distinct=1, steps=1000),
         "dense relu": _dense_relu,
     },
-    "eeg": _REAL,
-    "patches": _REAL,
+    "eeg": _priors(filters=14, size=15, batch=32, steps=800),
+    "patches": _priors(batch=16, steps=800),
 }
 
 
@@ -122,7 +133,7 @@ class Task:
     @property
     def cost(self) -> float:
         """Rough seconds, to start long tasks first."""
-        size = {"sparse": 30, "single-pixel": 25, "blocks": 15, "eeg": 15, "patches": 20}[self.problem]
+        size = {"sparse": 30, "single-pixel": 25, "blocks": 15, "eeg": 30, "patches": 40}[self.problem]
         return size * (2.5 if self.method == "full precision" else 1.0)
 
 
@@ -147,9 +158,15 @@ def rank(method: str) -> int:
     return ORDER.index(method)
 
 
+def problem_of(task: Task) -> Problem:
+    """What a task recovers."""
+    described = PROBLEMS if task.method == "classic" else {**PROBLEMS, **SAMPLES}
+    return described[task.problem](task.seed)
+
+
 def run_task(task: Task) -> Outcome:
     """Train and evaluate one network (or run the classic solvers) on the task's problem."""
-    problem = PROBLEMS[task.problem](task.seed)
+    problem = problem_of(task)
     x, y, _ = draw_test(problem, task.seed + 1, TEST_SIGNALS)
     if task.method == "classic":
         return _classic(task, problem, x, y)
@@ -167,7 +184,7 @@ def run_task(task: Task) -> Outcome:
     row = {
         "problem": task.problem,
         "method": task.method,
-        "layers": DEPTH,
+        "layers": training.network.depth,
         **{key: value for key, value in figures.items() if not key.endswith("per_layer")},
         "untrained_nmse_db": untrained["nmse_db"],
         "untrained_nmse_db_mean_of_db": untrained["nmse_db_mean_of_db"],

@@ -13,16 +13,12 @@ from unrollbit.networks import Activations, FullyConnected, Network, Unrolled
 from unrollbit.operators import LinearOperator, Preconditioned
 from unrollbit.packed_operators import sign_planes
 from unrollbit.problems import Problem
+from unrollbit.shrinkage import Influence
 from unrollbit.training import recipes
 from unrollbit.training.losses import Loss
 
 RECIPES: dict[str, Callable[..., recipes.Recipe]] = {
-    "two_stage": recipes.two_stage,
-    "designed_signs": recipes.designed_signs,
-    "learned_signs": recipes.learned_signs,
-    "scalars_only": recipes.scalars_only,
-    "full_precision": recipes.full_precision,
-    "distilled": recipes.distilled,
+    name: getattr(recipes, name) for name in recipes.__all__ if name != "Recipe"
 }
 PHYSICS: dict[str, Callable[..., LinearOperator]] = {"preconditioned": Preconditioned.of, "sign-planes": sign_planes}
 
@@ -96,6 +92,7 @@ def _parts(table: Mapping[str, Any], problem: Problem) -> dict[str, Any]:
         "physics": lambda spec: build_physics(spec, problem),
         "weights": build_weights,
         "loss": Loss.from_spec,
+        "influence": Influence.from_spec,
         "activations": Activations.from_spec,
     }
     return {name: builders[name](value) if name in builders else value for name, value in table.items()}

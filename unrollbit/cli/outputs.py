@@ -26,6 +26,7 @@ class Kind(NamedTuple):
 
 
 JSON = Kind("JSON file", b"{")
+PNG = Kind("PNG file", b"\x89PNG")
 NUMPY = Kind(".npy file", b"\x93NUMPY")
 C_SOURCE = Kind("C file with a comment at its start", b"/*")
 ONNX = Kind("ONNX model", b"\x08")

@@ -1,25 +1,29 @@
-"""``unrollbit recover FILE Y.npy X.npy``: apply a packed network to measurements."""
+"""``unrollbit recover FILE Y.npy X.npy``: apply a packed network to measurements, or to a noisy photograph."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from unrollbit.cli.arguments import add_common, add_network
-from unrollbit.cli.outputs import NUMPY, Outputs
+from unrollbit.cli.arguments import PHOTOGRAPHS, add_common, add_network
+from unrollbit.cli.outputs import NUMPY, PNG, Outputs
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
     add_network(parser)
     parser.add_argument(
-        "measurements", type=Path, metavar="Y.npy", help="measurements, shape (m,) or (..., m), real numbers"
+        "measurements",
+        type=Path,
+        metavar="Y.npy",
+        help="measurements, shape (m,) or (..., m), real numbers; or a noisy photograph of any size (PNG, JPEG, TIFF; "
+        "grey of 8 or 16 bits, colour of 8), for networks that remove noise",
     )
     parser.add_argument(
         "estimates",
         type=Path,
         metavar="X.npy",
-        help="where to write the estimates, shape (n,) or (..., n); its folder must exist",
+        help="where to write the estimates, shape (n,) or (..., n), or the photograph (PNG); its folder must exist",
     )
     parser.add_argument(
         "--refine", action="store_true", help="repeat the last layers for signals that have not settled (slower)"
@@ -36,6 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Recover and write."""
     outputs = Outputs(options.network, options.measurements)
+    if options.measurements.suffix.lower() in PHOTOGRAPHS:
+        _denoise(options, outputs)
+        return
     estimates = outputs.file("X.npy", options.estimates, NUMPY)
     beside = options.estimates.with_name(f"{options.estimates.stem}-error-bar.npy")
     error_bars = outputs.file("--error-bar", beside, NUMPY) if options.error_bar else None
@@ -69,3 +76,25 @@ def run(options: argparse.Namespace) -> None:
     print(
         f"wrote {options.estimates}: {signals} signal{'s' * (signals != 1)} of {n} unknowns from {m} measurements each"
     )
+
+
+def _denoise(options: argparse.Namespace, outputs: Outputs) -> None:
+    """A photograph without its noise."""
+    if options.refine:
+        raise ValueError("--refine: photographs are recovered in one go; leave it out")
+    if options.estimates.suffix.lower() != ".png":
+        raise ValueError(f"X.npy: expected a PNG file for a photograph, got {options.estimates}; call it something.png")
+    picture = outputs.file("X.npy", options.estimates, PNG)
+    reports = outputs.reports(options.json, options.out, "recover.json")
+    from unrollbit.cli.denoised import denoised
+    from unrollbit.cli.picture_files import read_photograph
+    from unrollbit.packed import load
+
+    photograph = read_photograph(options.measurements)
+    found = denoised(load(options.network), photograph, options.measurements)
+    picture.write(lambda file: found.image().save(file, "PNG"))
+    planes, height, width = found.planes.shape
+    reports.write(
+        {"planes": planes, "height": height, "width": width, "bits": found.bits, "output": str(options.estimates)}
+    )
+    print(f"wrote {options.estimates}: {height} x {width} pixels, {planes} plane{'s' * (planes != 1)}")

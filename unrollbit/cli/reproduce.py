@@ -26,6 +26,7 @@ STUDIES = {
         "blur, low resolution, missing pixels, tomography, resonance, spikes: one-bit FISTA, gradient descent and ADMM "
         "against full precision and the classic solvers"
     ),
+    "images": "Set11, BSD68 and brain slices: networks of the shelf beside published figures; PSNR, SSIM and bytes",
     "pibinn": "the claims of arXiv 2502.01908 as experiments: bits, depth, generalization, real data, 65,536 unknowns",
 }
 

@@ -21,6 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--resume", action="store_true", help="continue a killed run from its newest checkpoint")
     parser.add_argument("--overwrite", action="store_true", help="replace the run that is in the run folder")
+    parser.add_argument(
+        "--data", type=Path, metavar="FOLDER", help="folder in which the data that the config names is (default: that of the config, or .)"
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     add_import(parser)
     add_common(parser, out="run folder (default: runs/NAME of the config)", seed=None)
@@ -49,7 +52,7 @@ def run(options: argparse.Namespace) -> None:
             f"{out} is not empty: pass --resume to continue it, --overwrite to replace the run in it, or another --out"
         )
     try:
-        described = build_run(config, options.config.parent.resolve())
+        described = build_run(config, options.config.parent.resolve(), options.data and options.data.resolve())
     except (TypeError, AttributeError, KeyError) as error:  # a value of a kind that no constructor expects
         raise ValueError(f"{options.config}: a value has the wrong type ({error})") from error
     seed = described.seed if options.seed is None else options.seed
@@ -63,7 +66,7 @@ def run(options: argparse.Namespace) -> None:
             kept.write_bytes(text)
 
     named = options.config.name if options.config.is_absolute() else options.config.as_posix()
-    command = f"unrollbit train {named} --seed {seed}"
+    command = f"unrollbit train {named}{' --data FOLDER' * (options.data is not None)} --seed {seed}"
     fitting = {"resume": options.resume, "overwrite": options.overwrite, "progress": not options.quiet}
     report, packed = train_into(out, config, described, seed, command, **fitting, consumers=[begin])
     save(training_curves(report.records), out / "training")

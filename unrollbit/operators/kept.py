@@ -128,6 +128,9 @@ class Kept(LinearOperator):
             if name in given:
                 check_fields(cls, given, ("signal_shape", name))
                 return cls.of(given["signal_shape"], indices(given[name]))
+        if "count" not in given and "seed" not in given:
+            check_fields(cls, given, ("signal_shape",))
+            return cls.full(given["signal_shape"])
         check_fields(cls, given, ("signal_shape", "count", "seed"))
         return cls(given["signal_shape"], given["count"], given["seed"])
 

@@ -8,6 +8,7 @@ from unrollbit.plots.formats import quality_at_bits
 from unrollbit.plots.gaps import generalization_gaps
 from unrollbit.plots.images import image_page, image_row
 from unrollbit.plots.layers import nmse_per_layer
+from unrollbit.plots.photographs import psnr_against_bytes
 from unrollbit.plots.rates import accuracy_against_bits
 from unrollbit.plots.robustness import accuracy_under_changes
 from unrollbit.plots.signals import recovered_signal
@@ -30,6 +31,7 @@ __all__ = [
     "line_styles",
     "nmse_per_layer",
     "paper_style",
+    "psnr_against_bytes",
     "quality_at_bits",
     "recovered_signal",
     "save",

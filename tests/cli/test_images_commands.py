@@ -1,0 +1,172 @@
+"""Networks on folders of photographs, noisy photographs, and the study of public test images."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+from unrollbit import Unrolled, load, pack
+from unrollbit.algorithms import ForwardBackward
+from unrollbit.cli.main import main
+from unrollbit.cli.picture_files import read_photograph
+from unrollbit.formats import Uniform, UnitFilters
+from unrollbit.operators import Subsampling
+from unrollbit.problems import BlockCamera, Gaussian, ImageRecovery
+
+SIGMA = 0.1
+
+
+def prior(problem) -> Unrolled:
+    algorithm = ForwardBackward(signal_shape=problem.signal_shape, filters=4, size=3, regularisation=0.1)
+    return Unrolled(algorithm, problem, 2, UnitFilters(Uniform(2)))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Two photographs of sizes that no block divides."""
+    root = tmp_path_factory.mktemp("data")
+    waves = np.sin(np.add.outer(np.arange(30) / 5, np.arange(41) / 7))
+    for name, pixels in (("a", waves), ("b", waves[:20, ::-1])):
+        (root / "set11").mkdir(exist_ok=True)
+        Image.fromarray(np.uint8(127 + 100 * pixels)).save(root / "set11" / f"{name}.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def camera(tmp_path_factory) -> Path:
+    problem = BlockCamera(size=16, block=8, patterns="hadamard")
+    path = tmp_path_factory.mktemp("networks") / "set11-25.safetensors"
+    pack(prior(problem), problem=problem).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def denoiser(tmp_path_factory) -> Path:
+    problem = ImageRecovery(Subsampling.full((16, 16)), noise=Gaussian(sigma=SIGMA), size=16)
+    path = tmp_path_factory.mktemp("networks") / "denoiser.safetensors"
+    pack(prior(problem), problem=problem).save(path)
+    return path
+
+
+def test_a_folder_of_photographs(folder: Path, camera: Path, tmp_path: Path, capsys) -> None:
+    report = tmp_path / "report.json"
+    main(["evaluate", str(camera), "--images", str(folder / "set11"), "--json", str(report)])
+    found = json.loads(report.read_text())
+    assert [row["image"] for row in found["images"]] == ["a.png", "b.png"]
+    assert [(row["height"], row["width"]) for row in found["images"]] == [(30, 41), (20, 41)]
+    levels = [row["psnr_db"] for row in found["images"]]
+    assert found["psnr_db"] == pytest.approx(np.mean(levels))
+    assert found["psnr_db_of_mean_error"] <= found["psnr_db"]
+    methods = {row["method"]: row for row in found["baselines"]}
+    assert set(methods) == {"total variation", "tikhonov", "linear estimate"}
+    pixels = read_photograph(folder / "set11" / "a.png").planes[0]
+    padded = np.pad(pixels, ((0, 2), (0, 7)), "symmetric")
+    A = load(camera).network.operator.resized((32, 48))
+    linear = np.asarray(A.linear_estimate(A(jnp.asarray(padded.ravel() - 0.5)))).reshape(32, 48)[:30, :41] + 0.5
+    error = np.mean((np.clip(linear, 0, 1) - pixels) ** 2)
+    assert methods["linear estimate"]["images"][0]["psnr_db"] == pytest.approx(-10 * np.log10(error), abs=0.01)
+    assert "total variation" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("mode", "planes"), [("L", 1), ("RGB", 3), ("RGBA", 3), ("I;16", 1)])
+def test_a_noisy_photograph(denoiser: Path, tmp_path: Path, mode: str, planes: int) -> None:
+    """Every plane is recovered as an image of its own, and comes in the bits that it was read in."""
+    random = np.random.RandomState(0)
+    if mode == "I;16":
+        image = Image.fromarray(random.randint(0, 65536, (20, 27)).astype(np.uint16))
+    else:
+        image = Image.fromarray(random.randint(0, 256, (20, 27, len(mode))).astype(np.uint8).squeeze(), mode)
+    image.save(tmp_path / "noisy.png")
+    main(["recover", str(denoiser), str(tmp_path / "noisy.png"), str(tmp_path / "clean.png")])
+    noisy, clean = (read_photograph(tmp_path / name) for name in ("noisy.png", "clean.png"))
+    assert clean.planes.shape == noisy.planes.shape == (planes, 20, 27)
+    assert clean.bits == noisy.bits == (16 if mode == "I;16" else 8)
+    if mode == "RGBA":
+        np.testing.assert_array_equal(clean.alpha, noisy.alpha)
+    net = load(denoiser).with_physics(Subsampling.full((20, 27)), (20, 27))
+    expected = np.clip(np.asarray(net(jnp.asarray(noisy.planes[-1].ravel() - 0.5))) + 0.5, 0, 1)
+    assert np.abs(clean.planes[-1].ravel() - expected).max() < 1 / (2**clean.bits - 1)
+    assert np.std(clean.planes) < np.std(noisy.planes)
+
+
+def test_what_is_no_noisy_photograph(camera: Path, denoiser: Path, folder: Path, tmp_path: Path, capsys) -> None:
+    photograph = str(folder / "set11" / "a.png")
+    for command, message in (
+        (["recover", str(camera), photograph, str(tmp_path / "x.png")], "remove noise"),
+        (["recover", str(denoiser), photograph, photograph], "is an input"),
+        (["recover", str(denoiser), photograph, str(tmp_path / "x.npy")], "PNG"),
+        (["evaluate", str(denoiser), "--images", str(tmp_path)], "no photographs"),
+    ):
+        assert main(command) != 0
+        assert message in capsys.readouterr().err
+
+
+def test_the_study_of_public_images(folder: Path, camera: Path, tmp_path: Path) -> None:
+    main(["reproduce", "images", str(camera), "--data", str(folder), "--out", str(tmp_path / "out")])
+    found = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert [test["test"] for test in found["tests"]] == ["Set11, 25 %"]
+    row = found["tests"][0]["networks"][0]
+    assert row["method"] == "set11-25"
+    assert row["bytes"] == camera.stat().st_size
+    assert found["tests"][0]["published"][0]["psnr_db"] == 32.57
+    assert "set11-10" in found["missing"]
+    assert (tmp_path / "out" / "figures" / "images.png").is_file()
+
+
+def test_a_config_names_data_that_lies_elsewhere(tmp_path: Path, capsys) -> None:
+    for index in range(4):
+        (tmp_path / "data" / "photos").mkdir(parents=True, exist_ok=True)
+        pixels = np.random.RandomState(index).randint(0, 256, (20, 20)).astype(np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "data" / "photos" / f"{index}.png")
+    config = tmp_path / "small.toml"
+    config.write_text(
+        '[problem]\nkind = "ImageRecovery"\nphysics = { kind = "Subsampling" }\n'
+        'noise = { kind = "GaussianRange", low = 0.05, high = 0.1 }\nsize = 16\nimages = "photos"\n'
+        '[recipe]\nname = "learned_prior"\ndepth = 2\nfilters = 4\nsize = 3\nsteps = 3\nbatch = 2\n'
+        'influence = { kind = "Clips", knots = [0.1, 0.2], slopes = [0.5, 0.0] }\n'
+    )
+    command = ["train", str(config), "--out", str(tmp_path / "run"), "--quiet"]
+    assert main(command) != 0
+    assert "photos" in capsys.readouterr().err
+    assert main([*command, "--data", str(tmp_path / "data")]) == 0
+    packed = load(tmp_path / "run")
+    assert packed.problem is not None
+    assert packed.problem["images"]["name"] == "photos"
+    assert packed.training["command"] == "unrollbit train small.toml --data FOLDER --seed 0"
+    capsys.readouterr()
+    photos = str(tmp_path / "data" / "photos")
+    report = tmp_path / "report.json"
+    main(
+        [
+            "evaluate",
+            str(tmp_path / "run"),
+            "--images",
+            photos,
+            "--sigma",
+            "0.05",
+            "--json",
+            str(report),
+            "--no-classic",
+        ]
+    )
+    assert len(json.loads(report.read_text())["images"]) == 4
+
+
+def test_a_card_with_photographs(camera: Path, folder: Path, tmp_path: Path) -> None:
+    card, report = tmp_path / "CARD.md", tmp_path / "card.json"
+    images = ["--images", str(folder / "set11"), "--samples", "4"]
+    assert main(["card", str(camera), *images, "--out", str(card), "--json", str(report)]) == 0
+    text, found = card.read_text(encoding="utf-8"), json.loads(report.read_text())["photographs"]
+    assert "## Photographs" in text
+    assert "![photographs](CARD.png)" in text
+    assert (tmp_path / "CARD.png").read_bytes().startswith(b"\x89PNG")
+    variation = next(row for row in found["baselines"] if row["method"] == "total variation")
+    gains = [own["psnr_db"] - other["psnr_db"] for own, other in zip(found["images"], variation["images"], strict=True)]
+    assert variation["gains_db"] == pytest.approx(gains)
+    assert f"{min(gains):+.2f}, " in text
+    assert str(folder) not in text

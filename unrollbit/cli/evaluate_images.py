@@ -1,0 +1,98 @@
+"""A network on whole photographs, beside classic methods on the same measurements."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Array
+
+from unrollbit.baselines import Tikhonov, TotalVariation, tune
+from unrollbit.cli.accuracy import draw_validation
+from unrollbit.cli.whole_images import Camera, Measured, picture_row, summary, timed
+from unrollbit.operators import LinearOperator
+from unrollbit.packed import PackedNetwork
+from unrollbit.problems import Problem
+
+Method = Callable[[Measured], Callable[[Array], Array]]  # what recovers measurements like these
+NETWORK = "network"
+_TUNING = 64  # validation signals
+
+
+def methods_of(packed: PackedNetwork, problem: Problem, seed: int, *, classic: bool = True) -> dict[str, Method]:
+    """The network and, unless told otherwise, total variation and Tikhonov with their best weights on validation
+    signals of the problem, and the linear estimate that its physics offers.
+    """
+
+    @cache
+    def network_for(shape: tuple[int, int], A: LinearOperator) -> PackedNetwork:
+        return packed.with_physics(A, shape)
+
+    found: dict[str, Method] = {NETWORK: lambda measured: network_for(measured.shape, measured.problem.operator)}
+    if not classic:
+        return found
+    x, y, _ = draw_validation(problem, seed)
+    assert problem.signal_shape is not None
+    smooth, ridge = (
+        tune(method, problem, x[:_TUNING], y[:_TUNING], reduction="mean_of_db").baseline
+        for method in (TotalVariation(problem.signal_shape), Tikhonov())
+    )
+
+    def total_variation(measured: Measured) -> Callable[[Array], Array]:
+        method = dataclasses.replace(smooth, signal_shape=measured.shape)
+        return lambda y: method(measured.problem, y)
+
+    linear = jax.jit(lambda A, y: A.linear_estimate(y))
+    return found | {
+        "total variation": total_variation,
+        "tikhonov": lambda measured: lambda y: ridge(measured.problem, y),
+        "linear estimate": lambda measured: lambda y: linear(measured.problem.operator, y),
+    }
+
+
+def on_images(
+    methods: Mapping[str, Method], problem: Problem, pictures: Mapping[str, np.ndarray], seed: int
+) -> dict[str, Any]:
+    """Figures of the network on photographs (pixels in [0, 1]) by name, and of the other methods as ``baselines``.
+
+    ``psnr_db`` is the mean over photographs of each one's PSNR, ``psnr_db_of_mean_error`` that of their mean squared
+    error; ``images`` has a row for each, ``milliseconds`` is the mean of the fastest of three calls. A baseline's
+    ``gains_db`` are the network's PSNR over its own, in the order of the photographs.
+    """
+    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in methods}
+    for index, (name, pixels) in enumerate(pictures.items()):
+        measured = measured_picture(problem, pixels, seed, index)
+        for method, recover in methods.items():
+            estimate, milliseconds = timed(recover(measured), measured.y)
+            row = picture_row(name, measured.assembled(estimate), pixels)
+            rows[method].append(row | {"milliseconds": milliseconds})
+    figures = {
+        name: summary(own) | {"milliseconds": float(np.mean([row["milliseconds"] for row in own])), "images": own}
+        for name, own in rows.items()
+    }
+    own = figures.pop(NETWORK)
+    others = []
+    for name, other in figures.items():
+        pairs = zip(own["images"], other["images"], strict=True)
+        gains = [float(a["psnr_db"] - b["psnr_db"]) for a, b in pairs]
+        won = sum(gain > 0 for gain in gains)
+        others.append({"method": name, **other, "images_won": won, "gains_db": gains})
+    return own | {"baselines": others}
+
+
+def measured_picture(problem: Problem, pixels: np.ndarray, seed: int, index: int) -> Measured:
+    """A photograph with its own noise of a seed."""
+    return Camera(problem)(pixels, jax.random.fold_in(jax.random.key(seed), index))
+
+
+def recovered_pictures(
+    methods: Mapping[str, Method], problem: Problem, pixels: np.ndarray, seed: int, index: int
+) -> dict[str, np.ndarray]:
+    """A photograph and what every method makes of it."""
+    measured = measured_picture(problem, pixels, seed, index)
+    found = {name: measured.assembled(np.asarray(recover(measured)(measured.y))) for name, recover in methods.items()}
+    return {"truth": pixels, **found}

@@ -1,0 +1,70 @@
+"""Photographs in files: their planes as numbers, and back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from PIL import Image, UnidentifiedImageError
+
+from unrollbit.cli.arguments import PHOTOGRAPHS
+from unrollbit.problems.images import read_grey
+
+_ALPHA = {"LA": "L", "RGBA": "RGB"}
+
+
+class Photograph(NamedTuple):
+    """Planes (1 grey, 3 colour) with pixels in [0, 1], the bits of a pixel, and the opacity where the file has one."""
+
+    planes: Float[np.ndarray, "planes height width"]
+    bits: int
+    alpha: np.ndarray | None = None
+
+    def image(self) -> Image.Image:
+        """What is written: pixels clipped to [0, 1] and rounded to as many bits as were read."""
+        largest = 2**self.bits - 1
+        values = np.rint(np.clip(self.planes, 0, 1) * largest).astype(np.uint16 if self.bits == 16 else np.uint8)
+        if len(values) == 1 and self.alpha is None:
+            return Image.fromarray(values[0])
+        planes = list(values) if self.alpha is None else [*values, self.alpha]
+        return Image.fromarray(np.stack(planes, -1), "LA" if len(planes) == 2 else None)
+
+
+def read_photograph(path: Path) -> Photograph:
+    """A grey or colour photograph of 8 bits, or a grey one of 16.
+
+    Raises ``ValueError`` for what is no image.
+    """
+    try:
+        with Image.open(path) as file:
+            file.load()
+            image = file.copy()
+    except (UnidentifiedImageError, OSError) as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        raise ValueError(f"{path}: expected a photograph (PNG, JPEG, TIFF), and it is not readable as one") from error
+    if image.mode.startswith("I"):  # one plane of 16 bits
+        return Photograph(np.asarray(image, np.float32)[None] / np.float32(65535), 16)
+    if "transparency" in image.info:
+        image = image.convert("RGBA")
+    if image.mode not in ("L", "RGB", *_ALPHA):
+        image = image.convert("L" if image.mode == "1" else "RGB")
+    pixels = np.asarray(image)
+    planes = pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
+    alpha = planes[-1] if image.mode in _ALPHA else None
+    return Photograph(planes[: len(planes) - (alpha is not None)].astype(np.float32) / np.float32(255), 8, alpha)
+
+
+def photographs_in(folder: Path) -> dict[str, Float[np.ndarray, "height width"]]:
+    """The grey photographs of a folder by the names of their files, colour as luminance.
+
+    Raises ``ValueError`` for no folder, and one without photographs.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"--images: expected a folder of photographs, got {folder}")
+    files = sorted(file for file in folder.iterdir() if file.suffix.lower() in PHOTOGRAPHS)
+    if not files:
+        raise ValueError(f"--images: no photographs in {folder}; expected files ending in {', '.join(PHOTOGRAPHS)}")
+    return {file.name: read_grey(file) for file in files}
