@@ -22,7 +22,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", action="store_true", help="continue a killed run from its newest checkpoint")
     parser.add_argument("--overwrite", action="store_true", help="replace the run that is in the run folder")
     parser.add_argument(
-        "--data", type=Path, metavar="FOLDER", help="folder in which the data that the config names is (default: that of the config, or .)"
+        "--data",
+        type=Path,
+        metavar="FOLDER",
+        help="folder in which the data that the config names is; default: that of the config",
     )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     add_import(parser)
