@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -53,11 +54,23 @@ class Summary:
         """``applicable / instances``, to be shown beside every median."""
         return f"{self.applicable} / {self.instances}"
 
+    @property
+    def meaning(self) -> str:
+        """What the row tells a user, in words."""
+        if not self.applicable:
+            return f"says nothing here: {self.unmet}"
+        if self.vacuous and self.status != "violated":
+            return "true, but no better than knowing nothing"
+        known_values = {name: math.nan if value is None else value for name, value in vars(self).items()}
+        words = known(self.theorem).meaning.format(**known_values)
+        return f"off here: {words}" if self.status == "violated" else words
+
     def row(self) -> dict[str, Any]:
         """JSON-able form."""
         entry = known(self.theorem)
         words = {"family": entry.family, "statement": entry.summary, "quantity": entry.quantity}
-        return {"theorem": self.theorem, **words, **{k: v for k, v in vars(self).items() if k != "theorem"}}
+        own = {name: value for name, value in vars(self).items() if name != "theorem"}
+        return {"theorem": self.theorem, **words, **own, "meaning": self.meaning}
 
 
 def summarise(reports: Iterable[Report]) -> list[Summary]:
@@ -110,3 +123,17 @@ def _per_layer(rows: Sequence[tuple[float, ...] | None]) -> tuple[float, ...] | 
     if not present or len({len(row) for row in present}) > 1:
         return None
     return tuple(float(value) for value in np.median(np.array(present), axis=0))
+
+
+def by_use(summaries: Sequence[Summary]) -> dict[str, list[Summary]]:
+    """Rows by family: families that say most first, and in each of them the rows that say something first."""
+    families: dict[str, list[Summary]] = {}
+    for row in summaries:
+        families.setdefault(row.family, []).append(row)
+    said = {name: sum(_speaks(row) for row in rows) / len(rows) for name, rows in families.items()}
+    order = sorted(families, key=lambda name: said[name] == 0)
+    return {name: sorted(families[name], key=lambda row: (not row.applicable, row.vacuous)) for name in order}
+
+
+def _speaks(row: Summary) -> bool:
+    return row.applicable > 0 and not row.vacuous

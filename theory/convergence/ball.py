@@ -27,6 +27,7 @@ _RHOS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # of ||A||^2
     "distance to the solution",
     on=Attacked,
     examine=lambda at: C4(at.form, at.y),
+    meaning="the estimate is within {bound:.3g} of the Lasso solution",
 )
 def C4(form: NormalForm, y: Float[np.ndarray, " m"], tau: float | None = None) -> Report:
     """A layer is an exact proximal gradient step plus an error: ``||x_k - x°|| <= E_k`` around the Lasso solution x°.
@@ -86,6 +87,7 @@ def admm_grid(form: NormalForm) -> tuple[tuple[float, float], ...]:
     "distance to the solution",
     on=Attacked,
     examine=lambda at: C5(at.form, at.y),
+    meaning="the estimate is within {bound:.3g} of the Lasso solution",
 )
 def C5(form: NormalForm, y: Float[np.ndarray, " m"], grid: Sequence[tuple[float, float]] | None = None) -> Report:
     """Distance of ADMM with any linear step from the Lasso solution z°, at every layer::

@@ -95,6 +95,7 @@ def c1_schedule(
     "largest error",
     on=Signal,
     examine=lambda at: [C1(at.form, at.x, at.y, support=known) for known in (False, True)],
+    meaning="no unknown is wrong by more than {bound:.3g} after the last layer",
 )
 def C1(
     form: NormalForm,
@@ -130,7 +131,14 @@ def C1(
     return _decide("C1", form, x, y, assumptions, mu * E[:-1] + off, E, np.inf)
 
 
-@theorem("convergence", "the same in the l1 norm", "l1 error", on=Signal, examine=lambda at: C1b(at.form, at.x, at.y))
+@theorem(
+    "convergence",
+    "the same in the l1 norm",
+    "l1 error",
+    on=Signal,
+    examine=lambda at: C1b(at.form, at.x, at.y),
+    meaning="the errors of all unknowns add up to at most {bound:.3g}",
+)
 def C1b(
     form: NormalForm,
     x: Float[np.ndarray, " n"],

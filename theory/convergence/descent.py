@@ -19,7 +19,14 @@ _ALIGNED = "lambda_min((W^T A + A^T W) / 2) > 0"
 _CANCELLED = 1e-14  # what rounding may take from 1 - 2 mu + L^2, whose root is then too small by much more
 
 
-@theorem("convergence", "gradient descent, recursion", "error", on=Signal, examine=lambda at: C3(at.form, at.x, at.y))
+@theorem(
+    "convergence",
+    "gradient descent, recursion",
+    "error",
+    on=Signal,
+    examine=lambda at: C3(at.form, at.x, at.y),
+    meaning="the error after the last layer is at most {bound:.3g}",
+)
 def C3(form: NormalForm, x: Float[np.ndarray, " n"], y: Float[np.ndarray, " m"]) -> Report:
     """``||x_k - x|| <= E_k`` with ``E_{k+1} = ||H_k|| E_k + ||G_k e||``, ``E_0 = ||x||``, ``e = y - A x``.
 
@@ -50,6 +57,7 @@ def C3(form: NormalForm, x: Float[np.ndarray, " n"], y: Float[np.ndarray, " m"])
     "error",
     on=Signal,
     examine=lambda at: C3b(at.form, at.x, at.y),
+    meaning="from the product of the layers: the error is at most {bound:.3g}",
 )
 def C3b(form: NormalForm, x: Float[np.ndarray, " n"], y: Float[np.ndarray, " m"]) -> Report:
     """``||x_k - x|| <= ||P_k|| ||x|| + ||sum_j P_{k,j+1} G_j e||``, P the products of the H_k; ``e = y - A x``.
@@ -103,6 +111,7 @@ def aligned_factor(form: NormalForm) -> Report:
     "error",
     on=Attacked,
     examine=lambda at: C3a(at.form, at.x, at.y),
+    meaning="from how W agrees with A: the error is at most {bound:.3g}",
 )
 def C3a(form: NormalForm, x: Float[np.ndarray, " n"], y: Float[np.ndarray, " m"]) -> Report:
     """One matrix W aligned with A converges to its oblique solution ``x_W = (W^T A)^{-1} W^T y``, and so near x::

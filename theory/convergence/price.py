@@ -24,6 +24,7 @@ def one_bit_matrix(A: Float[np.ndarray, "m n"]) -> Float[np.ndarray, "m n"]:
     on=Physics,
     examine=lambda at: C6(at.form.A),
     certainty="probable",
+    meaning="one bit costs the coherence at most {bound:.3g}",
 )
 def C6(A: Float[np.ndarray, "m n"], delta: float = 0.05, *, gaussian: bool = False) -> Report:
     """``max_ij |delta_ij - w_i^T a_j| <= t`` with probability ``1 - delta``, ``t = sqrt((pi / m) ln(2 n^2 / delta))``.

@@ -20,6 +20,7 @@ from unrollbit.theory.trajectory import recover
     "error",
     on=Signal,
     examine=lambda at: C7(at.form, at.x, at.y, float(norms(at.y - at.form.A @ at.x))),
+    meaning="from the residual alone: the error is at most {bound:.3g}",
 )
 def C7(form: NormalForm, x: Float[np.ndarray, " n"], y: Float[np.ndarray, " m"], sigma: float) -> Report:
     """``||x_hat - x|| <= (||y - A x_hat|| + sigma) / sqrt(kappa)`` for every network; ``sigma >= ||y - A x||``.

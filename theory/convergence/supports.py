@@ -17,7 +17,12 @@ _FALSE_SUPPORT = 3  # C2u allows supports this many times those of the signals
 
 
 @theorem(
-    "convergence", "contraction along the supports", "error", on=Signal, examine=lambda at: C2(at.form, at.x, at.y)
+    "convergence",
+    "contraction along the supports",
+    "error",
+    on=Signal,
+    examine=lambda at: C2(at.form, at.x, at.y),
+    meaning="the error after the last layer is at most {bound:.3g}",
 )
 def C2(form: NormalForm, x: Float[np.ndarray, " n"], y: Float[np.ndarray, " m"]) -> Report:
     """``||x_k - x|| <= E_k`` with ``E_{k+1} = ||H_k[a_{k+1}, a_k]|| E_k + ||g_k[a_{k+1}]||``, ``E_0 = ||x||``.
@@ -52,6 +57,7 @@ def C2(form: NormalForm, x: Float[np.ndarray, " n"], y: Float[np.ndarray, " m"])
     "error",
     on=Signal,
     examine=lambda at: C2u(at.form, at.x, at.y, max(1, _FALSE_SUPPORT * int((at.x != 0).sum()))),
+    meaning="the same for every support of this size: at most {bound:.3g}",
 )
 def C2u(form: NormalForm, x: Float[np.ndarray, " n"], y: Float[np.ndarray, " m"], t: int) -> Report:
     """C2 with ``rho_t(H_k)`` in place of the restricted norm, where every ``a_k`` has at most ``t`` entries.

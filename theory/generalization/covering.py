@@ -82,6 +82,7 @@ def project(y: Float[np.ndarray, "*batch m"], Y: float) -> Float[np.ndarray, "*b
     on=Sample,
     examine=lambda at: _covered(at),
     certainty="probable",
+    meaning="on new signals the risk is at most {bound:.3g}",
 )
 def G2(
     form: NormalForm,

@@ -72,6 +72,7 @@ def measured_gap(
     on=Sample,
     examine=lambda at: G0(at.test, level=at.settings.delta),
     certainty="probable",
+    meaning="the measured risk is within {bound:.2g} of the true one",
 )
 def G0(
     test_losses: Float[np.ndarray, " Nt"],

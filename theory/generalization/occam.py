@@ -30,6 +30,7 @@ def occam_width(bits: float, N: int, *, delta: float = 0.05, B: float = 1.0) -> 
     on=Sample,
     examine=lambda at: _counted(G1, at),
     certainty="probable",
+    meaning="on new signals the risk is at most {bound:.3g}",
 )
 def G1(
     losses: Losses,
@@ -73,6 +74,7 @@ def G1(
     on=Sample,
     examine=lambda at: _counted(G3a, at),
     certainty="probable",
+    meaning="on new signals the risk is at most {bound:.3g}",
 )
 def G3a(
     losses: Losses,
@@ -104,6 +106,7 @@ def G3a(
     on=Sample,
     examine=lambda at: _counted(G3b, at),
     certainty="probable",
+    meaning="on new signals the risk is at most {bound:.3g}",
 )
 def G3b(
     losses: Losses,

@@ -47,6 +47,7 @@ def flip_divergence(
     on=Sample,
     examine=lambda at: _flipped_at_random(at),
     certainty="probable",
+    meaning="with random bit errors the risk on new signals is at most {bound:.3g}",
 )
 def G3c(
     draws: Float[np.ndarray, " T"],

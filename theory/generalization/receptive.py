@@ -71,6 +71,7 @@ def part_bits(form: NormalForm, parts: Parts, scalars: int, *, width: int = 32) 
     on=Sample,
     examine=lambda at: _by_blocks(at),
     certainty="probable",
+    meaning="on new signals the risk is at most {bound:.3g}, part by part",
 )
 def G5(
     form: NormalForm,

@@ -82,6 +82,7 @@ def largest_one_bit_gap(y: Float[np.ndarray, "N m"], labels: Bool[np.ndarray, " 
     on=Sample,
     examine=lambda _: not_applicable("G6", {_READ_OUT: False}),
     certainty="probable",
+    meaning="one bit can hide a gap of at most {bound:.3g}",
 )
 def G6(
     y: Float[np.ndarray, "N m"], labels: Bool[np.ndarray, " N"], *, delta: float = 0.05, coins: bool = True

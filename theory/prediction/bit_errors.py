@@ -23,6 +23,7 @@ FITS = "the matrices of all layers fit into memory as floats"
     on=HeldOut,
     examine=lambda at: E2(at, at.settings.rate),
     certainty="limit",
+    meaning="with random bit errors: {bound:.1f} dB after the last layer",
 )
 def E2(held: HeldOut, rate: float) -> Report:
     """E1 for a network whose signs of W flip with probability ``rate``, independently in every layer::
@@ -38,7 +39,7 @@ def E2(held: HeldOut, rate: float) -> Report:
     if not assumptions[FIRST_ORDER]:
         return not_applicable("E2", assumptions)
     assumptions |= {FITS: fits(net, net.depth)}
-    if not assumptions[FITS]:
+    if not all(assumptions.values()):
         return not_applicable("E2", assumptions)
     errors = relative_errors(with_sign_errors(net, rate, held.settings.seed), held.x[held.second], held.y[held.second])
     return compared("E2", held, assumptions, errors, rate)

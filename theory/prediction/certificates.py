@@ -99,6 +99,7 @@ def certificate(
     on=HeldOut,
     examine=lambda at: H1(at),
     certainty="probable",
+    meaning="99 % of signals end below {bound:.1f} dB",
 )
 def H1(held: HeldOut) -> Report:
     """Tolerance limit: 99 % of signals have an NMSE below the bound, with confidence ``1 - delta`` over the first half
@@ -124,6 +125,7 @@ def H1(held: HeldOut) -> Report:
     on=HeldOut,
     examine=lambda at: H1p(at),
     certainty="probable",
+    meaning="at most {bound:.2%} of signals end above -20 dB",
 )
 def H1p(held: HeldOut) -> Report:
     """Failure probability: at most the bound of signals has an NMSE above -20 dB, with confidence ``1 - delta``.
@@ -143,6 +145,7 @@ def H1p(held: HeldOut) -> Report:
     on=HeldOut,
     examine=lambda at: H1r(at),
     certainty="probable",
+    meaning="the mean of min(NMSE, 1) is at most {bound:.2g}",
 )
 def H1r(held: HeldOut) -> Report:
     """Risk: the mean of ``min(NMSE, 1)`` is at most ``klinv(mean, ln(1/delta) / N)``, with confidence ``1 - delta``.

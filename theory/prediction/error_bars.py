@@ -69,6 +69,7 @@ def calibrated(bar: ErrorBar, held: Sized, level: float = LEVEL) -> ErrorBar:
     on=HeldOut,
     examine=lambda at: H2(at),
     certainty="probable",
+    meaning="error bars hold for {bound:.0%} of signals; the typical error is {tightness:.2f} of its bar",
 )
 def H2(held: HeldOut, level: float = LEVEL) -> Report:
     """Conformal error bar ``||x^ - x*|| <= q s(y)``: it covers a share of at least ``level`` of signals, on average

@@ -89,7 +89,7 @@ def predict(
     on=HeldOut,
     examine=lambda at: E1(at),
     certainty="limit",
-    meaning="accuracy of every layer, known before any signal is measured",
+    meaning="known before a signal is measured: {bound:.1f} dB after the last layer",
 )
 def E1(held: HeldOut) -> Report:
     """NMSE of every layer, predicted by state evolution from the scalars of the network, the distribution of one

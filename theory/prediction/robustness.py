@@ -20,6 +20,7 @@ from unrollbit.theory.report import Report, not_applicable, upper_bound
 _SHARE_OF_ERRORS = 0.95  # of signals and errors: each costs a network of its own
 _MADE, _CHECKED = 60, 30  # such pairs
 TRANSPOSED = "the network has a map that is applied as W^T"
+KEPT = "the change of y is not lost to rounding in float32"
 LAYERS = "the network has an estimate per layer"
 
 
@@ -30,6 +31,7 @@ LAYERS = "the network has an estimate per layer"
     on=HeldOut,
     examine=lambda at: H3(at),
     certainty="probable",
+    meaning="99 % of random changes of y are amplified less than {bound:.3g} times",
 )
 def H3(held: HeldOut) -> Report:
     """Tolerance limit of ``||f(y + d) - f(y)|| / ||d||`` for a random direction d of norm ``radius`` times the root
@@ -46,9 +48,11 @@ def H3(held: HeldOut) -> Report:
     before, after = (_estimates(held.net, values.astype(np.float32)) for values in (y, moved))
     # what float32 makes of the measurements is what was measured
     distances = np.linalg.norm(moved.astype(np.float32).astype(np.float64) - y.astype(np.float32), axis=1)
+    if not distances.all():
+        return not_applicable("H3", {FRESH: True, KEPT: False})
     values = np.linalg.norm(after - before, axis=1) / distances
     trivial = float(np.median(np.linalg.norm(before, axis=1)) / size)
-    return _limited("H3", held, values, len(values[held.first]), SHARE, trivial, {FRESH: True})
+    return _limited("H3", held, values, len(values[held.first]), SHARE, trivial, {FRESH: True, KEPT: True})
 
 
 @theorem(
@@ -58,6 +62,7 @@ def H3(held: HeldOut) -> Report:
     on=HeldOut,
     examine=lambda at: H4(at),
     certainty="probable",
+    meaning="random bit errors change 95 % of estimates by less than {bound:.2%}",
 )
 def H4(held: HeldOut) -> Report:
     """Tolerance limit of ``||f^(y) - f(y)|| / ||f(y)||`` where every sign of W flips with probability ``rate``, in each
@@ -90,6 +95,7 @@ def H4(held: HeldOut) -> Report:
     on=HeldOut,
     examine=lambda at: H5(at),
     certainty="probable",
+    meaning="the last layer changes 99 % of estimates by less than {bound:.2g} of their size",
 )
 def H5(held: HeldOut) -> Report:
     """Tolerance limit of ``||x_K - x_{K-1}|| / ||x*||``: 99 % of signals are below it, with confidence ``1 - delta``.

@@ -21,6 +21,7 @@ from unrollbit.theory.trajectory import Trajectory, run
     "output deviation",
     on=Perturbed,
     examine=lambda at: [N1(at.form, other, at.y) for other in at.errors],
+    meaning="wrong weights move the estimate by at most {bound:.3g}",
 )
 def N1(
     form: NormalForm, other: NormalForm, y: Float[np.ndarray, " m"], y_other: Float[np.ndarray, " m"] | None = None
@@ -78,6 +79,7 @@ def N1(
     "output deviation",
     on=Perturbed,
     examine=lambda at: [N1path(at.form, other, at.y) for other in at.errors],
+    meaning="the same along the supports: at most {bound:.3g}",
 )
 def N1path(
     form: NormalForm, other: NormalForm, y: Float[np.ndarray, " m"], y_other: Float[np.ndarray, " m"] | None = None
@@ -128,6 +130,7 @@ def N1path(
     "output deviation",
     on=Perturbed,
     examine=lambda at: [N1free(at.form, other, at.y) for other in at.errors],
+    meaning="the same for every y of this size: at most {bound:.3g}",
 )
 def N1free(form: NormalForm, other: NormalForm, y: Float[np.ndarray, " m"], Y: float | None = None) -> Report:
     """N1 without a trajectory: one number for all measurements of norm at most Y, measured at one of them::

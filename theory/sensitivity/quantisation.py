@@ -24,7 +24,14 @@ class Quantisation(NamedTuple):
     output: Report
 
 
-@theorem("sensitivity", "quantisation to one bit", "output deviation", on=Perturbed, examine=lambda at: _quantised(at))
+@theorem(
+    "sensitivity",
+    "quantisation to one bit",
+    "output deviation",
+    on=Perturbed,
+    examine=lambda at: _quantised(at),
+    meaning="one bit in place of floats moves the estimate by at most {bound:.3g}",
+)
 def N6(reference: NormalForm, y: Float[np.ndarray, " m"], steps: Float[np.ndarray, " K"] | None = None) -> Quantisation:
     """One-bit quantisation ``V_k -> lambda* M o sign(V_k)`` of a full-precision network (``ista``, ``gd``, ``admm``)
     with ``G_k = step_k V_k^T`` and P stored entries in all matrices together::

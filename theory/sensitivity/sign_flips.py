@@ -29,6 +29,7 @@ _FEWEST_DRAWS = 200  # below it, 3.5 standard errors are no safe margin for the 
     "spectral norm",
     on=Perturbed,
     examine=lambda at: N2(at.form, at.worst),
+    meaning="flipped signs change W by at most {bound:.3g}",
 )
 def N2(form: NormalForm, other: NormalForm) -> Report:
     """Size of a set of f sign flips, at most f_r in a row and f_c in a column, in every layer::
@@ -59,7 +60,12 @@ def N2(form: NormalForm, other: NormalForm) -> Report:
 
 
 @theorem(
-    "sensitivity", "any f sign flips per layer", "output deviation", on=Perturbed, examine=lambda at: _any_flips(at)
+    "sensitivity",
+    "any f sign flips per layer",
+    "output deviation",
+    on=Perturbed,
+    examine=lambda at: _any_flips(at),
+    meaning="wherever signs flip, the estimate moves by at most {bound:.3g}",
 )
 def N2u(form: NormalForm, y: Float[np.ndarray, " m"], flips: int, perturbed: Sequence[NormalForm]) -> Report:
     """Any at most f flips in every layer (tied: of the shared matrix), wherever they are::
@@ -111,6 +117,7 @@ def N2u(form: NormalForm, y: Float[np.ndarray, " m"], flips: int, perturbed: Seq
     "RMS output deviation",
     on=Perturbed,
     examine=lambda at: N3(at.form, at.y, at.settings.rate, _bit_errors(at)),
+    meaning="random bit errors move the estimate by at most {bound:.3g} (RMS)",
 )
 def N3(form: NormalForm, y: Float[np.ndarray, " m"], rate: float, deviations: Float[np.ndarray, " draws"]) -> Report:
     """Root mean square of the deviation when every stored sign flips independently with probability p (``rate``)::

@@ -27,6 +27,7 @@ _LARGEST = 2.0**1023
     "Lipschitz constant",
     on=Moved,
     examine=lambda at: S2(at.form, at.y, at.others),
+    meaning="some change of y is amplified at least {bound:.3g} times",
 )
 def S2(form: NormalForm, y: Float[np.ndarray, " m"], others: Float[np.ndarray, "P m"]) -> Report:
     """Asymptotic-linear lower bound: ``Lip(f) >= J_lin = ||J||``, J the Jacobian of the network without thresholds.

@@ -23,6 +23,7 @@ INSIDE = "all measurements lie in the ball"
     "Lipschitz constant",
     on=Moved,
     examine=lambda at: S3(at.form, at.y, at.others, at.radius),
+    meaning="near these signals, no change of y is amplified more than {bound:.3g} times",
 )
 def S3(form: NormalForm, y: Float[np.ndarray, " m"], others: Float[np.ndarray, "P m"], radius: float) -> Report:
     """Certified local Lipschitz constant: ``||f(a) - f(b)|| <= L ||a - b||`` for all a, b in the ball of the radius

@@ -23,6 +23,7 @@ PROXIMAL = "the shrinkage is the proximal map of a convex penalty"
     "Lipschitz constant",
     on=Moved,
     examine=lambda at: S1(at.form, at.y, at.others),
+    meaning="no change of y is amplified more than {bound:.3g} times",
 )
 def S1(form: NormalForm, y: Float[np.ndarray, " m"], others: Float[np.ndarray, "P m"]) -> Report:
     """Global Lipschitz recursion: ``||f(y) - f(y')|| <= L_K ||y - y'||`` for all y, y', where::
@@ -60,6 +61,7 @@ def S1(form: NormalForm, y: Float[np.ndarray, " m"], others: Float[np.ndarray, "
     "Lipschitz constant",
     on=Moved,
     examine=lambda at: S1h(at.form, at.y, at.others),
+    meaning="the same, sharper: at most {bound:.3g} times",
 )
 def S1h(form: NormalForm, y: Float[np.ndarray, " m"], others: Float[np.ndarray, "P m"]) -> Report:
     """Half-linearised Lipschitz constant: S1 with the nominal linear part propagated exactly; never above S1.

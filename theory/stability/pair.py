@@ -26,6 +26,7 @@ from unrollbit.theory.trajectory import run
     "Lipschitz constant",
     on=Moved,
     examine=lambda at: S5(at.form, at.y, at.others[0]),
+    meaning="between two such y, the change is amplified at most {bound:.3g} times",
 )
 def S5(form: NormalForm, y: Float[np.ndarray, " m"], other: Float[np.ndarray, " m"]) -> Report:
     """Pairwise support-path Lipschitz: ``||f(y) - f(y')|| <= L_K ||y - y'||`` for two given inputs, where::

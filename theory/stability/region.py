@@ -32,6 +32,7 @@ _AFFINE = 1e-6  # what a deviation from affine may be of the largest output diff
     "Lipschitz constant",
     on=Moved,
     examine=lambda at: S4(at.form, at.y, _inside(at)),
+    meaning="nearest to them it is linear, and amplifies by at most {bound:.3g}",
 )
 def S4(form: NormalForm, y: Float[np.ndarray, " m"], others: Float[np.ndarray, "P m"]) -> Report:
     """Exact linear region: within ``rho = linear_region_radius(form, y)`` the network is affine, so its Lipschitz

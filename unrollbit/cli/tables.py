@@ -7,8 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 
-def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], notes: Sequence[str] = ()) -> None:
-    """A table on stdout; numbers right, text left. rich is imported when there is one."""
+def print_table(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], notes: Sequence[str] = (), *, width: int = 140
+) -> None:
+    """A table on stdout, of the terminal's width or of ``width`` elsewhere; numbers right, text left.
+
+    rich is imported when there is one.
+    """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -19,7 +24,7 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]
         table.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(_text(entry)) for entry in row))  # Text: brackets in paths are no markup
-    console = Console(width=None if sys.stdout.isatty() else 140)
+    console = Console(width=None if sys.stdout.isatty() else width)
     console.print(table)
     for note in notes:
         console.print(note, highlight=False, markup=False)

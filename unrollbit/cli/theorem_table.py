@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,21 +17,21 @@ from unrollbit.cli.tables import print_table
 from unrollbit.networks import Network
 from unrollbit.packed import PackedNetwork
 from unrollbit.plots import bounds_per_layer, save, tightness_of_theorems
+from unrollbit.plots.certificates import has_layers
 from unrollbit.problems import Problem
 from unrollbit.theory import audit
 from unrollbit.theory.normal_form import measurements, normal_form
 from unrollbit.theory.registry import known
 from unrollbit.theory.report import Report
-from unrollbit.theory.summary import Summary
+from unrollbit.theory.summary import Summary, by_use
 
 _LARGEST = 2**30  # numbers in the signals drawn: 4 GB in float32
-_WIDE = 110  # columns of a terminal from which statements fit beside the numbers
+_WIDE = 100  # columns
 _NOTES = (
-    "bound, measured, tightness: medians over the instances (signals, perturbations) to which a theorem applies; where",
-    "applies is not all of them, these may be the easiest signals.",
-    "/ trivial: bound over what holds without a network (size of the signal or output, risk of the zero estimate);",
-    "vacuous: from 1, in most instances. not applicable: an assumption is not met; not measured: nothing was compared",
-    "with the bound. Neither is ever a pass.",
+    "applies: of how many signals, networks or perturbations a theorem speaks; bound, measured and tight",
+    "(measured / bound, or what is left to 1) are medians over those: they may be the easiest ones.",
+    "vacuous: true, and no better than what holds without a network. not applicable: an assumption is",
+    "not met; not measured: nothing was compared with the bound. None of these is ever a pass.",
 )
 
 
@@ -93,27 +92,26 @@ def check_size(option: str, count: int, problem: Problem) -> None:
 
 
 def print_theorems(path: Path, form: str, summaries: Sequence[Summary]) -> None:
-    narrow = sys.stdout.isatty() and Console().width < _WIDE
-    lines = []
-    for row in summaries:
-        status = row.status + (" (vacuous)" if row.vacuous and row.applicable else "")
-        values = (row.bound, row.relative, row.measured, row.tightness)
-        numbers = ("-" if value is None or not np.isfinite(value) else f"{value:.3g}" for value in values)
-        unmet = "no normal form" if row.unmet.startswith(audit.IN_NORMAL_FORM) else row.unmet  # the title says why
-        if narrow:
-            lines.append((row.theorem, f"{status}: {unmet}" if unmet else status, row.applies, *numbers))
-        else:
-            lines.append((row.theorem, known(row.theorem).summary, status, row.applies, *numbers, unmet))
-    values = ("applies", "bound", "/ trivial", "measured", "tightness")
-    if narrow:
-        columns = ("theorem", "status, what is not met", *values)
-    else:
-        columns = ("theorem", "statement", "status", *values, "assumption that is not met")
-    print_table(f"{path}: normal form {form}", columns, lines, _NOTES)
+    """A table per family, those that say something first, at most 100 columns wide on pages and in files."""
+    print(f"{path}: normal form {form}")
+    columns = ("theorem", "status", "applies", "bound", "measured", "tight", "what it means")
+    for family, rows in by_use(summaries).items():
+        lines = []
+        for row in rows:
+            status = "vacuous" if row.vacuous and row.status == "holds" else row.status
+            values = (row.bound, row.measured, row.tightness)
+            numbers = ("-" if value is None or not np.isfinite(value) else f"{value:.3g}" for value in values)
+            # the first line says why there is no normal form
+            words = "says nothing here: no normal form" if row.unmet.startswith(audit.IN_NORMAL_FORM) else row.meaning
+            lines.append((row.theorem, status, row.applies, *numbers, words))
+        useful = sum(row.applicable > 0 for row in rows)
+        title = f"{family.capitalize()}: {useful} of {len(rows)} statements apply"
+        print_table(title, columns, lines, width=_WIDE)
+    print("\n".join(_NOTES))
 
 
 def draw_figures(rows: Sequence[dict[str, Any]], folder: Path) -> list[Path]:
     figures = {"tightness": tightness_of_theorems(rows)}
-    if any(row["bounds"] is not None and row["measurements"] is not None for row in rows):
+    if any(has_layers(row) for row in rows):
         figures["layers"] = bounds_per_layer(rows)
     return [save(figure, folder / name)[1] for name, figure in figures.items()]

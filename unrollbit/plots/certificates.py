@@ -54,9 +54,10 @@ def bounds_per_layer(rows: Sequence[Mapping[str, Any]], *, ylabel: str = "bound,
     """One panel per theorem with values at every layer: the bound (line) above what was measured (dashes).
 
     Each row has ``theorem``, ``family``, ``statement``, ``bounds`` and ``measurements`` (per layer; without
-    them, or with bounds that are all 0, it is left out). Raises ``ValueError`` if no row has them.
+    them, or with bounds that are all 0, it is left out). A ``quantity`` in dB has a linear axis. Raises ``ValueError``
+    if no row has them.
     """
-    shown = [row for row in rows if row.get("measurements") is not None and max(row.get("bounds") or (0,)) > 0]
+    shown = [row for row in rows if has_layers(row)]
     _check("bounds_per_layer", shown, ("theorem", "family", "statement", "bounds", "measurements"))
     for row in shown:
         if len(row["bounds"]) != len(row["measurements"]):
@@ -73,10 +74,12 @@ def bounds_per_layer(rows: Sequence[Mapping[str, Any]], *, ylabel: str = "bound,
             layers = np.arange(len(bounds)) + (row["family"] != "convergence")  # whose errors begin with x_0
             axes.plot(layers, bounds, label="bound", **first)
             axes.plot(layers, measured, label="measured", **second)
-            lowest = _SMALLEST * min(bounds[bounds > 0].min(), measured.max() or 1.0)
-            axes.set(yscale="log", xlabel="layer")
-            if measured.min() < lowest:  # an exact zero, but for rounding: below the axis
-                axes.set_ylim(bottom=lowest)
+            axes.set(xlabel="layer")
+            if not _in_decibels(row):
+                lowest = _SMALLEST * min(bounds[bounds > 0].min(), measured.max() or 1.0)
+                axes.set(yscale="log")
+                if measured.min() < lowest:  # an exact zero, but for rounding: below the axis
+                    axes.set_ylim(bottom=lowest)
             axes.set_title("\n".join([row["theorem"], *wrap(row["statement"], 32)]), fontsize=7)
             axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         for axes in list(grid.flat)[len(shown) :]:
@@ -86,6 +89,15 @@ def bounds_per_layer(rows: Sequence[Mapping[str, Any]], *, ylabel: str = "bound,
         handles, labels = grid[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper center", ncols=2)
     return figure
+
+
+def has_layers(row: Mapping[str, Any]) -> bool:
+    """Whether ``bounds_per_layer`` shows a row."""
+    return row.get("measurements") is not None and (_in_decibels(row) or max(row.get("bounds") or (0,)) > 0)
+
+
+def _in_decibels(row: Mapping[str, Any]) -> bool:
+    return "dB" in row.get("quantity", "") and row.get("bounds") is not None
 
 
 def _check(name: str, rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> None:
