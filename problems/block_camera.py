@@ -18,7 +18,7 @@ from unrollbit.problems.transforms import Transform
 Patterns = Literal["learned", "hadamard"]
 
 
-@register_problem("operator", "samples", "drawn")
+@register_problem("operator", "samples", "random_crops")
 @dataclass(frozen=True, init=False)
 class BlockCamera(ImageProblem):
     """Images of which every block is measured through the same +-1 patterns, which the training photographs choose.

@@ -44,7 +44,7 @@ def blur_kernel(kernel: Kernel, width: float) -> Float[np.ndarray, "height width
     return (values / values.sum()).astype(np.float32)
 
 
-@register_problem("operator", "samples", "drawn")
+@register_problem("operator", "samples", "random_crops")
 @dataclass(frozen=True, init=False)
 class Deblurring(ImageProblem):
     """Images blurred by a known kernel: ``Phi`` is a periodic convolution of the image's own size.
@@ -101,7 +101,7 @@ class Deblurring(ImageProblem):
         )
 
 
-@register_problem("operator", "samples", "drawn")
+@register_problem("operator", "samples", "random_crops")
 @dataclass(frozen=True, init=False)
 class SuperResolution(ImageProblem):
     """Images of which a camera sees means over squares of ``factor x factor`` pixels.

@@ -15,7 +15,7 @@ from unrollbit.problems.registration import register_problem
 from unrollbit.problems.transforms import Transform
 
 
-@register_problem("operator", "samples", "drawn")
+@register_problem("operator", "samples", "random_crops")
 @dataclass(frozen=True, init=False)
 class ImageRecovery(ImageProblem):
     """``y = Phi p + noise``: images ``p`` measured by any operator ``Phi``: a blur, a mask, a matrix, any code.

@@ -34,7 +34,7 @@ GREY = 0.5  # what is subtracted from every pixel
 SSIM_WINDOW = 11
 
 
-@register_problem("operator", "samples", "drawn")
+@register_problem("operator", "samples", "random_crops")
 @dataclass(frozen=True, init=False)
 class ImageProblem(Described, DrawsFromSamples, Problem, abstract=True):
     """``y = Phi Psi x + noise``: images ``p = 1/2 + Psi x`` cut from photographs, measured by ``Phi``.
@@ -59,7 +59,7 @@ class ImageProblem(Described, DrawsFromSamples, Problem, abstract=True):
     counts_photons: ClassVar[bool] = True
     operator: LinearOperator
     samples: Samples
-    drawn: RandomCrops | None
+    random_crops: RandomCrops | None
     size: Size
     transform: Transform
     wavelet: str
@@ -114,10 +114,10 @@ class ImageProblem(Described, DrawsFromSamples, Problem, abstract=True):
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
     def sample(self, key: Array, batch: int) -> tuple[Float[Array, "batch n"], Float[Array, "batch m"]]:
-        if self.drawn is None or self.subset != "train":
+        if self.random_crops is None or self.subset != "train":
             return super().sample(key, batch)
         crop_key, noise_key = jax.random.split(subset_key(key, self.subset))
-        pixels = self.drawn(crop_key, batch) - GREY
+        pixels = self.random_crops(crop_key, batch) - GREY
         x = pixels if self.synthesis is None else transformed(self.synthesis.T, pixels)
         return x, self.measured(x, noise_key)
 
@@ -138,7 +138,7 @@ class ImageProblem(Described, DrawsFromSamples, Problem, abstract=True):
     @property
     def crops(self) -> Crops:
         """Where training images are cut: at "random" places, or from a "grid"."""
-        return "grid" if self.drawn is None else "random"
+        return "grid" if self.random_crops is None else "random"
 
     @property
     def constant(self) -> Array | float:

@@ -71,7 +71,7 @@ def mask_of(mask: Any) -> np.ndarray:
     return rows_of("mask", mask)
 
 
-@register_problem("operator", "samples", "drawn")
+@register_problem("operator", "samples", "random_crops")
 @dataclass(frozen=True, init=False)
 class MagneticResonance(ImageProblem):
     """Images of which some frequencies are measured: ``Phi`` is a subsampled unitary Fourier transform, (Re, Im).

@@ -16,7 +16,7 @@ from unrollbit.problems.registration import register_problem
 from unrollbit.problems.transforms import Transform
 
 
-@register_problem("operator", "samples", "drawn")
+@register_problem("operator", "samples", "random_crops")
 @dataclass(frozen=True, init=False)
 class Inpainting(ImageProblem):
     """Images of which a random ``ratio`` of the pixels is known, the same for all images.

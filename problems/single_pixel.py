@@ -15,7 +15,7 @@ from unrollbit.problems.samples import measurement
 from unrollbit.problems.transforms import Transform
 
 
-@register_problem("operator", "samples", "drawn")
+@register_problem("operator", "samples", "random_crops")
 @dataclass(frozen=True, init=False)
 class SinglePixelCamera(ImageProblem):
     """Images measured through +-1 patterns: ``Phi`` is a sign-scrambled, subsampled Hadamard matrix.

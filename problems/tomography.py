@@ -14,7 +14,7 @@ from unrollbit.problems.registration import register_problem
 from unrollbit.problems.transforms import Transform
 
 
-@register_problem("operator", "samples", "drawn")
+@register_problem("operator", "samples", "random_crops")
 @dataclass(frozen=True, init=False)
 class Tomography(ImageProblem):
     """Parallel-beam projections from few directions, spread evenly over 180 degrees, divided by the image's size.
