@@ -202,12 +202,12 @@ def sanitiser(name: str, folder: Path) -> tuple[str, ...]:
     return SANITISED
 
 
-def built(path: Path, folder: Path, name: str = "gcc", *, sanitised: bool = True) -> Recover:
+def built(path: Path, folder: Path, name: str = "gcc", *, sanitised: bool = True, **options: bool) -> Recover:
     """``recover(y)`` -> status and estimate of each signal, by C that was exported into a folder."""
-    options = sanitiser(compiler(name), folder) if sanitised else ("-O2",)
-    program = export_c(path, folder)
+    flags = sanitiser(compiler(name), folder) if sanitised else ("-O2",)
+    program = export_c(path, folder, **options)
     (folder / "main.c").write_text(MAIN)
-    command = [name, *STRICT, *options, "main.c", "unrollbit_recover.c", "-o", "recover", "-lm"]
+    command = [name, *STRICT, *flags, "main.c", "unrollbit_recover.c", "-o", "recover", "-lm"]
     found = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert found.returncode == 0, found.stderr
 

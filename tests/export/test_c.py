@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from unrollbit import ISTA, Unrolled, load, pack
+from unrollbit import ISTA, OneBit, Unrolled, load, pack
 from unrollbit.algorithms import GradientDescent
 from unrollbit.cli import main
 from unrollbit.export import export_c
 from unrollbit.export.c99 import HEADER, README, SOURCE
 from unrollbit.export.readme import measured_sizes
 from unrollbit.formats import Fixed, LittleBit
-from unrollbit.operators import Dense
+from unrollbit.operators import Dense, Rademacher, Scaled
 from unrollbit.packed import runtime
 
 MATRIX = np.random.RandomState(0).standard_normal((6, 9)).astype(np.float32)
@@ -45,6 +45,38 @@ def test_the_shelf(shelf: Path, build, measurements, tmp_path: Path) -> None:
 def test_compilers(name: str, single_pixel: Path, build, measurements, tmp_path: Path) -> None:
     """Without sanitisers, as optimised programs are built: strict warnings are errors in all tests."""
     agrees(build(single_pixel, tmp_path, name, sanitised=False), single_pixel, measurements(single_pixel))
+
+
+@pytest.mark.parametrize("name", ["one-bit-sensing", pytest.param("rademacher", marks=pytest.mark.slow)])
+def test_fixed_point(name: str, shelf_by_name: dict[str, Path], build, measurements, tmp_path: Path) -> None:
+    """Rounding to 16 bits costs about 80 dB of 96."""
+    path = shelf_by_name[name]
+    y = measurements(path)
+    status, x = build(path, tmp_path, fixed_point=True)(y)
+    assert not status.any()
+    expected = runtime.load(path)(y)
+    error = np.linalg.norm(x - expected, axis=-1) / np.linalg.norm(expected, axis=-1)
+    assert (error > 0).all()  # something was rounded
+    assert error.max() < 1e-3
+    assert "16 bits" in (tmp_path / README).read_text()
+
+
+def test_fixed_point_reports_what_is_not_finite(build, tmp_path: Path) -> None:
+    """Sums of three planes of odd sizes, and measurements whose estimate overflows on the way."""
+    net = Unrolled(GradientDescent(), Scaled.of(Rademacher(13, 70), 1e-3), 3, OneBit(planes=3))
+    path = pack(net).save(tmp_path / "net.safetensors")
+    recover = build(path, tmp_path, fixed_point=True)
+    y = np.random.RandomState(1).standard_normal((2, 13)).astype(np.float32)
+    y[1] = 3e38 * np.sign(y[1])
+    status, x = recover(y)
+    assert status.tolist() == [0, -2]
+    expected = runtime.load(path)(y[:1])
+    np.testing.assert_allclose(x[:1], expected, rtol=0, atol=3e-4 * np.abs(expected).max())
+
+
+def test_fixed_point_without_signs_is_refused(single_pixel: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="--fixed-point is for products with signs"):
+        export_c(single_pixel, tmp_path, fixed_point=True)
 
 
 def test_numbers_at_the_ends_of_the_range(single_pixel: Path, build, measurements, tmp_path: Path) -> None:

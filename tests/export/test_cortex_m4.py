@@ -54,22 +54,39 @@ def case(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Path]:
 def test_same_estimates_in_few_instructions(case: tuple[str, Path], tmp_path: Path) -> None:
     name, path = case
     export_c(path, tmp_path)
+    reader, (y, words, counts) = runtime.load(path), emulated(path, tmp_path, COMPILE)
+    assert not words[:, 0].view(np.int32).any()
+    expected = reader(y)
+    np.testing.assert_allclose(words[:, 1:], expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+    print(name, counts)
+    assert 1e4 < max(counts) < 1e6 * LIMITS[name][2]
+
+
+def test_fixed_point_pays_without_a_floating_point_unit(tmp_path: Path) -> None:
+    path, processor = NETWORKS / "one-bit-sensing.safetensors", ["-mcpu=cortex-m3", "-mthumb"]
+    compile_ = [word for word in COMPILE if word not in CORTEX_M4] + processor
+    counts = []
+    for fixed_point in (False, True):
+        export_c(path, tmp_path, fixed_point=fixed_point)
+        counts.append(max(emulated(path, tmp_path, compile_)[2]))
+    print(counts)
+    assert counts[1] < counts[0] / 4
+
+
+def emulated(path: Path, folder: Path, compile_: list[str]) -> tuple[np.ndarray, np.ndarray, list[int]]:
+    """Measurements of two signals; status and estimate of each by the C in a folder; and its instructions."""
     reader = runtime.load(path)
     n = reader.shape[1]
     random = np.random.RandomState(0)
     y = reader.operator.apply((random.standard_normal((2, n)) * (random.uniform(size=(2, n)) < 0.1)).astype(np.float32))
-    y.tofile(tmp_path / "y.bin")
-    command = [*COMPILE, "--specs=rdimon.specs", str(FOLDER / "main.c"), SOURCE, "-o", "recover.elf", "-lm"]
-    subprocess.run(command, cwd=tmp_path, check=True)
-    ran = subprocess.run(EMULATE, cwd=tmp_path, check=True, capture_output=True, text=True, timeout=300)
-    words = np.fromfile(tmp_path / "x.bin", np.float32).reshape(2, 1 + n)
-    assert not words[:, 0].view(np.int32).any()
-    expected = reader(y)
-    np.testing.assert_allclose(words[:, 1:], expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+    y.tofile(folder / "y.bin")
+    command = [*compile_, "--specs=rdimon.specs", str(FOLDER / "main.c"), SOURCE, "-o", "recover.elf", "-lm"]
+    subprocess.run(command, cwd=folder, check=True)
+    ran = subprocess.run(EMULATE, cwd=folder, check=True, capture_output=True, text=True, timeout=300)
+    words = np.fromfile(folder / "x.bin", np.float32).reshape(2, 1 + n)
     counts = [int(count) for count in re.findall(r"(\d+) instructions", ran.stdout)]
-    print(name, counts)
     assert len(counts) == 2
-    assert 1e4 < max(counts) < 1e6 * LIMITS[name][2]
+    return y, words, counts
 
 
 def test_flash_and_memory(case: tuple[str, Path], tmp_path: Path) -> None:

@@ -24,6 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "if it is missing",
     )
     parser.add_argument(
+        "--fixed-point",
+        action="store_true",
+        help="C99 whose products with signs add integers of 16 bits, for devices without a floating-point unit",
+    )
+    parser.add_argument(
         "--stablehlo",
         type=Path,
         metavar="OUT",
@@ -62,7 +67,7 @@ def _c_files(outputs: Outputs, target: Path) -> Any:
 def _write_c(options: argparse.Namespace, files: dict[str, Output]) -> dict[str, Any]:
     from unrollbit.export.c99 import c_files
 
-    program, texts = c_files(options.network)
+    program, texts = c_files(options.network, fixed_point=options.fixed_point)
     for name, file in files.items():
         file.write_text(texts[name])
     m, n = program.shape

@@ -36,8 +36,8 @@ class Call:
 class Product:
     """The body of a C function that multiplies by a matrix; ``lines`` of it, ``floats`` of work, ``operations``."""
 
-    def __init__(self, tables: Tables) -> None:
-        self.tables = tables
+    def __init__(self, tables: Tables, fixed_point: bool = False) -> None:
+        self.tables, self.fixed_point = tables, fixed_point
         self.lines: list[str] = []
         self.floats = 0
         self.operations = 0
@@ -161,6 +161,7 @@ def codes(
         return
     signs = per_byte[0] == 8
     name = ("signs" if signs else "codes") + ("_transposed_add" if call.adjoint else "_add")
+    name += "_fixed" if signs and product.fixed_point else ""
     sizes = [blocks, m // blocks, n // blocks, *([] if signs else per_byte[:1])]
     product.call(name, *sizes, table, call.factor, call.source, call.target, operations=m * n // blocks)
 

@@ -29,11 +29,8 @@ class Program(NamedTuple):
     operations: dict[str, int]
 
 
-def program_of(network: runtime.Network) -> Program:
-    """The C program of a packed network, as ``runtime.load`` reads it.
-
-    Raises ``ValueError`` for a network with a part that has no C: it names the part.
-    """
+def program_of(network: runtime.Network, *, fixed_point: bool = False) -> Program:
+    """The C program of a packed network, as ``runtime.load`` reads it; args and errors as ``export_c``."""
     plan, A, tables = network.plan, network.operator, Tables()
     depth: int = plan.options["depth"]
     m, n = network.shape
@@ -48,7 +45,8 @@ def program_of(network: runtime.Network) -> Program:
         if not _mentions(fragment, name):
             continue
         around = plan.options["activations"] if name.removeprefix("map_") in network.activated else {}
-        text, product = _product(name, matrices, adjoint, tables, around)
+        product = Product(tables, fixed_point)
+        text = _product(name, matrices, adjoint, product, around)
         texts.append(text)
         operations[name] = product.operations * plan.uses.get(name.removeprefix("map_"), depth)
         scratch = max(scratch, product.floats)
@@ -58,14 +56,18 @@ def program_of(network: runtime.Network) -> Program:
     state = dict(fragment.state)
     accepted: list[str] = []
     if A.accept is not None:
-        text, product = _product("accept", [A.accept], False, tables, {})
-        texts.append(text)
+        product = Product(tables, fixed_point)
+        texts.append(_product("accept", [A.accept], False, product, {}))
         operations["accept"], scratch = product.operations, max(scratch, product.floats)
         state["accepted"] = m
         accepted = [f"zero({m}, accepted);", "accept(0, 1.0f, measured, accepted, scratch);"]
     floats = sum(state.values()) + scratch
     recover = _recover(fragment, state, n, depth, accepted)
     body = "\n".join([*texts, recover, _ENTRY])
+    if fixed_point and "_fixed(" not in body:
+        raise ValueError(
+            "export to C: --fixed-point is for products with signs, of which this network has none; leave it out"
+        )
     source = "\n".join([_START, tables.text(), *used([body]), body])
     return Program(_header(m, n, 4 * floats), source, (m, n), tables.bytes, 4 * floats, operations)
 
@@ -74,11 +76,9 @@ def _mentions(fragment: Fragment, name: str) -> bool:
     return any(line.startswith(f"{name}(") for line in [*fragment.before, *fragment.layer, *fragment.after])
 
 
-def _product(
-    name: str, matrices: Sequence[Operator], adjoint: bool, tables: Tables, activations: Spec
-) -> tuple[str, Product]:
+def _product(name: str, matrices: Sequence[Operator], adjoint: bool, product: Product, activations: Spec) -> str:
     """A C function that adds ``factor`` times a product of layer ``layer``, with the activations around it."""
-    product, call = Product(tables), Call("in", "out", "factor", adjoint)
+    call = Call("in", "out", "factor", adjoint)
     sizes = matrices[0].shape if adjoint else matrices[0].shape[::-1]  # of the input and the output
     where, bits = activations.get("normalisation", "none"), activations.get("bits")
     if where == "input" or bits is not None:
@@ -95,7 +95,7 @@ def _product(
         product.call("normalise", sizes[1], call.target, operations=8 * sizes[1])
         product.call("add", sizes[1], "factor", call.target, "out")
     head = f"static void {name}(int32_t layer, float factor, const float *in, float *out, float *work)"
-    return function(head, ("layer", "work"), product.lines), product
+    return function(head, ("layer", "work"), product.lines)
 
 
 def _recover(fragment: Fragment, state: dict[str, int], n: int, depth: int, accepted: list[str]) -> str:

@@ -37,7 +37,7 @@ def measured_sizes(program: Program) -> Iterator[tuple[str, int, int]]:
         yield " ".join((name, *target[:1])), code, sum(int(size) for _, size in sizes) - code
 
 
-def readme(program: Program, name: str) -> str:
+def readme(program: Program, name: str, fixed_point: bool = False) -> str:
     """Markdown text about the program of a network of a name."""
     m, n = program.shape
     total = sum(program.operations.values())
@@ -49,6 +49,7 @@ def readme(program: Program, name: str) -> str:
         table = "No compiler was found to measure the code with; it is a few kilobytes."
     return _TEXT.format(
         name=name,
+        precision=_FIXED if fixed_point else "single precision",
         m=m,
         n=n,
         header=HEADER,
@@ -63,11 +64,14 @@ def readme(program: Program, name: str) -> str:
     )
 
 
+_FIXED = """\
+single precision but for products with signs: they round 64 entries at a time to
+16 bits (1 / 32767 of the largest of them) and add integers"""
 _HEAD = ("| compiler | bytes of code | bytes of constants |", "|---|---:|---:|")
 _TEXT = """\
 # {name} in C99
 
-`{source}` and `{header}`: {n} unknowns from {m} measurements, single precision.
+`{source}` and `{header}`: {n} unknowns from {m} measurements, {precision}.
 No allocation, no library but `math.h`, no state between calls, no recursion; all loops are bounded. Layers and matrices
 are those of the packed network, and so are the estimates, up to rounding.
 
