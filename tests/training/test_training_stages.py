@@ -124,7 +124,8 @@ def test_two_stage_recipe() -> None:
     weights = recipe.network.maps["W"]
     assert weights.format == Normalised(OneBit())  # AMP's map has a unit diagonal
     assert (weights.copies, recipe.network.depth) == (2, 4)
-    assert [stage.quantised for stage in recipe.stages] == [False, False, True]
+    assert [stage.quantised for stage in recipe.stages] == [False, False, True, True]
+    assert set(recipe.stages[2].rates) == {"scalars", "scales"}  # signs stay: the scalars are fitted to them
     assert sum(stage.steps for stage in recipe.stages) == pytest.approx(100, abs=2)
     assert recipe.stages[-1].depth is None
     assert all(stage.batch == 16 and stage.loss == LogNMSE() for stage in recipe.stages)
@@ -184,6 +185,7 @@ def test_other_recipes() -> None:
 
 
 RECIPES = {
+    "default": recipes.default,
     "two_stage": two_stage,
     "designed_signs": designed_signs,
     "learned_signs": recipes.learned_signs,

@@ -94,6 +94,11 @@ def test_a_result_no_better_than_nothing_is_told() -> None:
     assert caught[0].filename == __file__
     assert report.shortfall is not None
     assert report.nmse_db > report.untrained_nmse_db
+    net = network()
+    with pytest.warns(ResultWarning, match="no better than the untrained network .*; the untrained values are kept"):
+        kept = quiet(net, PROBLEM, spoilt)
+    assert (kept.kept_step, kept.nmse_db) == (0, kept.untrained_nmse_db)
+    assert equal(leaves(net), leaves(network()))
     assert shortfall(math.nan, {"a": 0.0, "b": math.nan}) is not None
     assert shortfall(-1.0, {"a": 0.0, "b": math.nan}) is None
     assert "a (-1.0 dB) and b (-2.0 dB)" in str(shortfall(-1.0, {"a": -1.0, "b": -2.0, "c": 0.0}))

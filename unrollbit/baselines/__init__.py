@@ -3,10 +3,10 @@
 from unrollbit.baselines.base import Baseline, Compiled, Range
 from unrollbit.baselines.biht import BIHT
 from unrollbit.baselines.classic import Classic
-from unrollbit.baselines.comparison import Signals, compare
+from unrollbit.baselines.comparison import Signals, compare, drawn
 from unrollbit.baselines.linear import GaussianPrior, LinearMMSE, Tikhonov
 from unrollbit.baselines.omp import OMP
-from unrollbit.baselines.suited import Grid, grid_of, suited
+from unrollbit.baselines.suited import Grid, grid_of, suited, training_signals
 from unrollbit.baselines.total_variation import TotalVariation
 from unrollbit.baselines.tuning import Trial, Tuned, tune
 from unrollbit.baselines.wavelet_fista import WaveletFISTA
@@ -28,7 +28,9 @@ __all__ = [
     "Tuned",
     "WaveletFISTA",
     "compare",
+    "drawn",
     "grid_of",
     "suited",
+    "training_signals",
     "tune",
 ]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 from jaxtyping import Array, Float
 
 from unrollbit.baselines.base import Baseline
@@ -74,7 +76,7 @@ def compare(
         count = iterations or (max(depths) if depths else 100)
         baselines = suited(problem, training_signals(problem, seed), tuning, count, converged)
     reduction = "ratio" if _psnr(problem, tuning.x, tuning.x) is None else "mean_of_db"
-    rows = [_row(name, net, problem, test, timed) for name, net in networks.items()]
+    rows = [_row(name, _compiled(net), problem, test, timed) for name, net in networks.items()]
     rows.append(_row("zero", lambda y: jnp.zeros((*y.shape[:-1], test.x.shape[1]), y.dtype), problem, test, False))
     for baseline in baselines:
         tuned = tune(baseline, problem, *tuning, reduction=reduction)
@@ -91,6 +93,16 @@ def drawn(problem: Any, subset: str, count: int, seed: int) -> Signals:
         return Signals(*part.sample(jax.random.key(seed), count))
     rows = np.unique(np.linspace(0, len(pairs[0]) - 1, min(count, len(pairs[0]))).round().astype(int))
     return Signals(pairs[0][rows], pairs[1][rows])
+
+
+def _compiled(net: Recovery) -> Recovery:
+    """A module as one compiled function; what is none compiles by itself."""
+    return partial(_applied, net) if isinstance(net, nnx.Module) else net
+
+
+@jax.jit
+def _applied(net: Any, y: Array) -> Array:
+    return net(y)
 
 
 def _of(baseline: Baseline, problem: Any) -> Recovery:

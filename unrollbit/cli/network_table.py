@@ -45,7 +45,7 @@ def build_recipe(table: Mapping[str, Any], problem: Problem, teacher: Network | 
     Raises ``ValueError``.
     """
     options = _parts(table, problem)
-    name = options.pop("name", "two_stage")
+    name = options.pop("name", "default")
     if name not in RECIPES:
         raise ValueError(f"[recipe] name: expected one of {', '.join(sorted(RECIPES))}, got {name!r}")
     if "teacher" in options:

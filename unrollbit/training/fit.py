@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from unrollbit.networks import Network
 from unrollbit.operators import unpackable
+from unrollbit.training.beside import ahead_of_rows, beside, print_rows
 from unrollbit.training.check import check_run, network_and_stages
 from unrollbit.training.checkpoint import Checkpoints, Saving
 from unrollbit.training.diverged import TrainingDiverged
@@ -27,8 +28,9 @@ from unrollbit.training.validation import ResultWarning, shortfall
 class TrainingReport(NamedTuple):
     """Result of ``fit``: seconds of training, steps, NMSE on validation signals (ratio, dB), and what was logged.
 
-    ``untrained_nmse_db`` is that of the network as it was given, ``kept_step`` the step whose state the network has,
-    ``shortfall`` says in words what the result is no better than (None: it is better than all).
+    ``untrained_nmse_db`` is that of the network as it was given, ``kept_step`` the step whose state the network has (0:
+    that in which it was given), ``shortfall`` says in words what the result is no better than (None: it is better than
+    all). ``rows`` are those of the table at the end (``unrollbit.baselines.compare``).
     """
 
     seconds: float
@@ -38,6 +40,7 @@ class TrainingReport(NamedTuple):
     untrained_nmse_db: float = float("nan")
     kept_step: int | None = None
     shortfall: str | None = None
+    rows: Sequence[dict[str, Any]] = ()
 
     def __repr__(self) -> str:
         behind = "" if self.shortfall is None else ", no better than simpler estimates"
@@ -62,6 +65,7 @@ def fit(
     chunk: int = 50,
     checkpoint_seconds: float = 15.0,
     progress: bool = True,
+    compare: bool | None = None,
     consumers: Sequence[Consumer] = (),
 ) -> TrainingReport:
     """Train ``net`` in place on signals of ``problem``.
@@ -73,8 +77,10 @@ def fit(
 
     The network ends with its best state on validation signals: of those at the end of each stage (after an unquantised
     one: once it has become signs), and of some on the way, if ahead by 0.3 dB, in mean too. In a stage with penalties,
-    which ask for more than accuracy, the last state counts as the best. A result that is no better than the zero
-    estimate or than the untrained network is told by a ``ResultWarning``.
+    which ask for more than accuracy, the last state counts as the best. Where none is better than the network as it was
+    given, it stays as it was. The end is one table: the network beside the zero estimate, itself untrained, linear
+    MMSE, the tuned classic solver of as many iterations and, on a grid, total variation. A result that is not ahead of
+    them is told by a ``ResultWarning``.
 
     Args:
         net: an ``Unrolled`` or ``FullyConnected`` network, or a recipe, which brings its stages.
@@ -89,7 +95,9 @@ def fit(
         keep: "best" (see above) or "last": the network ends with this state.
         chunk: steps per dispatch.
         checkpoint_seconds: longest time between checkpoints.
-        progress: show a progress bar on stderr.
+        progress: show a progress bar, and the table at the end, on stderr.
+        compare: run the methods of that table, which takes seconds; None: if ``progress`` is shown. Without it only the
+            zero estimate and the untrained network are looked at.
         consumers: called with every ``Event`` of the run, once it holds the lock of its folder.
 
     Raises:
@@ -142,7 +150,9 @@ def fit(
         _train(run, listeners, folder)
     if folder is not None:
         records = log.records
-    return _report(run, records)
+    if compare is None:
+        compare = progress
+    return _report(run, records, _beside(run, problem) if compare else [], progress)
 
 
 def _train(run: TrainingRun, listeners: Sequence[Consumer], folder: RunFolder | None) -> None:
@@ -163,6 +173,15 @@ def _train(run: TrainingRun, listeners: Sequence[Consumer], folder: RunFolder | 
         raise
 
 
+def _beside(run: TrainingRun, problem: Any) -> list[dict[str, Any]]:
+    """The rows of the table; whatever goes wrong in it, what was trained is not lost."""
+    try:
+        return beside(run, problem)
+    except Exception as error:
+        warnings.warn(f"fit: trained, but not compared with other methods: {error}", ResultWarning, stacklevel=3)
+        return []
+
+
 def _restore(run: TrainingRun, checkpoints: Checkpoints, described: dict[str, Any]) -> None:
     latest = checkpoints.latest()
     if latest is None:  # killed before the first checkpoint: nothing to lose
@@ -172,10 +191,14 @@ def _restore(run: TrainingRun, checkpoints: Checkpoints, described: dict[str, An
     run.restore(record, lambda template: checkpoints.restore(latest, template))
 
 
-def _report(run: TrainingRun, records: list[dict[str, Any]]) -> TrainingReport:
-    spent, level = run.seconds, run.validation.nmse_db(run.net)
-    behind = shortfall(level, {"the zero estimate": 0.0, "the untrained network": run.untrained_nmse_db})
+def _report(run: TrainingRun, records: list[dict[str, Any]], rows: list[dict[str, Any]], shown: bool) -> TrainingReport:
+    spent, level, untrained = run.seconds, run.validation.nmse_db(run.net), run.untrained.nmse_db
+    if rows and shown:
+        print_rows(rows)
+    references = {"the zero estimate": 0.0, "the untrained network": untrained}
+    behind = ahead_of_rows(rows) or shortfall(level, references)
+    kept = run.best.step if run.keep == "best" and run.best is not None else run.step
     if behind is not None:
-        warnings.warn(f"fit: {behind}; try more steps or smaller rates", ResultWarning, stacklevel=3)
-    best = run.best.step if run.keep == "best" and run.best is not None else run.step
-    return TrainingReport(spent, run.total, level, records, run.untrained_nmse_db, best, behind)
+        stays = "; the untrained values are kept" if kept == 0 else ""
+        warnings.warn(f"fit: {behind}{stays}; try more steps or smaller rates", ResultWarning, stacklevel=3)
+    return TrainingReport(spent, run.total, level, records, untrained, kept, behind, rows)

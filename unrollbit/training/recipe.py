@@ -10,12 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from unrollbit.algorithms import AMP, Algorithm, LinearMap
+from unrollbit.algorithms import Algorithm, LinearMap
 from unrollbit.arguments import check_names
 from unrollbit.formats import Format, Normalised, SignalDomain, as_format
 from unrollbit.networks import Activations, Unrolled
 from unrollbit.operators import LinearOperator
 from unrollbit.operators.physics import physics_of
+from unrollbit.training.chosen import Chosen, chosen_algorithm
 from unrollbit.training.losses import Loss
 from unrollbit.training.stage import Stage, grown
 
@@ -40,7 +41,8 @@ class Setting:
     Args:
         problem: a ``Problem``, or the physics alone.
         depth: number of layers.
-        algorithm: the cell; None: ``AMP`` with the shrinkage that fits the problem's signals.
+        algorithm: the cell; None: ``AMP`` with the shrinkage that fits the problem's signals where the physics is
+            random-like, else the best classic solver of as many iterations, tuned on validation signals.
         physics: what the network holds in place of the problem's operator, of its shape; measurements stay those of
             the problem.
         activations: few bits or a normalisation for the input of the maps.
@@ -68,12 +70,16 @@ class Setting:
             raise ValueError(f"physics: expected the shape {A.shape} of A, got {self.physics.shape}")
         return self.physics
 
+    @functools.cached_property
+    def chosen(self) -> Chosen:
+        """The algorithm, and whether the physics is random-like (not looked at where an algorithm is given)."""
+        if self.algorithm is not None:
+            return Chosen(self.algorithm, False)
+        return chosen_algorithm(self.problem, self.held, self.depth)
+
     def network(self, weights: Format, **scalars: Any) -> Unrolled:
         """The network with maps of a format, fitted to map and physics; ``scalars`` as in ``Unrolled``."""
-        algorithm, held = self.algorithm, self.held
-        if algorithm is None:
-            prior = getattr(self.problem, "prior", None)
-            algorithm = AMP() if prior is None else AMP(prior())
+        algorithm, held = self.chosen.algorithm, self.held
         formats = fitted(weights, algorithm, physics_of(held))
         options = {"distinct": self.distinct, "activations": self.activations, **scalars}
         return Unrolled(algorithm, held, self.depth, formats, **options)

@@ -1,7 +1,8 @@
 """Recipes: a named initialisation plus stages.
 
-Every recipe takes the options of ``Setting``. ``algorithm``: default ``AMP`` with the shrinkage that fits the problem's
-signals; ``distilled`` has its teacher's. ``physics``: what the network holds in place of the problem's operator, as
+Every recipe takes the options of ``Setting``. ``algorithm``: by default ``AMP`` with the shrinkage that fits the
+problem's signals where the physics is random-like, else the best classic solver (``unrollbit.training.chosen``);
+``distilled`` has its teacher's. ``physics``: what the network holds in place of the problem's operator, as
 ``Preconditioned.of(A)`` for an ill-conditioned A or ``sign_planes(A, planes)`` for a network without floats;
 measurements stay those of the problem. ``activations``: ``Activations(bits=8)`` for few bits at the input of its maps.
 ``distinct``: number of distinct matrices, default one per layer. ``batch`` and ``loss``: of the stages.
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from unrollbit.algorithms import Algorithm
 from unrollbit.arguments import switch
 from unrollbit.formats import Anchored, Designed, Format, FullPrecision, OneBit
 from unrollbit.training.distilled import distilled
@@ -19,6 +21,7 @@ from unrollbit.training.recipe import Recipe, Setting, recipe
 
 __all__ = [
     "Recipe",
+    "default",
     "designed_signs",
     "distilled",
     "full_precision",
@@ -27,6 +30,34 @@ __all__ = [
     "scalars_only",
     "two_stage",
 ]
+
+
+_REFIT = 0.1  # of the steps, after signs have taken over
+
+
+@recipe()
+def default(
+    problem: Any,
+    depth: int | None = None,
+    *,
+    planes: int = 1,
+    steps: int = 1500,
+    algorithm: Algorithm | None = None,
+    distinct: int | None = 1,
+    **setting: Any,
+) -> Recipe:
+    """What is safe for any problem: a network that starts as what one would use without training.
+
+    Signals on a grid (``problem.signal_shape``), images say, get ``learned_prior`` of 8 layers. Elsewhere the physics
+    decides (``unrollbit.training.chosen``): AMP where it is random-like, else FISTA or ADMM, tuned on validation
+    signals; 16 layers. Their map is anchored, ``W = W_0 + V`` with the start value W_0 that the physics gives and V in
+    ``planes`` sign planes, so that the network starts as that solver; ``two_stage`` trains it. ``fit`` keeps the start
+    if training does not get ahead of it.
+    """
+    if algorithm is None and getattr(problem, "signal_shape", None) is not None:
+        return learned_prior(problem, 8 if depth is None else depth, planes=planes, steps=steps, **setting)
+    weights, depth = Anchored(OneBit(planes=planes)), 16 if depth is None else depth
+    return two_stage(problem, depth, weights=weights, steps=steps, algorithm=algorithm, distinct=distinct, **setting)
 
 
 @recipe()
@@ -40,16 +71,18 @@ def two_stage(
     sign_rate: float = 3e-4,
     **setting: Any,
 ) -> Recipe:
-    """The default: train in full precision with growing depth, then take the signs and train on.
+    """Train in full precision with growing depth, then take the signs, fit scalars and scales to them, and train on.
 
-    Works for every algorithm and problem. 60 % of the steps go to full precision. ``weights`` defaults to ``OneBit``
+    Works for every algorithm and problem. 60 % of the steps go to full precision; after the hand-over 10 % re-fit
+    steps, momenta, thresholds and scales, which fitted other matrices. ``weights`` defaults to ``OneBit``
     with one scale per matrix and plane, in the domain of the signal where the physics is a composition ``A = Phi Psi``.
     """
     start = Setting(problem, depth, **setting)
     growing = start.grown(round(0.6 * steps), quantised=False)
+    refit = start.stage(max(1, round(_REFIT * steps)), rates={"scalars": 1e-2, "scales": 1e-2}, name="refit")
     rates = {"scalars": 1e-2, "signs": sign_rate, "scales": 1e-3}
-    final = start.stage(max(1, round(0.4 * steps)), rates=rates, name="one-bit")
-    return Recipe(start.network(OneBit(planes=planes) if weights is None else weights), (*growing, final))
+    final = start.stage(max(1, round((0.4 - _REFIT) * steps)), rates=rates, name="one-bit")
+    return Recipe(start.network(OneBit(planes=planes) if weights is None else weights), (*growing, refit, final))
 
 
 @recipe()

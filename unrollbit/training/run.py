@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple
@@ -58,7 +59,7 @@ class TrainingRun:
         source = problem if self._elsewhere is None else self._elsewhere
         self._source = source if samples is None else training_set(source, seed, samples)
         self.validation = Validation(problem, self._key, net.operator.shape[1])
-        self.untrained_nmse_db = float("nan")  # scored when the run begins
+        self.untrained = Scored(_trained(net), float("nan"), float("nan"), 0)  # scored when the run begins
         self.best: Scored | None = None
         self._index, self._work = 0, net
         self._program = self._program_of(0)
@@ -83,7 +84,7 @@ class TrainingRun:
 
     def __iter__(self) -> Iterator[Event]:
         yield self.event("started")
-        self.untrained_nmse_db = self.validation.nmse_db(self.net)
+        self.untrained = self.untrained._replace(**self._levels())
         record: dict[str, Any] = {}
         for index in range(self._index, len(self.stages)):
             if index != self._index:
@@ -171,13 +172,16 @@ class TrainingRun:
         rates have come to zero, unless another is ahead in the mean of dB too: few hard signals rule the ratio.
         """
         self._put_into_network()
-        level, mean = self.validation.levels(self.net)
+        now, best = Scored(_trained(self.net), **self._levels(), step=self.step), self.best
         tie = _TIE if ended else 0.0
-        best = self.best
-        behind = best is not None and level >= best.nmse_db + tie and not (ended and mean < best.mean_of_db)
-        if stage.penalties or not behind:
-            self.best = Scored(_trained(self.net), level, mean, self.step)
-        return level
+        behind = best is not None and now.nmse_db >= best.nmse_db + tie
+        if stage.penalties or not behind or (ended and best is not None and now.mean_of_db < best.mean_of_db):
+            self.best = now
+        return now.nmse_db
+
+    def _levels(self) -> dict[str, float]:
+        level, mean = self.validation.levels(self.net)
+        return {"nmse_db": level, "mean_of_db": mean}
 
     def _leave(self, index: int) -> None:
         if hands_over_after(self.stages, index):
@@ -195,8 +199,16 @@ class TrainingRun:
 
     def _finish(self) -> None:
         if self.keep == "best" and self.best is not None:
+            if self._is_spoilt(self.best):
+                self.best = self.untrained
             nnx.update(self.net, _copied(self.best.state))
         self._round()
+
+    def _is_spoilt(self, best: Scored) -> bool:
+        """Whether training has led away from where it began."""
+        start = self.untrained.nmse_db
+        wanted = not any(stage.penalties for stage in self.stages)  # they ask for more than accuracy
+        return wanted and math.isfinite(start) and not best.nmse_db <= start
 
     def _round(self) -> None:
         self.net.round()
