@@ -9,6 +9,7 @@ from unrollbit import ADMM, AMP, FullyConnected, Unrolled, load, pack
 from unrollbit.algorithms import ISTA
 from unrollbit.bits import DEFINITIONS
 from unrollbit.cli import main
+from unrollbit.cli.beside import verdict
 from unrollbit.cli.card_facts import describe, describe_map, read_training
 from unrollbit.formats import Anchored, Coherent, Fixed, FullPrecision, Normalised, OneBit
 from unrollbit.operators import Preconditioned
@@ -219,3 +220,25 @@ def test_mistakes_are_one_clear_line(run, tmp_path, capsys):
             invoke("card", file, option, 0)
         assert "expected an integer from 1" in capsys.readouterr().err
     assert file.read_bytes() == before
+
+
+def test_the_card_says_what_is_ahead_of_the_network(card):
+    text, figures = card
+    levels = {row["method"]: row["nmse_db"] for row in figures["baselines"]}
+    own = levels.pop("network")
+    ahead = [name for name, level in levels.items() if level <= own]
+    (said,) = [line for line in text.splitlines() if line.startswith("The network is ")]
+    assert ahead  # a network of two dozen steps
+    assert "not ahead of" in said
+    assert all(f"{name} (" in said for name in ahead)
+    assert cells(text, "omp")[1] == f"{levels['omp']:.2f}"
+
+
+def test_the_sentence_goes_by_the_psnr_of_images():
+    rows = [
+        {"method": "network", "nmse_db": -20.0, "psnr_db": 30.0},
+        {"method": "tikhonov", "nmse_db": -21.0, "psnr_db": 29.0},
+    ]
+    assert verdict(rows) == "The network is ahead of all of these; the next best is tikhonov."
+    rows.append({"method": "total variation", "nmse_db": -19.0, "psnr_db": 35.4})
+    assert verdict(rows) == "The network is not ahead of total variation (35.4 dB against its 30.0 dB of PSNR)."

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import track
 
 from unrollbit.cli.accuracy import accuracy, draw_test
+from unrollbit.cli.beside import beside
 from unrollbit.cli.card_facts import describe, read_problem, read_training
 from unrollbit.packed import PackedNetwork
 from unrollbit.problems import Problem
@@ -26,10 +27,12 @@ def measure(packed: PackedNetwork, problem: Problem, seeds: Sequence[int], sampl
     rows: list[dict[str, Any]] = []
     used = seeds[:1] if fixed else seeds
     first: dict[str, Any] = {}
+    others: list[dict[str, Any]] = []
     count, note = 0, ""
     for seed in track(used, "measuring", console=Console(stderr=True)):
         x, y, note = draw_test(problem, seed, samples)
         figures = accuracy(packed.network, problem, x, y)
+        others = others or beside(packed, problem, x, y, seed)
         count, first = len(x), first or figures
         rows.append({"seed": seed} | {name: value for name, value in figures.items() if name not in PER_LAYER})
     names = [name for name in rows[0] if name != "seed"]
@@ -48,6 +51,7 @@ def measure(packed: PackedNetwork, problem: Problem, seeds: Sequence[int], sampl
         "mean": {name: sum(values) / len(values) for name, values in columns.items()},
         "spread": {name: max(values) - min(values) for name, values in columns.items()},
         **{name: first[name] for name in PER_LAYER},
+        "baselines": others,
         "bits": bits.to_dict() | {"resident_bits_per_entry": bits.resident_bits / (m * n)},
         "file_bytes": None if bits.file_bits is None else bits.file_bits // 8,
         "device": jax.default_backend(),

@@ -1,4 +1,4 @@
-"""``unrollbit evaluate RUN|FILE``: accuracy per layer on fresh test signals, beside classic solvers."""
+"""``unrollbit evaluate RUN|FILE``: accuracy per layer on fresh test signals, beside other methods."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="with --images: Gaussian noise of this standard deviation (of pixels in [0, 1]) in place of the problem's",
     )
-    parser.add_argument("--no-classic", action="store_true", help="skip the classic solvers")
+    parser.add_argument("--no-classic", action="store_true", help="skip the other methods")
     parser.add_argument(
         "--set",
         nargs="+",
@@ -58,6 +58,7 @@ def run(options: argparse.Namespace) -> None:
     changes = parse_changes(options.changes)
     reports = Outputs(options.network).reports(options.json, options.out, "evaluate.json")
     from unrollbit.cli.accuracy import accuracy, check_refinable, classic_solvers, draw_test, refined_accuracy
+    from unrollbit.cli.beside import COLUMNS, beside, cells, verdict
     from unrollbit.cli.networks import problem_of
     from unrollbit.packed import load
 
@@ -75,6 +76,7 @@ def run(options: argparse.Namespace) -> None:
     if options.refine:
         result["refined"] = refined_accuracy(packed.network, problem, x, y)
     result["classic"] = [] if options.no_classic else classic_solvers(problem, x, y, depth, options.seed)
+    result["baselines"] = [] if options.no_classic else beside(packed, problem, x, y, options.seed)
     reports.write(result)
     if options.out is not None and figures["nmse_db_per_layer"]:
         from unrollbit.plots import nmse_per_layer, save
@@ -94,6 +96,9 @@ def run(options: argparse.Namespace) -> None:
     if changes:
         notes.append(f"Changed problem: {changes_text(changes)}. Classic solvers are tuned on it, the network is not.")
     print_table(str(options.network), columns, rows, notes)
+    if result["baselines"]:
+        said = [verdict(result["baselines"]), "Parameters are tuned on validation signals; ms: one signal alone."]
+        print_table("what one would use instead", COLUMNS, [cells(row) for row in result["baselines"]], said)
     for k, level in enumerate(figures["nmse_db_per_layer"] or [], start=1):
         print(f"layer {k:3d}: {level:8.2f} dB (mean of dB {figures['nmse_db_mean_of_db_per_layer'][k - 1]:8.2f})")
 
