@@ -6,12 +6,14 @@ from unrollbit.theory.prediction.certificates import H1, Certificate, H1p, H1r, 
 from unrollbit.theory.prediction.conditions import Spectrum, multiples, spectrum_of
 from unrollbit.theory.prediction.error_bars import H2, calibrated, conformal_quantile, fitted
 from unrollbit.theory.prediction.evolution import Evolution, state_evolution
+from unrollbit.theory.prediction.filter_prior import C8, S6, Stage, filter_gain, lipschitz_constant, stages
 from unrollbit.theory.prediction.held_out import HeldOut, sized
 from unrollbit.theory.prediction.layers import E1, predict
 from unrollbit.theory.prediction.optimum import O1, Limit, O1b, bayes_limit, genie_bound, optimum_db
 from unrollbit.theory.prediction.robustness import H3, H4, H5
 
 __all__ = [
+    "C8",
     "E1",
     "E2",
     "H1",
@@ -20,6 +22,7 @@ __all__ = [
     "H4",
     "H5",
     "O1",
+    "S6",
     "Certificate",
     "Evolution",
     "H1p",
@@ -28,18 +31,22 @@ __all__ = [
     "Limit",
     "O1b",
     "Spectrum",
+    "Stage",
     "bayes_limit",
     "calibrate",
     "calibrated",
     "certificate",
     "conformal_quantile",
+    "filter_gain",
     "fitted",
     "genie_bound",
+    "lipschitz_constant",
     "multiples",
     "optimum_db",
     "predict",
     "sized",
     "spectrum_of",
+    "stages",
     "state_evolution",
     "tolerance_limit",
     "with_sign_errors",

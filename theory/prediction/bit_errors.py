@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import jax.numpy as jnp
 import numpy as np
 
 from unrollbit.formats import FullPrecision
 from unrollbit.networks import Network
+from unrollbit.structures import Full
 from unrollbit.theory.prediction.held_out import HeldOut, relative_errors
 from unrollbit.theory.prediction.layers import FIRST_ORDER, assumptions_of, compared
 from unrollbit.theory.registry import theorem
@@ -46,19 +49,24 @@ def E2(held: HeldOut, rate: float) -> Report:
 
 
 def fits(net: Network, copies: int) -> bool:
-    """Whether that many matrices of the size of A are held as floats."""
-    m, n = net.operator.shape
-    return max(copies, net.maps[net.transposed[0]].copies) * m * n <= _LARGEST
+    """Whether that many matrices of every map (or as many as it has) are held as floats."""
+    sizes = (
+        max(copies, w.copies) * (w.structure.size if w.structure.shared else math.prod(w.shape))
+        for w in net.maps.values()
+    )
+    return sum(sizes) <= _LARGEST
 
 
 def with_sign_errors(net: Network, rate: float, seed: int, *, shared: bool = False) -> Network:
-    """The network with the sign of every entry of W flipped with probability ``rate``, independently in every layer or
-    (``shared``) once for all layers that use the same matrix; its matrices are floats.
+    """The network with the sign of every entry of its maps flipped with probability ``rate``, independently in every
+    layer or (``shared``) once for all layers that use the same matrix; its matrices are floats. Taps that all places of
+    a signal share flip together.
     """
-    name, weights = net.transposed[0], net.maps[net.transposed[0]]
-    matrices = np.asarray(weights.dense(), np.float32)
-    if not shared:
-        matrices = matrices[np.arange(net.depth) % len(matrices)]
-    wrong = np.random.RandomState(seed).random_sample(matrices.shape) < rate
-    flipped = FullPrecision().from_matrix(jnp.asarray(np.where(wrong, -matrices, matrices)), copies=len(matrices))
-    return net.with_maps(dict(net.maps.items()) | {name: flipped})
+    random, maps = np.random.RandomState(seed), {}
+    for name, weights in net.maps.items():
+        structure = weights.structure if weights.structure.shared else Full(*weights.shape)
+        copies = range(weights.copies) if shared else [k % weights.copies for k in range(net.uses(name))]
+        cores = jnp.stack([weights.layer(k).core(structure) for k in copies])
+        wrong = random.random_sample(cores.shape) < rate
+        maps[name] = FullPrecision().from_cores(jnp.where(wrong, -cores, cores), structure)
+    return net.with_maps(maps)

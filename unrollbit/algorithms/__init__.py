@@ -10,6 +10,7 @@ from unrollbit.algorithms.fista import FISTA
 from unrollbit.algorithms.gradient_descent import GradientDescent
 from unrollbit.algorithms.ista import ISTA
 from unrollbit.algorithms.levels import Levels
+from unrollbit.algorithms.prior_steps import PriorSteps
 from unrollbit.algorithms.solve import Solution, solve
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "Levels",
     "LinearMap",
     "OutsideNormalForm",
+    "PriorSteps",
     "ReactionDiffusion",
     "Solution",
     "coherence_matrix",

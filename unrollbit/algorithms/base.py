@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from unrollbit.algorithms.first_order import FirstOrder
+from unrollbit.algorithms.prior_steps import PriorSteps
 from unrollbit.arrays import norm
 from unrollbit.operators import LinearOperator, Norm
 from unrollbit.pytrees import register_numbers
@@ -156,6 +157,11 @@ class Algorithm(Specified, abc.ABC):
         """The step as a first-order method, from the scalars of all layers and the constants, for state evolution;
         None where it is none.
         """
+        del s
+        return None
+
+    def prior_steps(self, s: Scalars) -> PriorSteps | None:
+        """The step as one with a learned prior, from the scalars of all layers, for proofs; None where it is none."""
         del s
         return None
 

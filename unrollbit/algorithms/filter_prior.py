@@ -14,6 +14,7 @@ from unrollbit.algorithms.base import Algorithm, LinearMap, Maps, Scalars, State
 from unrollbit.algorithms.filters import dct_atoms, differences, largest_gain
 from unrollbit.algorithms.fista import nesterov_momentum
 from unrollbit.algorithms.levels import Levels
+from unrollbit.algorithms.prior_steps import PriorSteps
 from unrollbit.operators import LinearOperator
 from unrollbit.operators.structured import Structured
 from unrollbit.pytrees import known
@@ -172,6 +173,15 @@ class ForwardBackward(FilterPrior):
         x = s["inverse"](y, s["rho"])
         state = {"x": x, "previous": x}
         return state if self.levels is None else state | self.levels.start(x, self.signal_shape)
+
+    def prior_steps(self, s: Scalars) -> PriorSteps | None:
+        slopes = self.influence.slopes_between(
+            {name: np.asarray(value) for name, value in s.items()}, self.bank.channels
+        )
+        if self.levels is not None or not self.shrinkage.linear or slopes is None:
+            return None
+        numbers = (np.asarray(s[name], np.float64) for name in ("momentum", "step", "rho"))
+        return PriorSteps(*numbers, *slopes)
 
     def step(self, state: State, y: Array, A: LinearOperator, maps: Maps, s: Scalars) -> State:
         x, levels = state["x"], self.levels

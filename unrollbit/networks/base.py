@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from unrollbit.algorithms.base import Form, OutsideNormalForm
 from unrollbit.algorithms.first_order import FirstOrder
+from unrollbit.algorithms.prior_steps import PriorSteps
 from unrollbit.formats import FullPrecision
 from unrollbit.networks.activations import Activations
 from unrollbit.networks.last_step import LastStep
@@ -82,6 +83,11 @@ class Network(nnx.Module):
     @property
     def first_order(self) -> FirstOrder | None:
         """The layers as a first-order method, for state evolution; None where they are none."""
+        return None
+
+    @property
+    def prior_steps(self) -> PriorSteps | None:
+        """The layers as steps with a learned prior, for proofs; None where they are none."""
         return None
 
     def linear_parts(self, dtype: Any = jnp.float32) -> tuple[Float[Array, "K n n"], Float[Array, "K n m"]]:

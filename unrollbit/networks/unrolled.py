@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 
 from unrollbit.algorithms.base import Algorithm, Form, LinearMap, Maps, OutsideNormalForm, State
 from unrollbit.algorithms.first_order import FirstOrder
+from unrollbit.algorithms.prior_steps import PriorSteps
 from unrollbit.arguments import instance, integer
 from unrollbit.arrays import as_signal, in_dtype, widened
 from unrollbit.formats import Fixed, Format, OneBit, Place, Weights, as_format
@@ -237,6 +238,11 @@ class Unrolled(Network):
     def first_order(self) -> FirstOrder | None:
         """The layers as a first-order method (``Algorithm.first_order``); None also for activations."""
         return None if self.activations else self.algorithm.first_order(self.values() | self.constants.get_value())
+
+    @property
+    def prior_steps(self) -> PriorSteps | None:
+        """The layers as steps with a learned prior (``Algorithm.prior_steps``); None also for activations."""
+        return None if self.activations else self.algorithm.prior_steps(self.values())
 
     def linear_parts(self, dtype: Any = jnp.float32) -> tuple[Float[Array, "K n n"], Float[Array, "K n m"]]:
         """Dense ``(H, G)`` of all layers in the algorithm's normal form (``Algorithm.form``), differentiable.

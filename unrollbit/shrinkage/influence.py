@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -50,6 +50,13 @@ class Influence(Specified, abc.ABC):
     @abc.abstractmethod
     def steepest(self) -> Any:
         """The largest slope of the function with its own numbers and weight 1."""
+
+    def slopes_between(
+        self, scalars: Mapping[str, np.ndarray], channels: int
+    ) -> tuple[Float[np.ndarray, "K C"], Float[np.ndarray, "K C"]] | None:
+        """The smallest and the largest slope of every filter in every layer; None where they are not known."""
+        del scalars, channels
+        return None
 
 
 @dataclass(frozen=True)
@@ -127,6 +134,17 @@ class Clips(Influence):
         for t, a in zip(self.knots, self.slopes, strict=True):
             rho = rho + a * jnp.where(size <= t, size * size / 2, t * (size - t / 2))
         return rho
+
+    def slopes_between(
+        self, scalars: Mapping[str, np.ndarray], channels: int
+    ) -> tuple[Float[np.ndarray, "K C"], Float[np.ndarray, "K C"]]:
+        tables = [np.asarray(scalars[name], np.float64) for name in ("knots", "slopes")]
+        knots, slopes = (
+            np.broadcast_to(table.reshape(*table.shape[:2], -1), (*table.shape[:2], channels)) for table in tables
+        )
+        inwards = np.argsort(-knots, axis=1, kind="stable")  # a clip is flat beyond its knot
+        sums = np.cumsum(np.take_along_axis(slopes, inwards, axis=1), axis=1) / channels
+        return np.minimum(sums.min(axis=1), 0.0), np.maximum(sums.max(axis=1), 0.0)
 
     def steepest(self) -> Any:
         """The largest partial sum of the slopes, from the largest knot inwards: a clip is flat beyond its own."""
