@@ -7,70 +7,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from unrollbit.export.tables import Tables, literal
+from unrollbit.export.product import Call, Product
+from unrollbit.export.tables import literal
+from unrollbit.export.transform_products import dct, fourier, hadamard, radon, subsampling, wavelet
 from unrollbit.packed import runtime
 from unrollbit.packed.runtime import Operator, Structure
-
-
-@dataclass(frozen=True)
-class Call:
-    """``target += factor A source``, or with the transpose of A: C texts of two pointers and of a number."""
-
-    source: str
-    target: str
-    factor: str
-    adjoint: bool
-
-    def times(self, factor: str) -> Call:
-        """With the factor multiplied."""
-        product = factor if self.factor == literal(1) else f"{self.factor} * {factor}"
-        return dataclasses.replace(self, factor=self.factor if factor == literal(1) else product)
-
-
-class Product:
-    """The body of a C function that multiplies by a matrix; ``lines`` of it, ``floats`` of work, ``operations``."""
-
-    def __init__(self, tables: Tables, fixed_point: bool = False) -> None:
-        self.tables, self.fixed_point = tables, fixed_point
-        self.lines: list[str] = []
-        self.floats = 0
-        self.operations = 0
-        self._held = 0
-
-    def emit(self, matrices: Sequence[Operator], call: Call) -> None:
-        """Add the product with matrix ``layer`` modulo their number. Raises ``ValueError`` for a kind without C."""
-        first = matrices[0].made
-        if first is None:
-            raise ValueError(
-                "export to C: a matrix whose products are known only as a program (LittleBit under an irregular mask, "
-                "or a kind without C); choose another format for this map, or export with --stablehlo or --onnx"
-            )
-        parts = {name: [matrix.made.parts[name] for matrix in matrices] for name in first.parts}  # pyright: ignore
-        runtime.kind_of({"kind": first.kind}, PRODUCTS, "operator of the export to C")(self, call, **parts)
-
-    def call(self, function: str, *arguments: Any, operations: int = 0) -> None:
-        """A call of a C function."""
-        self.lines.append(f"{function}({', '.join(map(str, arguments))});")
-        self.operations += operations
-
-    def work(self, size: int, *, cleared: bool = True) -> str:
-        """A pointer to so many floats of work, zeros; ``free`` gives them back."""
-        place = f"&work[{self._held}]"
-        self._held += size
-        self.floats = max(self.floats, self._held)
-        if cleared:
-            self.call("zero", size, place)
-        return place
-
-    def free(self, size: int) -> None:
-        """Give back what was taken last."""
-        self._held -= size
 
 
 def transposed(product: Product, call: Call, operator: list[Operator]) -> None:
@@ -234,116 +179,6 @@ def correlation(
     arguments = product.tables.integers("grid", grid), product.tables.floats("taps", taps), int(call.adjoint)
     work = 2 * math.prod(counts[0]) * taps[0].size
     product.call("correlation_add", *arguments, call.factor, call.source, call.target, operations=work)
-
-
-def hadamard(product: Product, call: Call, drawn: list[Callable[[], Any]], size: list[float]) -> None:
-    (kept, signs), call = drawn[0](), call.times(literal(1 / size[0]))
-    n = len(signs)
-    flips = product.tables.codes("signs", [np.packbits(signs < 0, bitorder="little")])
-    image = product.work(n)
-    if call.adjoint:
-        _kept(product, dataclasses.replace(call, target=image, factor=literal(1)), kept)
-    else:
-        product.call("add", n, literal(1), call.source, image)
-        product.call("flip", n, flips, image)
-    product.call("hadamard", n, image, operations=n * int(math.log2(n)))
-    if call.adjoint:
-        product.call("flip", n, flips, image)
-        product.call("add", n, call.factor, image, call.target, operations=2 * n)
-    else:
-        _kept(product, dataclasses.replace(call, source=image), kept)
-    product.free(n)
-
-
-def subsampling(product: Product, call: Call, kept: list[np.ndarray]) -> None:
-    _kept(product, call, kept[0])
-
-
-def _kept(product: Product, call: Call, kept: np.ndarray) -> None:
-    """Entries of a list, or their transpose; the first ones in order need no list."""
-    m = len(kept)
-    if np.array_equal(kept, np.arange(m)):
-        product.call("add", m, call.factor, call.source, call.target, operations=2 * m)
-        return
-    name, table = "scatter_add" if call.adjoint else "gather_add", product.tables.places("kept", kept)
-    product.call(name, m, table, call.factor, call.source, call.target, operations=2 * m)
-
-
-def _in_place(product: Product, call: Call, kept: np.ndarray, n: int, transform: Callable[[str], None]) -> None:
-    """A product with some rows of an orthogonal transform, which works in place."""
-    image = product.work(n)
-    before, after = Call(call.source, image, literal(1), call.adjoint), dataclasses.replace(call, source=image)
-    if call.adjoint:
-        _kept(product, before, kept)
-    else:
-        product.call("add", n, literal(1), call.source, image)
-    transform(image)
-    if call.adjoint:
-        product.call("add", n, call.factor, image, call.target, operations=2 * n)
-    else:
-        _kept(product, after, kept)
-    product.free(n)
-
-
-def dct(product: Product, call: Call, sides: list[tuple[int, ...]], kept: list[np.ndarray]) -> None:
-    height, width = (1, *sides[0])[-2:]
-    tables = [
-        product.tables.floats("cosines", [np.cos(np.pi * np.arange(4 * side) / (2 * side))]) for side in (height, width)
-    ]
-
-    def transform(image: str) -> None:
-        line = product.work(max(sides[0]), cleared=False)
-        work = 2 * math.prod(sides[0]) * sum(sides[0])
-        product.call("dct", height, width, *tables, int(call.adjoint), image, line, operations=work)
-        product.free(max(sides[0]))
-
-    _in_place(product, call, kept[0], math.prod(sides[0]), transform)
-
-
-def wavelet(
-    product: Product, call: Call, sides: list[tuple[int, ...]], bank: list[np.ndarray], levels: list[int]
-) -> None:
-    height, width = (1, *sides[0])[-2:]
-    n, taps, table = height * width, bank[0].shape[1], product.tables.floats("bank", bank)
-
-    def transform(list_: str) -> None:
-        image, line = product.work(n, cleared=False), product.work(max(sides[0]), cleared=False)
-        name = "wavelet_analysis" if call.adjoint else "wavelet_synthesis"
-        work = 4 * taps * n * len(sides[0])
-        product.call(name, height, width, levels[0], taps, table, list_, image, line, operations=work)
-        product.free(n + max(sides[0]))
-
-    _in_place(product, call, np.arange(n), n, transform)
-
-
-def fourier(product: Product, call: Call, sides: list[tuple[int, ...]], kept: list[np.ndarray]) -> None:
-    height, width = (1, *sides[0])[-2:]
-    n, pairs = height * width, len(kept[0])
-    angles = [2 * np.pi * np.arange(side) / side for side in (height, width)]
-    tables = [product.tables.floats("waves", [np.concatenate([np.cos(a), np.sin(a)])]) for a in angles]
-    real, imaginary = product.work(n), product.work(n)
-    line = product.work(2 * max(sides[0]), cleared=False)
-    index = product.tables.places("kept", kept[0])
-    if call.adjoint:
-        product.call("scatter_add", pairs, index, literal(1), call.source, real)
-        product.call("scatter_add", pairs, index, literal(1), f"{call.source} + {pairs}", imaginary)
-    else:
-        product.call("add", n, literal(1), call.source, real)
-    direction = literal(1 if call.adjoint else -1)
-    product.call("dft", height, width, *tables, direction, real, imaginary, line, operations=8 * n * sum(sides[0]))
-    if call.adjoint:
-        product.call("add", n, call.factor, real, call.target)
-    else:
-        product.call("gather_add", pairs, index, call.factor, real, call.target)
-        product.call("gather_add", pairs, index, call.factor, imaginary, f"{call.target} + {pairs}")
-    product.free(2 * n + 2 * max(sides[0]))
-
-
-def radon(product: Product, call: Call, size: list[int], radians: list[np.ndarray]) -> None:
-    waves = [product.tables.floats("waves", [wave(radians[0])]) for wave in (np.cos, np.sin)]
-    count, flag = len(radians[0]), int(call.adjoint)
-    work = 40 * count * size[0] ** 2
-    product.call("radon_add", size[0], count, *waves, flag, call.factor, call.source, call.target, operations=work)
 
 
 PRODUCTS: Mapping[str, Callable[..., None]] = {

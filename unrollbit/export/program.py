@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from unrollbit.export.algorithms import fragment_of
 from unrollbit.export.library import used
-from unrollbit.export.products import Call, Product
+from unrollbit.export.product import Call, Product
+from unrollbit.export.products import PRODUCTS
 from unrollbit.export.setting import Fragment, Setting
 from unrollbit.export.shrinkages import function, shrinkage_code
 from unrollbit.export.tables import Tables, literal
@@ -45,7 +46,7 @@ def program_of(network: runtime.Network, *, fixed_point: bool = False) -> Progra
         if not _mentions(fragment, name):
             continue
         around = plan.options["activations"] if name.removeprefix("map_") in network.activated else {}
-        product = Product(tables, fixed_point)
+        product = Product(tables, PRODUCTS, fixed_point)
         text = _product(name, matrices, adjoint, product, around)
         texts.append(text)
         operations[name] = product.operations * plan.uses.get(name.removeprefix("map_"), depth)
@@ -56,7 +57,7 @@ def program_of(network: runtime.Network, *, fixed_point: bool = False) -> Progra
     state = dict(fragment.state)
     accepted: list[str] = []
     if A.accept is not None:
-        product = Product(tables, fixed_point)
+        product = Product(tables, PRODUCTS, fixed_point)
         texts.append(_product("accept", [A.accept], False, product, {}))
         operations["accept"], scratch = product.operations, max(scratch, product.floats)
         state["accepted"] = m
