@@ -59,7 +59,9 @@ PRINTED: dict[str, tuple[Callable[[], Any], str]] = {
 @pytest.mark.parametrize("name", PRINTED)
 def test_it_is_one_short_line(name: str) -> None:
     make, begins = PRINTED[name]
-    text = repr(make())
+    made = make()
+    text = repr(made)
+    assert str(made) == text
     assert text.startswith(begins)
     assert "\n" not in text
     assert len(text) < 300

@@ -182,7 +182,8 @@ def _has_mask(A: LinearOperator, weights: Weights) -> bool:
 
 def _indices_of_physics(net: Network, weights: Weights) -> int:
     """Bits of the indices of a sparse matrix that products with the physics read as well: they are held once."""
-    mask = net.operator.mask()
+    parts = net.operator.split
+    mask = (net.operator if parts is None else parts[0]).mask()
     shared = net.needs_physics and weights.stored_weights() > 0 and weights.leaf.structure == mask
     return mask.held_bits if shared else 0
 

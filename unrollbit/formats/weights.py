@@ -53,6 +53,8 @@ class Weights(nnx.Module):
         matrices = "1 matrix" if self.copies == 1 else f"{self.copies} matrices"
         return f"Weights({self.format.name}, {matrices} {m} x {n}{', packed' * self.packed})"
 
+    __str__ = __repr__
+
     @property
     def shape(self) -> tuple[int, int]:
         """``(m, n)`` of each matrix."""

@@ -61,6 +61,8 @@ class Network(nnx.Module):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.described()})"
 
+    __str__ = __repr__  # Flax's would print every variable
+
     @property
     @abc.abstractmethod
     def method(self) -> str:
