@@ -30,6 +30,7 @@ install_import_hook(_ENFORCED, "beartype.beartype")  # before conftests of folde
 _CACHE = {
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    "JAX_TRACEBACK_IN_LOCATIONS_LIMIT": "0",  # where each operation was written takes 5 % of compiling
 }
 _FEW_OPTIMISATIONS = "JAX_DISABLE_MOST_OPTIMIZATIONS"
 _FOLDER = "JAX_COMPILATION_CACHE_DIR"
