@@ -102,9 +102,9 @@ def compiled_chunk(graph: Any, stage: Stage, unit: float) -> Any:
         trained: Any, other: Any, frozen: Any, source: Any, teacher: Network | None, key: Array
     ) -> tuple[Array, Array]:
         net = nnx.merge(graph, trained, other, frozen)
-        if hasattr(source, "with_physics_drawn"):  # physics that differ from step to step
+        if hasattr(source, "drawn"):  # physics that differ from step to step
             key, physics_key = jax.random.split(key)
-            source = source.with_physics_drawn(physics_key)
+            source = source.drawn(physics_key)
             net.measured_by(source.operator)
         x, y = source.sample(key, stage.batch)
         if sharding is not None:
