@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import scipy.fft
 
+from unrollbit.baselines.ridge import ridge_of
 from unrollbit.operators import BlockPatterns, LinearOperator, hadamard_patterns, learned_patterns
 from unrollbit.operators.pattern_design import block_moments
 from unrollbit.operators.patterns import unexplained
@@ -88,6 +89,16 @@ def test_bits_of_signs_and_variances(learned: BlockPatterns) -> None:
     again = LinearOperator.from_spec(learned.to_spec())
     assert again == learned
     np.testing.assert_array_equal(again.estimator, learned.estimator)
+
+
+def test_ridge_regression_inverts_the_gram_matrix_of_a_block(learned: BlockPatterns) -> None:
+    A = learned.resized((8, 12))
+    y = np.random.RandomState(5).standard_normal((2, 6 * M))
+    D = np.asarray(A.dense(), np.float64)
+    expected = np.linalg.solve(D @ D.T + 0.3 * np.eye(6 * M), y.T).T @ D
+    found = ridge_of(A)
+    assert found.exact
+    np.testing.assert_allclose(found(A, jnp.asarray(y, jnp.float32), 0.3), expected, atol=1e-4)
 
 
 def test_what_is_refused(images: list[np.ndarray]) -> None:

@@ -95,6 +95,9 @@ def ridge_of(A: LinearOperator) -> Ridge:
     constant = A.frame_constant
     if constant is not None:
         return TightRidge(constant)
+    gram = A.block_gram
+    if gram is not None:
+        return A.derived("ridge", lambda: _repeated(gram, A.shape[0] // len(gram)))
     if not decomposable(*A.shape, A.mask().blocks):
         return IteratedRidge()
     return A.derived("ridge", lambda: _decomposed(A))
@@ -112,6 +115,13 @@ def _decomposed(A: LinearOperator) -> SpectralRidge:
     transposed = core.swapaxes(-1, -2)
     values, vectors = np.linalg.eigh(transposed @ core if tall else core @ transposed)
     return SpectralRidge(jnp.asarray(vectors), jnp.asarray(np.maximum(values, 0)), tall)
+
+
+def _repeated(gram: Float[np.ndarray, "k k"], count: int) -> SpectralRidge:
+    """Of ``A A^T`` with equal blocks along its diagonal."""
+    values, vectors = np.linalg.eigh(gram)
+    tiled = (np.broadcast_to(part, (count, *part.shape)) for part in (vectors, np.maximum(values, 0)))
+    return SpectralRidge(*map(jnp.asarray, tiled), tall=False)
 
 
 def conjugate_gradients(

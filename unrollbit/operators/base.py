@@ -252,6 +252,11 @@ class LinearOperator(Value, Specified, abc.ABC):
         return None
 
     @property
+    def block_gram(self) -> Float[np.ndarray, "k k"] | None:
+        """``G`` if ``A A^T = diag(G, ..., G)``, in float64, else None: what is inverted once for all blocks."""
+        return None
+
+    @property
     def is_orthogonal(self) -> bool:
         """Whether ``A`` is square with ``A A^T = I`` exactly."""
         m, n = self.shape

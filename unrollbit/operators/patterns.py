@@ -139,6 +139,11 @@ class BlockPatterns(LinearOperator):
     def inverts(self) -> bool:
         return True
 
+    @property
+    def block_gram(self) -> Float[np.ndarray, "k k"]:
+        signs = np.asarray(self.signs(), np.float64)
+        return signs @ signs.T / self.size**2
+
     def _blocks(self, x: Array) -> Array:
         """``(..., blocks, size^2)`` of images."""
         (height, width), side = self.signal_shape, self.size
