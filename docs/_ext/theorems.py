@@ -8,6 +8,12 @@ from sphinx.util.docutils import SphinxDirective
 
 from unrollbit.theory import theorems
 
+_CERTAINTY = {
+    "proven": "Proven: a violation is a defect.",
+    "probable": "It holds with probability 1 - delta.",
+    "limit": "It holds in the limit of many unknowns: at finite sizes it can be off.",
+}
+
 
 class Theorems(SphinxDirective):
     """Statement, what is measured and the docstring of each theorem of the family named."""
@@ -23,7 +29,7 @@ class Theorems(SphinxDirective):
 
     def _section(self, entry) -> list[nodes.Node]:
         lines = [f"**{entry.summary}.** Bound and measurement are values of: {entry.quantity}.", ""]
-        lines += ["It holds with probability 1 - delta.", ""] if entry.probabilistic else []
+        lines += [_CERTAINTY[entry.certainty], ""]
         lines += [f".. autofunction:: {entry.defined[0]}.{entry.defined[1]}", ""]
         title = nodes.make_id(entry.name)
         section = nodes.section(ids=[title], names=[entry.name.lower()])
