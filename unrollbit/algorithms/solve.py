@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -15,6 +17,7 @@ from unrollbit.arguments import instance, integer, number
 from unrollbit.arrays import as_signal, widened
 from unrollbit.operators.physics import physics_of
 from unrollbit.pytrees import known
+from unrollbit.shrinkage import Plugged
 from unrollbit.values import one_line
 
 
@@ -45,6 +48,7 @@ def solve(
     tolerance: float = 0.0,
     *,
     iterates: bool = False,
+    denoiser: Callable[[Any, Any], Any] | None = None,
 ) -> Solution:
     """Run ``algorithm`` on measurements ``y = A x + noise``.
 
@@ -62,6 +66,9 @@ def solve(
         iterations: largest number of iterations.
         tolerance: stop once ``||x_{k+1} - x_k|| <= tolerance ||x_{k+1}||`` for every signal, and likewise for the other
             monitored variables (z of FISTA, v of ADMM); 0: never.
+        denoiser: plug-and-play: this function of JAX, ``denoiser(u, sigma)``, in the place of the algorithm's
+            shrinkage; ``u`` has the shape of the problem's grid (``signal_shape``) where there is one. Write
+            ``replace(algorithm, shrinkage=Plugged(f, on_host=True))`` for a function of NumPy, such as BM3D.
         iterates: also return every iterate and, where the algorithm has one, its objective.
 
     Raises:
@@ -78,6 +85,8 @@ def solve(
     """
     algorithm = instance("algorithm", algorithm, Algorithm, "FISTA()")
     A = physics_of(problem)
+    if denoiser is not None:
+        algorithm = replace(algorithm, shrinkage=Plugged(denoiser, getattr(problem, "signal_shape", None)))
     if not known(*jax.tree.leaves(A)):
         raise TypeError(
             "solve: the physics is an argument of a transformed function, but its norm and the maps that an algorithm "

@@ -45,7 +45,7 @@ def compare(
 ) -> list[dict[str, Any]]:
     """How methods recover the same signals: rows with ``method``, ``nmse_db`` (ratio of sums), ``psnr_db`` (mean over
     images; None without images) and ``milliseconds`` (of one signal alone, compiled; None unless ``timed``), then
-    ``nmse_db_mean_of_db`` and ``parameters``, the tuned ones.
+    the problem's other metrics and ``parameters``, the tuned ones.
 
     First the networks as they were given, then the zero estimate and the baselines. Parameters are tuned on
     validation signals for the lowest NMSE in the ratio, for images for the highest mean PSNR.
@@ -120,7 +120,7 @@ def _row(name: str, recover: Recovery, problem: Any, signals: Signals, timed: bo
         "nmse_db": figures["nmse_db"],
         "psnr_db": figures.get("psnr_db"),
         "milliseconds": _milliseconds(recover, y[:1]) if timed else None,
-        "nmse_db_mean_of_db": figures["nmse_db_mean_of_db"],
+        **{name: value for name, value in figures.items() if name not in ("nmse_db", "psnr_db")},
         "parameters": {},
     }
 

@@ -12,8 +12,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from unrollbit.baselines.base import Compiled, Range
-from unrollbit.baselines.ridge import IteratedRidge, Ridge, decomposable, ridge_of
+from unrollbit.baselines.ridge import STEPS, Ridge, ridge_of
 from unrollbit.operators import Adjoint, Composition, Dense, LinearOperator, SubsampledDCT
+from unrollbit.operators.inverse import LARGEST_SVD, ConjugateGradients
 from unrollbit.values import Value, pytree
 
 _LARGEST = 4096  # unknowns whose covariance matrix is formed
@@ -44,8 +45,8 @@ class GaussianPrior(Value):
         return self.root * (x if self.basis is None else self.basis.T(x))
 
     def ridge(self, A: LinearOperator) -> Ridge | None:
-        """Ridge regression with ``A K``; None where it is too large to be decomposed."""
-        if not decomposable(*A.shape):
+        """Ridge regression with ``A K``; None where that is too large to be decomposed."""
+        if math.prod(A.shape) > LARGEST_SVD:
             return None
         return A.derived(("ridge", self), lambda: ridge_of(Dense(_images(A, self).T)))
 
@@ -73,9 +74,8 @@ class Linear(Compiled):
 
     def estimate(self, A: LinearOperator, constants: Any, y: Array) -> Array:
         prior, ridge = constants
-        whitened = _Whitened(A, prior)
-        solve = IteratedRidge() if ridge is None else ridge
-        return prior.mean + prior.coloured(solve(whitened, y - A(prior.mean), self.noise))  # pyright: ignore[reportArgumentType]
+        solve = ConjugateGradients(_Whitened(A, prior), jnp.ones((), y.dtype), STEPS) if ridge is None else ridge
+        return prior.mean + prior.coloured(solve(y - A(prior.mean), jnp.asarray(self.noise)))
 
     def ranges(self, A: LinearOperator, x: Array, y: Array) -> dict[str, Range]:
         """The variance of the noise from 1e-6 to 0.1 of the mean square of a measurement."""

@@ -60,11 +60,11 @@ class TotalVariation(Compiled):
     def constants(self, A: LinearOperator) -> dict[str, Any]:
         phi = self.physics(A.bare)
         ridge = ridge_of(phi)
-        square = None if ridge.exact else jnp.asarray((1.02 * float(phi.norm())) ** 2)  # the norm may be an estimate
-        return {"phi": phi, "ridge": ridge, "square": square, "column": phi.column_rms()}
+        return {"phi": phi, "ridge": ridge, "column": phi.column_rms()}
 
     def estimate(self, A: LinearOperator, constants: dict[str, Any], y: Array) -> Array:
-        phi, ridge, square = constants["phi"].prepare(), constants["ridge"], constants["square"]
+        phi, ridge = constants["phi"].prepare(), constants["ridge"]
+        square = 1.04 * ridge.square  # the norm may be an estimate
         level = norm(y, keepdims=True) / (constants["column"] * math.sqrt(phi.shape[1]))
         level = jnp.where(level > 0, level, 1)
         limit = self.weight * level**self.power
@@ -72,14 +72,14 @@ class TotalVariation(Compiled):
         if not ridge.exact:
             step = 1 / (1 / step + square)  # 1 / step - steps * dual >= ||A||^2 / 2
         dual = 1 / (step * steps) if ridge.exact else (1 / step - square / 2) / steps
-        x = ridge(phi, y, 1 / step) if ridge.exact else _matched(phi, y)
+        x = ridge(y, 1 / step) if ridge.exact else _matched(phi, y)
         adjoint = differences_adjoint(self.signal_shape)
 
         def iterate(carry: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], None]:
             x, p = carry
             if ridge.exact:
                 moved = x - step * adjoint(p)
-                following = moved + ridge(phi, y - phi(moved), 1 / step)
+                following = moved + ridge(y - phi(moved), 1 / step)
             else:
                 following = x + step * (phi.T(y - phi(x)) - adjoint(p))
             p = p + dual[..., None] * differences(2 * following - x, self.signal_shape)

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from unrollbit.algorithms import FISTA, solve
+from unrollbit.baselines import compare
 from unrollbit.cli.accuracy import accuracy, classic_solvers, draw_test
 from unrollbit.formats import Fixed, FullPrecision
 from unrollbit.networks import FullyConnected, Network
@@ -34,6 +34,11 @@ ORDER = (
     "fista",
     "fista converged",
     "linear MMSE",
+    "tikhonov",
+    "wavelet fista",
+    "total variation",
+    "omp",
+    "amp, true prior",
     "dense relu",
     "full precision",
     "W = A",
@@ -41,7 +46,7 @@ ORDER = (
     "one-bit, 2 planes",
     "A + one-bit, tied",
 )
-TEST_SIGNALS = 2000
+TEST_SIGNALS, _COMPARED = 2000, 500
 _IMAGE = "camera"
 
 PROBLEMS: dict[str, Callable[[int], Problem]] = {
@@ -210,26 +215,15 @@ def _classic(task: Task, problem: Problem, x: Any, y: Any) -> Outcome:
             curves[solver["method"]] = curve
         blank = dict.fromkeys(("bits_per_link", "resident_bits_per_link", "file_bytes"))
         rows.append({"problem": task.problem, "layers": solver.pop("iterations"), **solver, **blank, "seconds": 0.0})
-    if task.problem in ("eeg", "patches"):
-        rows.append(_linear(task, problem, x, y))
+    blank = dict.fromkeys(("layers", "bits_per_link", "resident_bits_per_link", "file_bytes"))
+    for row in compare(problem, signals=(x[:_COMPARED], y[:_COMPARED]), iterations=DEPTH, timed=False):
+        if row["method"] not in ("zero", *(row["method"] for row in rows)):
+            rows.append({"problem": task.problem, **row, **blank, "seconds": 0.0})
     return Outcome(task, rows, curves, examples, [])
 
 
 def _fista(problem: Problem, regularisation: float, y: Any) -> Any:
     return solve(FISTA(regularisation=regularisation), problem, y, DEPTH).x
-
-
-def _linear(task: Task, problem: Problem, x: Any, y: Any) -> dict[str, Any]:
-    """The linear estimator of least mean squared error on the training signals: learned, but no iteration at all."""
-    pairs = problem.split("train").all()
-    assert pairs is not None
-    signals, measured = (np.asarray(part, np.float64) for part in pairs)
-    ridge = 1e-6 * np.trace(measured.T @ measured) / measured.shape[1]
-    matrix = np.linalg.solve(measured.T @ measured + ridge * np.eye(measured.shape[1]), measured.T @ signals)
-    estimate = jnp.asarray(np.asarray(y, np.float64) @ matrix, jnp.float32)
-    blank = dict.fromkeys(("resident_bits_per_link",))
-    row = {"problem": task.problem, "method": "linear MMSE", "layers": 1, **problem.metrics(estimate, x), **blank}
-    return {**row, "bits_per_link": 32.0, "file_bytes": 4 * matrix.size, "seconds": 0.0}
 
 
 def _examples(task: Task, problem: Problem, recover: Callable[[Any], Any], name: str) -> dict[str, np.ndarray]:

@@ -32,6 +32,11 @@ class RegularisedInverse(abc.ABC):
     @abc.abstractmethod
     def __call__(self, r: Float[Array, "*batch m"], rho: Float[Array, "..."]) -> Float[Array, "*batch n"]: ...
 
+    @property
+    def exact(self) -> bool:
+        """Whether it is the inverse of the formula to rounding: neither cut short nor another estimator."""
+        return True
+
     def resident_bits(self) -> int:
         """Bits held beside the physics."""
         return sum(leaf.size * leaf.dtype.itemsize * 8 for leaf in jax.tree.leaves(self))
@@ -48,6 +53,10 @@ class EstimateInverse(RegularisedInverse):
 
     def __call__(self, r: Array, rho: Array) -> Array:
         return self.operator.linear_estimate(r) / (1 + rho)
+
+    @property
+    def exact(self) -> bool:
+        return self.operator.frame_constant is not None
 
     def resident_bits(self) -> int:
         return 0  # the physics itself
@@ -109,6 +118,10 @@ class ConjugateGradients(RegularisedInverse):
     operator: Any
     square: Float[Array, ""]
     steps: int = field(default=10, metadata={"static": True})
+
+    @property
+    def exact(self) -> bool:
+        return False
 
     def __call__(self, r: Array, rho: Array) -> Array:
         A, weight = self.operator, rho * self.square

@@ -9,6 +9,7 @@ from unrollbit.shrinkage.group import GroupSoft
 from unrollbit.shrinkage.grouped import Grouped
 from unrollbit.shrinkage.hard import Hard
 from unrollbit.shrinkage.influence import Clips, Influence, MonotoneClips
+from unrollbit.shrinkage.plugged import Plugged
 from unrollbit.shrinkage.selection import SupportSelection
 from unrollbit.shrinkage.soft import Soft
 
@@ -24,6 +25,7 @@ __all__ = [
     "Influence",
     "MonotoneClips",
     "NonNegative",
+    "Plugged",
     "Scalars",
     "Shrinkage",
     "Soft",
