@@ -21,6 +21,7 @@ from unrollbit import (
     FullyConnected,
     OneBit,
     Unrolled,
+    as_operator,
     count_bits,
     pack,
     refine,
@@ -64,6 +65,10 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "ArrayProblem": (
         ArrayProblem,
         {"matrix": A, "signals": X, "measurements": None, "fractions": (0.8, 0.1, 0.1), "folder": None, **NOISE},
+    ),
+    "as_operator": (
+        as_operator,
+        {"A": A, "shape": None, "adjoint": None, "unknowns": "real", "matrix": None, "check": True},
     ),
     "Problem.from_arrays": (Problem.from_arrays, {"operator": A, "x": X, "y": X @ A.T}),
     "Deblurring": (
@@ -134,6 +139,9 @@ WELCOME = {  # not wrong here
     "cycle": {"None"},
     "training": {"None"},
     "pack(problem)": {"None"},
+    "shape": {"None"},
+    "adjoint": {"None", "a class"},
+    "as_operator(matrix)": {"None"},
 }
 REQUIRED = {("EEGDenoising", "snr_db"), ("Deblurring", "width"), ("SparseDeconvolution", "width")}  # not None there
 ALSO_NAMED = {  # from_arrays: the names of ArrayProblem

@@ -6,13 +6,17 @@ import pickle
 from collections.abc import Callable
 from typing import Any
 
+import hypothesis
 import jax
 import jax.numpy as jnp
 import lineax
 import numpy as np
 import pylops
 import pytest
+import scipy.sparse
 import scipy.sparse.linalg as sparse_linalg
+from hypothesis import settings
+from hypothesis import strategies as st
 
 from unrollbit import ISTA, Stage, Unrolled, fit, load, pack, solve
 from unrollbit.algorithms import GradientDescent
@@ -117,6 +121,41 @@ def test_it_is_the_matrix_that_it_stands_for(given, as_matrix: bool) -> None:
     assert float(A.norm()) == pytest.approx(np.linalg.norm(matrix, 2), rel=1e-5)
     assert A == A
     assert "\n" not in repr(A)
+
+
+KINDS: dict[str, Callable[[np.ndarray], tuple[Any, dict[str, Any]]]] = {
+    "array": lambda matrix: (matrix, {}),
+    "scipy": lambda matrix: (sparse_linalg.aslinearoperator(matrix), {}),
+    "pylops": lambda matrix: (pylops.MatrixMult(matrix, dtype=matrix.dtype), {}),
+    "lineax": lambda matrix: (lineax.MatrixLinearOperator(jnp.asarray(matrix)), {}),
+    "function": lambda matrix: (lambda x: jnp.asarray(matrix) @ x, {"shape": matrix.shape[1]}),
+    "sparse": lambda matrix: (scipy.sparse.csr_array(matrix), {}),
+}
+
+
+@settings(max_examples=12, deadline=None, derandomize=True)
+@hypothesis.given(
+    kind=st.sampled_from(list(KINDS)),
+    m=st.integers(1, 7),
+    n=st.integers(1, 7),
+    dtype=st.sampled_from([np.float32, np.float64, np.complex64, np.complex128]),
+    unknowns=st.sampled_from(["real", "complex"]),
+    as_matrix=st.booleans(),
+)
+def test_every_kind_shape_and_dtype_has_its_adjoint(kind, m, n, dtype, unknowns, as_matrix) -> None:
+    random = np.random.RandomState(m + 10 * n)
+    is_complex = np.issubdtype(dtype, np.complexfloating)
+    real, imaginary = random.standard_normal((2, m, n))
+    matrix = (real + 1j * imaginary if is_complex else real).astype(dtype)
+    unknowns = unknowns if is_complex else "real"
+    made, options = KINDS[kind](matrix)
+    A = as_operator(made, **options, unknowns=unknowns, matrix=as_matrix)
+    expected = matrix if not is_complex else stacked(matrix) if unknowns == "real" else twice_stacked(matrix)
+    assert A.shape == expected.shape
+    assert A.complex_physics == is_complex
+    x, y = (random.standard_normal((2, size)).astype(np.float32) for size in (A.shape[1], A.shape[0]))
+    np.testing.assert_allclose(A(x), x @ expected.T, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(A.T(y), y @ expected, rtol=1e-4, atol=1e-5)
 
 
 def test_transformations_see_the_adjoint(given) -> None:

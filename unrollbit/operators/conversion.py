@@ -43,7 +43,7 @@ def add_converter(
     """Teach ``as_operator`` another kind of object; the one added last is asked first.
 
     Args:
-        name: what it is, for messages: ``"a CuPy matrix"``.
+        name: what it is: ``"a CuPy matrix"``; a second one of a name takes the place of the first.
         takes: whether an object is of that kind; it should not import anything.
         build: the operator of an object, given the options of ``as_operator``.
 

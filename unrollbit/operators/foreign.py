@@ -190,16 +190,16 @@ def _has_products(A: Any) -> bool:
     return len(getattr(A, "shape", ())) == 2 and all(hasattr(A, name) for name in ("matvec", "rmatvec"))
 
 
-add_converter("a function with shape=...", callable, of_function)
+add_converter("a function", callable, of_function)
 add_converter(
     "a matrix",
     lambda A: isinstance(A, np.ndarray | jax.Array | list | tuple) or hasattr(A, "__array__"),
     of_matrix,
 )
 add_converter("a torch tensor", lambda A: comes_from(A, "torch") and hasattr(A, "detach"), _of_tensor)
-add_converter("one of lineax", lambda A: comes_from(A, "lineax") and hasattr(A, "in_structure"), _of_lineax)
+add_converter("an operator of lineax", lambda A: comes_from(A, "lineax") and hasattr(A, "in_structure"), _of_lineax)
 add_converter(
-    "one of SciPy or PyLops",
+    "an operator of SciPy or PyLops",
     lambda A: _has_products(A) and not isinstance(A, type),
     of_foreign,
 )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, get_args
 
 import unrollbit.operators.foreign  # noqa: F401 - adds its converters
-from unrollbit.arguments import choice, shown
+from unrollbit.arguments import choice, shown, switch
 from unrollbit.operators.base import LinearOperator
 from unrollbit.operators.conversion import CONVERTERS, Request, Unknowns
 
@@ -59,7 +59,10 @@ def as_operator(
         (64, 64)
     """
     unknowns = choice("unknowns", unknowns, get_args(Unknowns))
-    return converted(A, Request("A", _sides(shape), adjoint, unknowns, matrix, check))
+    matrix = None if matrix is None else switch("matrix", matrix)
+    if adjoint is not None and not callable(adjoint):
+        raise TypeError(f"adjoint: expected a function or None, got {shown(adjoint)}")
+    return converted(A, Request("A", _sides(shape), adjoint, unknowns, matrix, switch("check", check)))
 
 
 def physics_of(problem: Any, name: str = "problem") -> LinearOperator:
@@ -84,10 +87,9 @@ def converted(A: Any, request: Request) -> LinearOperator:
     advice = "; give what the file or module holds" if isinstance(A, str) else ""
     if isinstance(A, type):
         advice = f"; make one of it, {A.__name__}(...)"
-    kinds = ", ".join(kind.name for kind in CONVERTERS)
     raise TypeError(
-        f"{request.name}: expected a LinearOperator, a problem that has one, or what becomes one ({kinds}), got "
-        f"{shown(A)}{advice}"
+        f"{request.name}: expected a LinearOperator, a problem that has one, or what becomes one (a matrix, sparse or "
+        f"not; an operator of another library; a function with its shape), got {shown(A)}{advice}"
     )
 
 
