@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -126,7 +127,7 @@ class Clips(Influence):
         phi = jnp.zeros((), z.dtype)
         for j in range(len(self.knots)):
             t, a = (_spread(scalars[name][j], z) for name in ("knots", "slopes"))
-            phi = phi + a * jnp.clip(z, -t, t)
+            phi = phi + a * _clip(z, t)
         return phi / channels
 
     def potential(self, z: Responses) -> Responses:
@@ -182,6 +183,18 @@ def _table(values: Sequence[Any], shape: tuple[int, ...]) -> Any:
     return (lambda depth: np.broadcast_to(table, (depth, *shape))) if known(*values) else table
 
 
+@jax.custom_jvp
+def _clip(z: Array, t: Array) -> Array:
+    """``clip(z, -t, t)``; at the border with the derivative of the outside, rather than halves of both."""
+    return jnp.clip(z, -t, t)
+
+
+@_clip.defjvp
+def _clip_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
+    (z, t), (dz, dt) = primals, tangents
+    return _clip(z, t), jnp.where(jnp.abs(z) < t, dz, jnp.sign(z) * dt)
+
+
 def _spread(row: Float[Array, "*channels"], z: Responses) -> Array:
     """A number of each filter (or one for all) at every place."""
     row = row if row.ndim else jnp.broadcast_to(row, z.shape[-2:-1])
@@ -196,9 +209,10 @@ def _repeat(row: Array, *, batch: tuple[int, ...], places: int) -> Array:
 
 def _add(g: Array, *, batch: tuple[int, ...], places: int) -> Array:
     """By a product with ones: sums over places are several times slower in XLA for CPUs."""
-    sums = (g.reshape(-1, places) @ jnp.ones(places, g.dtype)).reshape(g.shape[:-1])
-    last = sums.ndim - 1
-    return sums.sum(tuple(range(last - len(batch), last)))
+    lead = g.ndim - 2 - len(batch)
+    g = jnp.moveaxis(g, -2, lead)  # the layout of a bank's responses: channels, batch, places
+    flat = g.reshape(*g.shape[: lead + 1], -1)
+    return flat @ jnp.ones(flat.shape[-1], g.dtype)
 
 
 _repeated_p, _ = linear_pair("repeated", _repeat, _add)

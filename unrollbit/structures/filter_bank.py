@@ -83,16 +83,16 @@ class FilterBank(Structure):
         return core.reshape(-1, self.channels)
 
     def matvec(self, core: Array, x: Array) -> Array:
-        image = x.reshape(-1, *self.signal_shape)
-        patches = patches_of(image, self.kernel_shape, self.edge).reshape(len(image), -1, image[0].size)
-        exact = jax.lax.Precision.HIGHEST
-        z = jnp.einsum("tc,bti->bci", self._taps(core), patches, precision=exact)
-        return z.reshape(*x.shape[:-1], self.shape[0])
+        image, n = x.reshape(-1, *self.signal_shape), self.shape[1]
+        patches = patches_of(image, self.kernel_shape, self.edge).reshape(-1, len(image) * n)
+        z = jnp.matmul(self._taps(core).T, patches, precision=jax.lax.Precision.HIGHEST)
+        return jnp.moveaxis(z.reshape(-1, len(image), n), 0, 1).reshape(*x.shape[:-1], self.shape[0])
 
     def rmatvec(self, core: Array, r: Array) -> Array:
-        z = r.reshape(-1, self.channels, self.shape[1])
-        patches = jnp.einsum("tc,bci->bti", self._taps(core), z, precision=jax.lax.Precision.HIGHEST)
-        image = folded(patches.reshape(len(z), -1, *self.signal_shape), self.kernel_shape, self.edge)
+        z = jnp.moveaxis(r.reshape(-1, self.channels, self.shape[1]), 1, 0)
+        exact = jax.lax.Precision.HIGHEST
+        patches = jnp.matmul(self._taps(core), z.reshape(self.channels, -1), precision=exact)
+        image = folded(patches.reshape(-1, z.shape[1], *self.signal_shape), self.kernel_shape, self.edge)
         return image.reshape(*r.shape[:-1], self.shape[1])
 
     def scatter(self, core: Array) -> Array:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
 from typing import Literal
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from unrollbit.kernels.linear import linear_pair
@@ -24,54 +21,52 @@ def pads_of(kernel_shape: tuple[int, ...]) -> list[tuple[int, int]]:
 
 def patches_of(
     x: Float[Array, "batch ..."], kernel_shape: tuple[int, ...], edge: Edge
-) -> Float[Array, "batch taps ..."]:
-    """``p[b, t, i] = x[b, i + t - c]``, ``c = (size - 1) // 2`` on each axis; beyond the border as ``edge`` says.
+) -> Float[Array, "taps batch ..."]:
+    """``p[t, b, i] = x[b, i + t - c]``, ``c = (size - 1) // 2`` on each axis; beyond the border as ``edge`` says.
 
     ``symmetric`` mirrors the signal at its border (the last sample is repeated), ``reflect`` at its last sample,
     ``circular`` goes on periodically, ``zero`` is 0.
     """
-    return _patches_p.bind(_padded(x, kernel_shape, edge), sides=x.shape[1:], kernel_shape=kernel_shape)
+    padded = _padded(x, kernel_shape, edge)
+    return _patches_p.bind(padded, sides=x.shape[1:], kernel_shape=kernel_shape).reshape(-1, *x.shape)
 
 
 def folded(
-    patches: Float[Array, "batch taps ..."], kernel_shape: tuple[int, ...], edge: Edge
+    patches: Float[Array, "taps batch ..."], kernel_shape: tuple[int, ...], edge: Edge
 ) -> Float[Array, "batch ..."]:
     """The transpose of ``patches_of``."""
-    sides = patches.shape[2:]
-    padded = _folded_p.bind(patches, sides=sides, kernel_shape=kernel_shape)
-    primal = jax.ShapeDtypeStruct((patches.shape[0], *sides), patches.dtype)
+    signal = patches.shape[1:]
+    padded = _folded_p.bind(patches.reshape(*kernel_shape, *signal), sides=signal[1:], kernel_shape=kernel_shape)
+    primal = jax.ShapeDtypeStruct(signal, patches.dtype)
     return jax.linear_transpose(lambda x: _padded(x, kernel_shape, edge), primal)(padded)[0]
-
-
-def border(side: int, taps: int, edge: Edge) -> np.ndarray:
-    """Which sample each place of a padded axis repeats; -1 for zeros."""
-    places = np.arange(side)
-    pads = pads_of((taps,))
-    return np.pad(places, pads, constant_values=-1) if edge == "zero" else np.pad(places, pads, mode=_MODES[edge])  # pyright: ignore[reportCallIssue, reportArgumentType]
 
 
 def _padded(x: Array, kernel_shape: tuple[int, ...], edge: Edge) -> Array:
     return jnp.pad(x, [(0, 0), *pads_of(kernel_shape)], mode=_MODES[edge])
 
 
-def _offsets(kernel_shape: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
-    return itertools.product(*map(range, kernel_shape))
-
-
-# JAX would transpose each into 25 whole arrays that are added up; so each of the two names the other.
+# One axis after another, the last first: taps of the axes lead, then the batch. JAX would transpose each of the two into
+# as many whole arrays as there are taps, so each names the other.
 def _take(padded: Array, *, sides: tuple[int, ...], kernel_shape: tuple[int, ...]) -> Array:
-    lead = padded.ndim - len(sides)
-    windows = [tuple(map(slice, t, np.add(t, sides))) for t in _offsets(kernel_shape)]
-    return jnp.stack([padded[(..., *window)] for window in windows], axis=lead)
+    axes, lead = len(sides), padded.ndim - len(sides) - 1  # axes that vmap adds stay first
+    for axis, (side, taps) in enumerate(zip(sides[::-1], kernel_shape[::-1], strict=True), 1):
+        windows = [jax.lax.slice_in_dim(padded, t, t + side, axis=padded.ndim - axis) for t in range(taps)]
+        padded = jnp.stack(windows, axis=lead)
+    assert padded.ndim == lead + 2 * axes + 1
+    return padded
 
 
 def _add(patches: Array, *, sides: tuple[int, ...], kernel_shape: tuple[int, ...]) -> Array:
-    lead = patches.ndim - len(sides) - 1
-    parts = []
-    for index, offset in enumerate(_offsets(kernel_shape)):
-        pads = [(t, taps - 1 - t) for t, taps in zip(offset, kernel_shape, strict=True)]
-        parts.append(jnp.pad(jnp.take(patches, index, axis=lead), [*((0, 0),) * lead, *pads]))
-    return sum(parts[1:], parts[0])
+    lead = patches.ndim - 2 * len(sides) - 1
+    for axis, taps in zip(range(len(sides), 0, -1), kernel_shape, strict=True):
+        parts = []
+        for t in range(taps):
+            part = jax.lax.index_in_dim(patches, t, axis=lead, keepdims=False)
+            pads = [(0, 0)] * part.ndim
+            pads[-axis] = (t, taps - 1 - t)
+            parts.append(jnp.pad(part, pads))
+        patches = sum(parts[1:], parts[0])
+    return patches
 
 
 _patches_p, _folded_p = linear_pair("patches", _take, _add)
