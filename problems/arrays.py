@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import jax
 from jaxtyping import Array, Float
 
-from unrollbit.arguments import path, shown
+from unrollbit.arguments import number, path, shown
 from unrollbit.operators import LinearOperator
 from unrollbit.problems.array_files import subsets_of
 from unrollbit.problems.base import SUBSETS, Problem, Subset, checked_seed, subset_key
@@ -65,6 +65,7 @@ class ArrayProblem(Described, DrawsFromSamples, Problem):
     shape: tuple[int, ...] | None
     transform: Transform
     wavelet: str
+    energy_bound: float | None
     subset: Subset = "train"
 
     def __init__(
@@ -81,6 +82,7 @@ class ArrayProblem(Described, DrawsFromSamples, Problem):
         shape: int | Sequence[int] | None = None,
         transform: Transform | None = None,
         wavelet: str = "db4",
+        energy_bound: float | None = None,
     ) -> None:
         """Check the arrays and split their rows.
 
@@ -100,6 +102,8 @@ class ArrayProblem(Described, DrawsFromSamples, Problem):
                 than for sparse vectors; None: not known to be.
             transform, wavelet: "dct" or "wavelet" ("db1" to "db8"), orthonormal, of the unknowns; None: the unknowns
                 are the signals.
+            energy_bound: a bound of ``||x||^2`` that is known without these data (pixels in [0, 1]: their number),
+                which certificates of generalization need; None: not known.
             inline: mark of a stored description of arrays that were given in memory; always refused.
 
         Equal rows are not looked for: a signal that is stored twice may fall into two subsets.
@@ -134,6 +138,9 @@ class ArrayProblem(Described, DrawsFromSamples, Problem):
                 )
             if (snr_db, noise) != (None, None):
                 raise ValueError("snr_db: given measurements have their noise already; leave one of the two out")
+        if energy_bound is not None:
+            wanted = "a finite number > 0: a bound of ||x||^2 known without the data, or None"
+            energy_bound = number("energy_bound", energy_bound, lambda value: value > 0, wanted)
         transform = checked_transform(transform)
         psi = synthesis(transform, grid or (n,), wavelet)
         given = {"signals": signals, "measurements": measurements, "folder": folder}
@@ -141,7 +148,7 @@ class ArrayProblem(Described, DrawsFromSamples, Problem):
         y = None if y is None else coefficients(None, y)
         noise = noise_of(noise, snr_db)
         values = measured_through(phi, psi), coefficients(psi, x), y, noise, seed, shares, sources
-        self._set(*values, grid, transform, wavelet)
+        self._set(*values, grid, transform, wavelet, energy_bound)
 
     def sample(self, key: Array, batch: int) -> tuple[Float[Array, "batch n"], Float[Array, "batch m"]]:
         row_key, noise_key = jax.random.split(subset_key(key, self.subset))
@@ -151,6 +158,11 @@ class ArrayProblem(Described, DrawsFromSamples, Problem):
     def all(self) -> tuple[Float[Array, "count n"], Float[Array, "count m"]]:
         given = self._given()
         return given if len(given) == 2 else super().all()
+
+    @property
+    def energy(self) -> float | None:
+        """``energy_bound``."""
+        return self.energy_bound
 
     @property
     def grid(self) -> tuple[int, ...]:
@@ -173,6 +185,7 @@ class ArrayProblem(Described, DrawsFromSamples, Problem):
             spec |= {} if physics is None else {"matrix": physics}
         spec |= {**noise_arguments(self.noise), "seed": self.seed, "fractions": list(self.fractions)}
         spec |= {} if self.shape is None else {"shape": list(self.shape)}
+        spec |= {} if self.energy_bound is None else {"energy_bound": self.energy_bound}
         return spec if self.transform == "none" else {**spec, "transform": self.transform, "wavelet": self.wavelet}
 
     def recipe(self) -> dict[str, Any]:

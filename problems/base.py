@@ -143,7 +143,9 @@ class Problem(Value, Specified, abc.ABC):
 
     @property
     def energy(self) -> float | None:
-        """``E ||x||^2`` of the distribution of signals, known before any data; None where only data would tell."""
+        """``E ||x||^2`` of the distribution of signals, or a bound of it, known before any data; None where only data
+        would tell.
+        """
         return None
 
     @property

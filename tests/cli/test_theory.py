@@ -10,7 +10,7 @@ import pytest
 from unrollbit import AMP, ISTA, FullPrecision, FullyConnected, GradientDescent, Stage, Unrolled, fit, pack
 from unrollbit.cli import main, theorem_table
 from unrollbit.plots import bounds_per_layer
-from unrollbit.problems import BlockSparseRecovery, EEGCompressiveRecovery, SparseRecovery
+from unrollbit.problems import ArrayProblem, BlockSparseRecovery, EEGCompressiveRecovery, SparseRecovery
 from unrollbit.theory import audit
 from unrollbit.theory.normal_form import NormalForm, measurements, normal_form
 from unrollbit.theory.random_forms import random_form, sparse_signals
@@ -106,6 +106,21 @@ def test_data_without_a_known_energy_has_no_certificate(tmp_path):
     _, rows = check(Unrolled(ISTA(), problem, 2), problem, tmp_path)
     assert rows["G3a"]["unmet"] == "E||x||^2 is known before any data"
     assert rows["S1"]["status"] == "holds"
+
+
+def test_own_arrays_with_a_bound_of_their_energy_have_one(tmp_path):
+    random = np.random.RandomState(0)
+    np.save(tmp_path / "A.npy", random.standard_normal((8, 12)) / np.sqrt(8))
+    np.save(tmp_path / "x.npy", random.random_sample((3000, 12)))
+    files = {"matrix": str(tmp_path / "A.npy"), "signals": str(tmp_path / "x.npy")}
+    problem = ArrayProblem(**files, snr_db=20.0, energy_bound=12)
+    assert problem.energy == 12
+    assert ArrayProblem.from_spec(problem.to_spec()).energy == 12
+    _, rows = check(Unrolled(ISTA(), problem, 2), problem, tmp_path, "--sample", 5000)
+    assert rows["G3a"]["status"] == "holds"
+    assert all(rows["G3a"]["assumptions"].values())
+    with pytest.raises(ValueError, match="energy_bound: expected a finite number > 0"):
+        ArrayProblem(**files, energy_bound=0)
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
-NAMES = ("1-tour", "2-generalization", "3-convergence", "4-stability", "5-sensitivity")
+NAMES = ("1-tour", "2-generalization", "3-convergence", "4-stability", "5-sensitivity", "6-predictions")
 FOUND = sorted(EXAMPLES.glob("*.ipynb"))
 ONE_THREAD = {
     "OMP_NUM_THREADS": "1",

@@ -45,14 +45,17 @@ class Sample:
     def of(
         cls, net: Network, problem: Problem, c: float, samples: int | None, seed: int | None, settings: Settings
     ) -> Sample:
-        """The training set of a run, or ``settings.sample`` signals where it had no fixed one, and test signals."""
+        """The training set of a run, or ``settings.sample`` signals where it had no fixed one, and test signals.
+
+        Of data, all training rows and all test rows: a row that is drawn twice says nothing new.
+        """
         key = jax.random.key(settings.seed)
         if samples is not None and seed is not None:
             drawn = training_set(problem, seed, samples)
             x, y = drawn.x, drawn.y
         else:
-            x, y = problem.sample(jax.random.fold_in(key, 1), settings.sample)
-        x_test, y_test = problem.split("test").sample(jax.random.fold_in(key, 2), settings.test)
+            x, y = _pairs(problem.split("train"), jax.random.fold_in(key, 1), settings.sample)
+        x_test, y_test = _pairs(problem.split("test"), jax.random.fold_in(key, 2), settings.test)
         return cls(net, x, y, x_test, y_test, c, settings)
 
     @cached_property
@@ -91,6 +94,11 @@ class Sample:
         """The report with the risk of the zero estimate, from which a bound of the risk is vacuous."""
         trivial = self.zero if zero is None else zero
         return report if report.bound is None else replace(report, vacuous=report.bound >= trivial, trivial=trivial)
+
+
+def _pairs(problem: Problem, key: Array, count: int) -> tuple[Array, Array]:
+    held = problem.all()
+    return problem.sample(key, count) if held is None else (held[0][:count], held[1][:count])
 
 
 def _estimates(net: Network, y: Array) -> Float[np.ndarray, "N n"]:

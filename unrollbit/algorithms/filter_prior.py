@@ -180,8 +180,8 @@ class ForwardBackward(FilterPrior):
         )
         if self.levels is not None or not self.shrinkage.linear or slopes is None:
             return None
-        numbers = (np.asarray(s[name], np.float64) for name in ("momentum", "step", "rho"))
-        return PriorSteps(*numbers, *slopes)
+        momentum, step, rho = (np.asarray(s[name], np.float64) for name in ("momentum", "step", "rho"))
+        return PriorSteps(momentum, step, rho, *slopes)
 
     def step(self, state: State, y: Array, A: LinearOperator, maps: Maps, s: Scalars) -> State:
         x, levels = state["x"], self.levels
