@@ -17,6 +17,7 @@ from unrollbit.extensions import import_extension
 
 COMMANDS = {
     "demo": "train and compare networks on five problems in a few minutes: table, figures, packed network",
+    "init": "write the commented TOML of a worked case, to start your own problem from",
     "train": "train the network of a TOML file into a run folder",
     "evaluate": "accuracy per layer on fresh test signals, beside classic solvers",
     "bits": "bits per link of a network, and what its file holds",
