@@ -222,6 +222,7 @@ def test_measurements_of_complex_physics_may_be_complex() -> None:
 def test_operators_of_this_library_are_taken_as_they_are() -> None:
     A = gaussian(4, 8)
     assert as_operator(A) is A
+    assert as_operator(Problem.from_arrays(A, np.eye(8))) is A
 
 
 def test_a_kind_of_ones_own() -> None:

@@ -198,6 +198,8 @@ def test_the_classic_solver_gives_what_it_gives_with_the_dense_matrix() -> None:
 WRONG: dict[str, tuple[Callable, str]] = {
     "zeros": (lambda: Sparse.of(scipy.sparse.csr_array((3, 4))), "expected a matrix with entries, got zeros of shape"),
     "NaN": (lambda: Sparse.of(MATRIX * np.nan), "NaN"),
+    "a word": (lambda: Sparse.of("A.npz"), r"Sparse: expected a matrix \(m, n\) of numbers, got 'A.npz'"),
+    "three axes": (lambda: Sparse.of(np.ones((2, 3, 4))), r"Sparse: expected a matrix \(m, n\)"),
     "another structure": (lambda: Sparse(jnp.ones((2, 2)), Pattern.of(np.eye(2) > 0)), "expected a core of shape"),
     "counts": (lambda: Pattern(2, 3, np.array([1, 1]), np.array([0])), "number of entries of each of 2 rows"),
     "places": (lambda: Pattern(2, 3, np.array([1, 1]), np.array([0, 3])), r"expected columns in \[0, 3\)"),

@@ -28,7 +28,7 @@ def as_operator(
     operators of SciPy, PyLops, lineax      their matrix if it is small; else they run as they are
     a linear function of JAX                the same; the adjoint is derived (or ``adjoint``)
     complex ones                            measurements are complex, unknowns are real (or ``unknowns``)
-    ``LinearOperator``                      as it is
+    ``LinearOperator``, a problem           as it is, or has it
     ======================================  ==================================================================
 
     Operators of SciPy and PyLops that are no matrix run outside of JAX, by callbacks, and ``matrix=None`` takes the
@@ -71,16 +71,16 @@ def physics_of(problem: Any, name: str = "problem") -> LinearOperator:
 
     Raises ``TypeError`` for one that has none, and what ``as_operator`` raises.
     """
-    operator = getattr(problem, "operator", None)
-    if isinstance(operator, LinearOperator) and not isinstance(problem, LinearOperator):
-        return operator
     return converted(problem, Request(name))
 
 
 def converted(A: Any, request: Request) -> LinearOperator:
-    """The operator that an object is or becomes. Raises as ``as_operator``."""
+    """The operator that an object is, has or becomes. Raises as ``as_operator``."""
     if isinstance(A, LinearOperator):
         return A
+    held = getattr(A, "operator", None)
+    if isinstance(held, LinearOperator):
+        return held
     kind = None if isinstance(A, type) else next((kind for kind in CONVERTERS if kind.takes(A)), None)
     if kind is not None:
         return kind.build(A, request)

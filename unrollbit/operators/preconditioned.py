@@ -37,6 +37,9 @@ class Origin:
     def __hash__(self) -> int:
         return hash(self.key)
 
+    def __repr__(self) -> str:
+        return f"Origin({self.spec['kind']})"
+
 
 @pytree
 @dataclass(frozen=True)

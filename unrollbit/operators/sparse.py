@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
+from unrollbit.arguments import shown
 from unrollbit.operators.checks import finite_array
 from unrollbit.operators.norms import Norm, power_iteration
 from unrollbit.operators.structured import Structured
@@ -48,7 +49,13 @@ class Sparse(Structured):
         """A sparse matrix of SciPy, in any of its formats, or a dense one. Entries at one place are added up."""
         import scipy.sparse
 
-        matrix = scipy.sparse.csr_array(matrix)
+        given = matrix
+        try:
+            matrix = scipy.sparse.csr_array(matrix if scipy.sparse.issparse(matrix) else np.atleast_2d(matrix))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"Sparse: expected a matrix (m, n) of numbers, got {shown(given)}") from error
+        if matrix.ndim != 2:
+            raise ValueError(f"Sparse: expected a matrix (m, n), got shape {matrix.shape}")
         matrix.sum_duplicates()
         matrix.eliminate_zeros()
         if not matrix.nnz:
