@@ -8,19 +8,19 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
-from unrollbit.algorithms.base import Algorithm, Form, LinearMap, Maps, OutsideNormalForm, State
+from unrollbit.algorithms.base import Algorithm, Form, OutsideNormalForm, State
 from unrollbit.algorithms.first_order import FirstOrder
 from unrollbit.algorithms.prior_steps import PriorSteps
 from unrollbit.arguments import instance, integer
 from unrollbit.arrays import as_signal, in_dtype, widened
-from unrollbit.formats import Fixed, Format, OneBit, Place, Weights, as_format
+from unrollbit.formats import Format, OneBit, Place, Weights
 from unrollbit.networks.activations import Activations, for_maps
 from unrollbit.networks.base import Network
 from unrollbit.networks.last_step import LastStep, with_variance
+from unrollbit.networks.maps import built, layer_maps, linear_parts
 from unrollbit.networks.parts import Parts
 from unrollbit.operators import LinearOperator
 from unrollbit.operators.physics import physics_of
@@ -85,7 +85,7 @@ class Unrolled(Network):
         self.depth = depth
         self.packed = packed  # runs on packed bits (read from a file): nothing is expanded to floats
         self.physics = Physics(A)
-        self.maps = nnx.Dict({name: _build(name, lm, weights, A, copies) for name, lm in linear_maps.items()})
+        self.maps = nnx.Dict({name: built(name, lm, weights, Place(lm, A, copies)) for name, lm in linear_maps.items()})
         self.scalars = nnx.Dict({name: ScalarParam(jnp.array(scalars[name], jnp.float32)) for name in specs})
         self.constraints: tuple[tuple[str, Constraint], ...] = tuple(
             (name, spec.constraint) for name, spec in specs.items()
@@ -251,7 +251,7 @@ class Unrolled(Network):
         ``ValueError``) for an algorithm without a normal form, and for activations, which are not linear.
         """
         self._check_linear()
-        return _linear_parts(self, jnp.dtype(dtype).name)
+        return linear_parts(self, jnp.dtype(dtype).name)
 
     def start(self, y: Array, A: LinearOperator) -> State:
         """The state before the first layer; ``y`` and ``A`` are those of ``physical``."""
@@ -268,40 +268,14 @@ class Unrolled(Network):
         algorithm = self.algorithm if algorithm is None else algorithm
         constants = in_dtype(self.constants.get_value(), y.dtype)
         scalars = {name: values[:K] for name, values in in_dtype(self.values(), y.dtype).items()}
-        stacked, fetch = self._matrices(K, y.dtype)
+        stacked, fetch = layer_maps(self.maps, K, y.dtype, self._held)
 
         def step(state: State, layer: tuple[dict[str, Array], Any, Array]) -> State:
             own, slices, k = layer
-            return algorithm.step(state, y, A, fetch(slices, k), own | constants)
+            maps = {name: self._product(name, matrix) for name, matrix in fetch(slices, k).items()}
+            return algorithm.step(state, y, A, maps, own | constants)
 
         return (scalars, stacked, jnp.arange(K)), step
-
-    def _matrices(self, K: int, dtype: Any) -> tuple[dict[str, Any], Callable[[dict[str, Any], Array], Maps]]:
-        """What the scan slices per layer of the maps, and the function from a slice to the maps of the step."""
-        stacked: dict[str, Any] = {}
-        single: dict[str, LinearOperator] = {}
-        cycled: dict[str, Any] = {}
-        for name, weights in self.maps.items():
-            parameters = weights.prepare()
-            if weights.copies == 1:
-                matrix = weights.matrix(jax.tree.map(lambda a: a[0], parameters))
-                single[name] = self._held(matrix, dtype)
-            elif weights.copies >= K:
-                stacked[name] = jax.tree.map(lambda a: a[:K], parameters)
-            else:
-                cycled[name] = parameters
-
-        def fetch(slices: dict[str, Any], k: Array) -> Maps:
-            matrices = dict(single)
-            for name, parameters in slices.items():
-                matrices[name] = in_dtype(self.maps[name].matrix(parameters), dtype)
-            for name, parameters in cycled.items():
-                index = k % self.maps[name].copies
-                own = jax.tree.map(lambda a, i=index: a[i], parameters)
-                matrices[name] = in_dtype(self.maps[name].matrix(own), dtype)
-            return {name: self._product(name, matrix) for name, matrix in matrices.items()}
-
-        return stacked, fetch
 
     def _held(self, matrix: LinearOperator, dtype: Any) -> LinearOperator:
         """The operator as all layers use it: expanded to floats once, unless the network runs on packed bits."""
@@ -323,26 +297,3 @@ class Unrolled(Network):
 def _run(net: Unrolled, measured: Array, K: int, iterates: bool) -> Array:
     """Compiled once for all calls on signals of one shape."""
     return net._estimates(measured, K, iterates)
-
-
-@functools.partial(jax.jit, static_argnums=1)
-def _linear_parts(net: Unrolled, dtype: str) -> tuple[Array, Array]:
-    layers, maps = np.arange(net.depth), {}
-    for name, weights in net.maps.items():
-        maps[name] = jnp.asarray(weights.dense(), dtype)[layers % weights.copies]
-    scalars = {name: jnp.asarray(values, dtype) for name, values in net.values().items()}
-    return net.algorithm.linear_part(jnp.asarray(net.operator.dense(), dtype), maps, scalars)
-
-
-def _build(name: str, linear_map: LinearMap, weights: Any, A: LinearOperator, copies: int) -> Weights:
-    if not linear_map.learned:
-        return Fixed().build(Place(linear_map, A))
-    if isinstance(weights, Mapping):
-        if name not in weights:
-            raise ValueError(f"weights: no entry for the map {name!r}; got {sorted(weights)}")
-        weights = weights[name]
-    # an argument may be a format or weights that exist already, of a file say
-    built = weights if isinstance(weights, Weights) else as_format(weights).build(Place(linear_map, A, copies))
-    if built.shape != linear_map.shape:
-        raise ValueError(f"weights of map {name!r}: expected matrices of shape {linear_map.shape}, got {built.shape}")
-    return built
