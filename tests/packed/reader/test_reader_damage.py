@@ -45,7 +45,7 @@ HEADERS = {
     "huge offsets": (lambda h: set_entry(h, STEP, data_offsets=[0, 2**62]), "expected the bytes"),
     "no offsets": (lambda h: {**h, STEP: {"dtype": "F32", "shape": [2]}}, "data_offsets"),
     "three offsets": (lambda h: set_entry(h, STEP, data_offsets=[0, 1, 2]), "data_offsets"),
-    "other dtype": (lambda h: set_entry(h, STEP, dtype="F16", shape=[4]), "dtype F16"),
+    "other dtype": (lambda h: set_entry(h, STEP, dtype="I16", shape=[4]), "dtype I16"),
     "an entry that is a list": (lambda h: {**h, STEP: []}, "data_offsets"),
 }
 
