@@ -58,7 +58,7 @@ class Summary:
     def meaning(self) -> str:
         """What the row tells a user, in words."""
         if not self.applicable:
-            return f"says nothing here: {self.unmet}"
+            return f"not met: {self.unmet}"
         if self.vacuous and self.status != "violated":
             return "true, but no better than knowing nothing"
         known_values = {name: math.nan if value is None else value for name, value in vars(self).items()}

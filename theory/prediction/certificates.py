@@ -80,7 +80,7 @@ def certificate(
     Example:
         >>> found = certificate(np.full(2000, 1e-5))
         >>> round(found.limit_db, 6), round(found.failure, 4), round(found.risk, 4)
-        (-50.0, 0.0015, 0.0015)
+        (-50.0, 0.0015, 0.0016)
     """
     nmse = np.asarray(nmse, np.float64)
     N, level = len(nmse), 1 - confidence

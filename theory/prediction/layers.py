@@ -55,6 +55,7 @@ def predict(
     Raises ``ValueError`` for a network that is no first-order method or whose shrinkage is not separable.
 
     Example:
+        >>> import jax
         >>> from unrollbit import AMP, Unrolled
         >>> from unrollbit.problems import SparseRecovery
         >>> problem = SparseRecovery(32, 64)

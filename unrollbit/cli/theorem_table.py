@@ -102,7 +102,7 @@ def print_theorems(path: Path, form: str, summaries: Sequence[Summary]) -> None:
             values = (row.bound, row.measured, row.tightness)
             numbers = ("-" if value is None or not np.isfinite(value) else f"{value:.3g}" for value in values)
             # the first line says why there is no normal form
-            words = "says nothing here: no normal form" if row.unmet.startswith(audit.IN_NORMAL_FORM) else row.meaning
+            words = "not met: no normal form" if row.unmet.startswith(audit.IN_NORMAL_FORM) else row.meaning
             lines.append((row.theorem, status, row.applies, *numbers, words))
         useful = sum(row.applicable > 0 for row in rows)
         title = f"{family.capitalize()}: {useful} of {len(rows)} statements apply"

@@ -29,8 +29,8 @@ class ErrorBar:
 
     Example:
         >>> bar = ErrorBar(0.9, 100, 1.5, {"residual": 1.0}, 1e-7)
-        >>> bar({"residual": jnp.array([2.0, 0.0])})
-        Array([3.0e+00, 1.5e-07], dtype=float32)
+        >>> bar({"residual": jnp.array([2.0, 4.0])})
+        Array([3., 6.], dtype=float32)
     """
 
     level: float
