@@ -76,13 +76,14 @@ def suited(
         if all(side % 2 == 0 for side in shape):
             found.append(WaveletFISTA(shape, synthesis, iterations=converged))
     found.append(Classic(FISTA(), iterations))
-    share = float(np.mean(x != 0))
+    signals = np.asarray(training)
+    share = float(np.mean(signals != 0))
     if 0 < share <= _SPARSE:
         if np.unique(np.abs(y)).size == 1:
             size = math.sqrt(float(np.mean(np.sum(np.square(x, dtype=np.float64), -1))))
             return [*found, BIHT(max(1, round(share * x.shape[1])), size)]
         found.append(OMP(max(1, min(A.shape) // 2)))
-        variance = float(np.mean(np.square(x[x != 0], dtype=np.float64)))
+        variance = float(np.mean(np.square(signals[signals != 0], dtype=np.float64)))
         prior = BernoulliGaussian(sparsity=share, variance=variance, noise=1.0)
         found.append(Classic(AMP(prior, "computed", momentum=False), _AMP_ITERATIONS, label="amp, true prior"))
     return found
