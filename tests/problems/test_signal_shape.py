@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from unrollbit import Stage, Unrolled, fit, load, pack, solve
+from unrollbit import Stage, Unrolled, fit, load, pack, recipes, solve
 from unrollbit.algorithms import FISTA
 from unrollbit.formats import Anchored, OneBit
 from unrollbit.problems import (
@@ -83,3 +83,12 @@ def test_the_matched_prior_has_the_moments_of_its_signals(unit):
 
 def test_the_prior_of_no_signal_is_a_prior():
     assert matched_prior(np.zeros((3, 4))).variance == 1.0
+
+
+def test_the_default_recipe_takes_signals_of_one_axis():
+    """Filters of 1-D signals are fewer and longer than those of images."""
+    problem = EEGCompressiveRecovery(transform=None)
+    network = recipes.default(problem, 2).network
+    _, y = problem.sample(jax.random.key(0), 3)
+    assert jax.eval_shape(lambda net, y: net(y), network, y).shape == (3, 128)
+    assert network.algorithm.to_spec()["size"] == 13

@@ -34,8 +34,8 @@ def learned_prior(
     depth: int = 8,
     *,
     planes: int = 1,
-    filters: int = 24,
-    size: int = 5,
+    filters: int | None = None,
+    size: int | None = None,
     weights: Format | None = None,
     influence: Influence | None = None,
     levels: Literal["auto", "fixed", "signal", "noise"] = "auto",
@@ -52,7 +52,7 @@ def learned_prior(
         problem: a ``Problem`` whose unknowns are samples on a grid.
         depth: number of layers.
         planes: sign planes of the filters; two come close to floats.
-        filters, size: of each layer, and taps along each axis.
+        filters, size: of each layer, and taps along each axis; None: 24 of 5 x 5 taps, and 12 of 13 for 1-D signals.
         weights: another format of the filters; ``UnitFilters`` goes around it.
         influence: the influence function; None: ``Clips`` with knots of the size of the signals.
         levels: what thresholds follow: nothing ("fixed"), the level of each signal or of its noise; "auto": nothing
@@ -73,6 +73,8 @@ def learned_prior(
         )
     planes, followed = integer("planes", planes, 1), choice("levels", levels, ("auto", "fixed", "signal", "noise"))
     unit = signal_size(problem)
+    size = (5 if len(shape) == 2 else 13) if size is None else integer("size", size, 2)
+    filters = min(24, size ** len(shape) - 1) if filters is None else filters
     if influence is None:
         influence = Clips(tuple(unit * knot for knot in _KNOTS), (0.0, 1.0, 0.0, 0.0), shared="none")
     if followed == "auto":
