@@ -236,7 +236,7 @@ def test_the_step_parametrisation_learns_scalars_only() -> None:
 def test_errors() -> None:
     A = gaussian(8, 16)
     assert Unrolled(AMP(), np.eye(3), 3).operator.shape == (3, 3)
-    with pytest.raises(TypeError, match="problem: expected .*, got 3"):
+    with pytest.raises(TypeError, match=r"problem: expected .*, got 3"):
         Unrolled(AMP(), 3, 3)
     for depth in (0, -1, True):
         with pytest.raises(ValueError, match="depth: expected a positive integer"):

@@ -45,8 +45,8 @@ def _padded(x: Array, kernel_shape: tuple[int, ...], edge: Edge) -> Array:
     return jnp.pad(x, [(0, 0), *pads_of(kernel_shape)], mode=_MODES[edge])
 
 
-# One axis after another, the last first: taps of the axes lead, then the batch. JAX would transpose each of the two into
-# as many whole arrays as there are taps, so each names the other.
+# One axis after another, the last first: taps of the axes lead, then the batch. JAX would transpose each of the two
+# into as many whole arrays as there are taps, so each names the other.
 def _take(padded: Array, *, sides: tuple[int, ...], kernel_shape: tuple[int, ...]) -> Array:
     axes, lead = len(sides), padded.ndim - len(sides) - 1  # axes that vmap adds stay first
     for axis, (side, taps) in enumerate(zip(sides[::-1], kernel_shape[::-1], strict=True), 1):
