@@ -24,6 +24,7 @@ from unrollbit.shrinkage import BernoulliGaussian
 _TRAINING, _ENTRIES = 4096, 2**24  # signals that moments are taken from
 _SPARSE = 0.5  # share of non-zeros below which signals count as sparse
 _AMP_ITERATIONS = 50
+_OFTEN, _LARGEST = 8, 2**22  # non-zeros beyond twice their mean; numbers that OMP holds for a signal
 
 
 class Grid(NamedTuple):
@@ -63,7 +64,8 @@ def suited(
 
     ``iterations``: of the classic solver; ``converged``: of what runs until it has converged. Always linear MMSE and
     FISTA. On a grid Tikhonov and total variation, and wavelet FISTA
-    where a wavelet fits. For sparse signals OMP and, on random physics, untrained AMP with the share and variance of
+    where a wavelet fits. For sparse signals OMP (unless it is too large: it
+    holds as many columns as a signal may have non-zeros) and untrained AMP with the share and variance of
     the training signals' non-zeros; for measurements of two values BIHT.
     """
     A, grid = physics_of(problem), grid_of(problem)
@@ -82,7 +84,9 @@ def suited(
         if np.unique(np.abs(y)).size == 1:
             size = math.sqrt(float(np.mean(np.sum(np.square(x, dtype=np.float64), -1))))
             return [*found, BIHT(max(1, round(share * x.shape[1])), size)]
-        found.append(OMP(max(1, min(A.shape) // 2)))
+        most = max(1, min(min(A.shape) // 2, _OFTEN + math.ceil(2 * share * A.shape[1])))
+        if most * A.shape[0] <= _LARGEST:
+            found.append(OMP(most))
         variance = float(np.mean(np.square(signals[signals != 0], dtype=np.float64)))
         prior = BernoulliGaussian(sparsity=share, variance=variance, noise=1.0)
         found.append(Classic(AMP(prior, "computed", momentum=False), _AMP_ITERATIONS, label="amp, true prior"))
