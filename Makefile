@@ -17,7 +17,8 @@ ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
 
 help:
 	@echo "make demo       train and measure one-bit networks on synthetic and real signals -> runs/demo (minutes)"
-	@echo "make shelf      train the networks of examples/networks again and write their cards (about half an hour)"
+	@echo "make shelf      train the networks of examples/networks again and write their cards (about half an hour;"
+	@echo "                DATA=FOLDER: also those for public images, whose folders the configs name)"
 	@echo "make notebooks  run the notebooks of examples in full and store them with their outputs (minutes)"
 	@echo "make docs       the site -> build/site/index.html; warnings are errors"
 	@echo "make test       the test suite, without the tests marked slow"
@@ -32,12 +33,16 @@ demo: $(VENV)/.demo
 
 shelf: $(VENV)/.demo
 	for config in examples/configs/shelf/*.toml; do \
-		name=$$(basename $$config .toml); \
+		name=$$(basename $$config .toml); data=; \
+		if grep -q '^images' $$config; then \
+			[ -n "$(DATA)" ] || { echo "$$name: left out, its images are not here (make shelf DATA=FOLDER)"; continue; }; \
+			data="--data $(DATA)"; \
+		fi; \
 		[ -f runs/shelf/$$name/network.safetensors ] || \
-			$(BIN)/unrollbit train $$config --seed 0 --out runs/shelf/$$name \
+			$(BIN)/unrollbit train $$config $$data --seed 0 --out runs/shelf/$$name \
 				$$([ -d runs/shelf/$$name ] && echo --resume) || exit 1; \
 		cp runs/shelf/$$name/network.safetensors examples/networks/$$name.safetensors && \
-			$(BIN)/unrollbit card examples/networks/$$name.safetensors || exit 1; \
+			$(BIN)/unrollbit card examples/networks/$$name.safetensors $$data || exit 1; \
 	done
 
 notebooks: $(VENV)/.notebooks
