@@ -47,11 +47,17 @@ def folder(tmp_path: Path) -> Path:
     np.save(tmp_path / "A.npy", MATRIX)
     np.save(tmp_path / "C.npy", MATRIX + 1j)
     scipy.sparse.save_npz(tmp_path / "A.npz", scipy.sparse.csr_array(MATRIX * (MATRIX > 0)))
-    (tmp_path / "own_physics_of_configs.py").write_text(CODE)
+    (tmp_path / f"{module_of(tmp_path)}.py").write_text(CODE)
     return tmp_path
 
 
+def module_of(folder: Path) -> str:
+    """Of a name of its own: one process imports a module once."""
+    return f"own_physics_{folder.name}"
+
+
 def train(folder: Path, matrix: str) -> int:
+    matrix = matrix.replace("MODULE", module_of(folder))
     (folder / "own.toml").write_text(CONFIG.format(matrix=matrix))
     return main(["train", str(folder / "own.toml"), "--out", str(folder / "run"), "--quiet", "--overwrite"])
 
@@ -61,7 +67,7 @@ def train(folder: Path, matrix: str) -> int:
     [
         ("A.npy", Dense.of(MATRIX)),
         ("A.npz", Sparse.of(MATRIX * (MATRIX > 0))),
-        ("own_physics_of_configs:shifted", Dense.of(np.roll(np.eye(8), 1, 0))),
+        ("MODULE:shifted", Dense.of(np.roll(np.eye(8), 1, 0))),
     ],
 )
 def test_a_config_names_it_and_the_file_holds_it(folder: Path, matrix: str, expected) -> None:
@@ -81,7 +87,7 @@ def test_complex_matrices_are_taken(folder: Path) -> None:
 
 
 def test_what_no_file_can_hold_is_told_before_training(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert train(folder, "own_physics_of_configs:matrix_free") != 0
+    assert train(folder, "MODULE:matrix_free") != 0
     message = capsys.readouterr().err.strip()
     assert "physics: Function(<lambda>, (8,) -> (8,)): no file can hold an operator that is code" in message
     assert "\n" not in message
@@ -91,7 +97,7 @@ def test_what_no_file_can_hold_is_told_before_training(folder: Path, capsys: pyt
 def test_code_that_a_file_names_is_never_run(folder: Path) -> None:
     assert train(folder, "A.npy") == 0
     network = load(folder / "run")
-    network.run.problem["matrix"] = "own_physics_of_configs:shifted"  # pyright: ignore[reportOptionalSubscript]
+    network.run.problem["matrix"] = f"{module_of(folder)}:shifted"  # pyright: ignore[reportOptionalSubscript]
     forged = load(network.save(folder / "forged.safetensors"))
     with pytest.raises(ValueError, match="code that a file names is never run"):
         problem_of(forged)
