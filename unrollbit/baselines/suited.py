@@ -6,10 +6,12 @@ import math
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from unrollbit.algorithms import AMP, FISTA
+from unrollbit.algorithms.random_like import is_random_like
 from unrollbit.baselines.base import Baseline
 from unrollbit.baselines.biht import BIHT
 from unrollbit.baselines.classic import Classic
@@ -63,10 +65,9 @@ def suited(
     """The baselines that apply, with their parameters at a start for tuning.
 
     ``iterations``: of the classic solver; ``converged``: of what runs until it has converged. Always linear MMSE and
-    FISTA. On a grid Tikhonov and total variation, and wavelet FISTA
-    where a wavelet fits. For sparse signals OMP (unless it is too large: it
-    holds as many columns as a signal may have non-zeros) and untrained AMP with the share and variance of
-    the training signals' non-zeros; for measurements of two values BIHT.
+    FISTA. On a grid Tikhonov and total variation, and wavelet FISTA where a wavelet fits. For sparse signals OMP (unless
+    it is too large: it holds as many columns as a signal may have non-zeros) and, where the physics is random-like,
+    untrained AMP with the share and variance of the training signals' non-zeros; for measurements of two values BIHT.
     """
     A, grid = physics_of(problem), grid_of(problem)
     x, y = (np.asarray(part) for part in validation)
@@ -89,5 +90,6 @@ def suited(
             found.append(OMP(most))
         variance = float(np.mean(np.square(signals[signals != 0], dtype=np.float64)))
         prior = BernoulliGaussian(sparsity=share, variance=variance, noise=1.0)
-        found.append(Classic(AMP(prior, "computed", momentum=False), _AMP_ITERATIONS, label="amp, true prior"))
+        if is_random_like(A, prior, jnp.asarray(x), jnp.asarray(y)):
+            found.append(Classic(AMP(prior, "computed", momentum=False), _AMP_ITERATIONS, label="amp, true prior"))
     return found
