@@ -168,7 +168,7 @@ def count_bits(net: Network | HoldsNetwork, *, file_bits: int | None = None) -> 
             resident_bits=weights.resident_bits() - _indices_of_physics(net, weights),
         )
     scalars = sum(held.stored_bits for held in net.held_scalars().values())
-    held = A.resident_bits() if net.needs_physics else 0
+    held = net.physics_resident_bits()
     return BitReport(maps, scalars, A.physics_bits(), held, file_bits)
 
 

@@ -70,6 +70,7 @@ def test_tables_are_counted_at_their_width() -> None:
     assert bits(bits=8) == 2 * 8 * 2 * 4 * (24 + 2)  # a step of two bytes for each row
     assert bits(shared="knots") == 2 * 16 * (4 * 24 + 4)
     report = count_bits(Unrolled(ForwardBackward(signal_shape=SHAPE), BLUR, 2, UnitFilters(Uniform(1))))
+    assert report.physics_resident_bits == BLUR.resident_bits() + 2 * 32 * 8 * 6  # spectrum of real images
     assert (report.weight_bits, report.active_links) == (2 * 600, 2 * 600 * 80)
 
 

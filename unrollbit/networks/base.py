@@ -100,6 +100,10 @@ class Network(nnx.Module):
     def to_spec(self) -> dict[str, Any]:
         """What a file needs besides weights, scalars and physics to rebuild the network."""
 
+    def physics_resident_bits(self) -> int:
+        """Bits of the physics, and of what is computed from it once, while the network runs."""
+        return self.operator.resident_bits() if self.needs_physics else 0
+
     def held_scalars(self) -> dict[str, Held]:
         """How a file holds the scalars, by name."""
         widths = dict(self.widths)

@@ -23,6 +23,7 @@ from unrollbit.networks.last_step import LastStep, with_variance
 from unrollbit.networks.maps import built, layer_maps, linear_parts
 from unrollbit.networks.parts import Parts
 from unrollbit.operators import LinearOperator
+from unrollbit.operators.inverse import RegularisedInverse
 from unrollbit.operators.physics import physics_of
 from unrollbit.scalars import Constraint, Held, constrained
 from unrollbit.sizes import positive_integer
@@ -109,12 +110,8 @@ class Unrolled(Network):
 
         A filter prior belongs to no operator and no size of signal; matrices of other maps fit physics of their shape.
 
-        Args:
-            problem: the physics, or anything with an ``operator``.
-            signal_shape: the grid of its unknowns; None: that of the problem, or of the operator, if it has one.
-
-        Raises:
-            ValueError: weights that do not fit the physics, or unknowns without a grid.
+        ``signal_shape``: the grid of the unknowns; None: that of the problem, or of the operator, if it has one. Raises
+        ``ValueError`` for weights that do not fit the physics, or unknowns without a grid.
 
         Example:
             >>> from unrollbit import Unrolled
@@ -133,6 +130,11 @@ class Unrolled(Network):
         raw = {name: variable[...] for name, variable in self.scalars.items()}
         options = {"scalars": raw, "packed": self.packed, "activations": self.activations}
         return Unrolled(algorithm, A, self.depth, maps, **options)
+
+    def physics_resident_bits(self) -> int:
+        constants = self.constants.get_value().values()
+        beside = sum(value.resident_bits() for value in constants if isinstance(value, RegularisedInverse))
+        return super().physics_resident_bits() + beside
 
     def measured_by(self, A: LinearOperator) -> None:
         """Put other physics of the same shape in the place of A, inside a compiled program too."""
