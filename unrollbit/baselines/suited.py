@@ -66,8 +66,9 @@ def suited(
 
     ``iterations``: of the classic solver; ``converged``: of what runs until it has converged. Always linear MMSE and
     FISTA. On a grid Tikhonov and total variation, and wavelet FISTA where a wavelet fits. For sparse signals OMP
-    (unless it is too large: it holds as many columns as a signal may have non-zeros) and, where the physics is random-like,
-    untrained AMP with the share and variance of the training signals' non-zeros; for measurements of two values BIHT.
+    (unless it is too large: it holds as many columns as a signal may have non-zeros) and, where the physics is
+    random-like, untrained AMP with the share and variance of the training signals' non-zeros; for measurements of two
+    values BIHT.
     """
     A, grid = physics_of(problem), grid_of(problem)
     x, y = (np.asarray(part) for part in validation)
