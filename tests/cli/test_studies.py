@@ -24,7 +24,16 @@ PLANS: dict[str, Callable[[bool], list[Experiment]]] = {
     "depth": lambda quick: depth.experiments(0, quick),
     "ablation": lambda quick: ablation.experiments(0, 1 if quick else 3, quick),
 }
-ELSEWHERE = {"robustness", "hard-signals", "theory", "formats", "physics", "pibinn"}  # tested in files of their own
+ELSEWHERE = {
+    "robustness",
+    "hard-signals",
+    "theory",
+    "formats",
+    "physics",
+    "pibinn",
+    "images",
+    "own",
+}  # tested in files of their own
 
 
 def invoke(*arguments: Any) -> int:
