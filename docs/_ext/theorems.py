@@ -30,7 +30,7 @@ class Theorems(SphinxDirective):
     def _section(self, entry) -> list[nodes.Node]:
         lines = [f"**{entry.summary}.** Bound and measurement are values of: {entry.quantity}.", ""]
         lines += [_CERTAINTY[entry.certainty], ""]
-        lines += [f".. autofunction:: {entry.defined[0]}.{entry.defined[1]}", ""]
+        lines += ["```{eval-rst}", f".. autofunction:: {entry.defined[0]}.{entry.defined[1]}", "```", ""]
         title = nodes.make_id(entry.name)
         section = nodes.section(ids=[title], names=[entry.name.lower()])
         section += nodes.title(text=entry.name)
