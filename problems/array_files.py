@@ -25,7 +25,7 @@ def rows_of(
     """
     if value is None:
         raise ValueError(f"{name}: missing; expected an array or the path of a .npy file")
-    array = load_array(name, value, folder) if isinstance(value, str | os.PathLike) else _as_array(name, value)
+    array: Any = load_array(name, value, folder) if isinstance(value, str | os.PathLike) else _as_array(name, value)
     if scipy.sparse.issparse(array):
         array = array.toarray()
     if complex_physics and np.iscomplexobj(array) and array.ndim == 2:

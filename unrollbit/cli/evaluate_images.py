@@ -43,7 +43,7 @@ def methods_of(packed: PackedNetwork, problem: Problem, seed: int, *, classic: b
 
     # one weight for all photographs, or one that follows the level of each: whichever suits the noise
     smooth = best(*(TotalVariation(tuning.shape, power=power) for power in (0, 2)))
-    ridge = best(Tikhonov(), Tikhonov(tuning.shape))
+    ridge = best(Tikhonov(), Tikhonov(signal_shape=tuning.shape))
 
     def of_size(method: Any) -> Method:
         """The method on photographs of any size."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -128,7 +128,8 @@ class Stage:
             return optax.chain(optax.clip_by_global_norm(self.clip), optax.adam(schedule, *self.betas))
 
         labels = jax.tree.map(lambda variable: variable.kind, trained, is_leaf=lambda leaf: hasattr(leaf, "kind"))
-        transforms = {**{name: adam(rate) for name, rate in self.rates.items()}, **self.optimisers}
+        transforms: dict[Hashable, optax.GradientTransformation] = {**self.optimisers}
+        transforms = {name: adam(rate) for name, rate in self.rates.items()} | transforms
         for kind, bound in self.bounds.items():
             transforms[kind] = optax.chain(transforms[kind], _kept_within(bound))
         return optax.multi_transform(transforms, labels)
@@ -171,11 +172,11 @@ class Stage:
 def _kept_within(bound: float) -> optax.GradientTransformation:
     """The last of a chain: what is added leaves no magnitude above ``bound``."""
 
-    def update(updates: Any, state: Any, parameters: Any = None) -> tuple[Any, Any]:
-        kept = jax.tree.map(lambda u, p: jnp.clip(p + u, -bound, bound) - p, updates, parameters)
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        kept = jax.tree.map(lambda u, p: jnp.clip(p + u, -bound, bound) - p, updates, params)
         return kept, state
 
-    return optax.GradientTransformation(lambda parameters: optax.EmptyState(), update)
+    return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
 
 
 def grown(depth: int, steps: int, **options: Any) -> tuple[Stage, ...]:
