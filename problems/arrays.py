@@ -50,7 +50,7 @@ class ArrayProblem(Described, DrawsFromSamples, Problem):
         ((10, 16), (10, 8))
         >>> described = ArrayProblem(rng.randn(8, 16), rng.randn(100, 16), transform="dct")
         >>> described.signal(described.samples[0]).shape, described.prior().size
-        ((80, 16), 5)
+        ((80, 16), 10)
     """
 
     data_arguments: ClassVar[tuple[str, ...]] = ("matrix", "signals", "measurements")

@@ -43,7 +43,7 @@ def nmse_db(
         >>> import jax.numpy as jnp
         >>> x = jnp.array([[1.0, 0.0], [10.0, 0.0]])
         >>> x_hat = jnp.array([[0.0, 0.0], [9.0, 0.0]])
-        >>> round(float(nmse_db(x_hat, x)), 2), float(nmse_db(x_hat, x, reduction="mean_of_db"))
+        >>> round(float(nmse_db(x_hat, x)), 2), round(float(nmse_db(x_hat, x, reduction="mean_of_db")), 2)
         (-17.03, -10.0)
     """
     choice("reduction", reduction, get_args(Reduction))

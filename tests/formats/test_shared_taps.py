@@ -125,7 +125,10 @@ def test_in_a_config() -> None:
         (lambda: network(OneBit(), physics=gaussian(4, 6)), "expected physics that is a Convolution"),
         (lambda: network(OneBit(scale="row")), "take a global or layer scale"),
         (lambda: network(OneBitSVID()), "take a global or layer scale"),
-        (lambda: network(LittleBit(bits_per_weight=1.0)), "taps of a convolution have no rank"),
+        (
+            lambda: network(LittleBit(bits_per_weight=1.0)),
+            "taps of a convolution and entries of a sparse matrix have no rank",
+        ),
         (lambda: network(Designed()), "use OneBit here"),
     ],
 )

@@ -18,7 +18,7 @@ from unrollbit.operators.norms import power_iteration
 def assert_equal_operators(a: Any, b: Any) -> None:
     assert jax.tree.structure(a) == jax.tree.structure(b)
     for left, right in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
-        assert left.dtype == right.dtype
+        assert jnp.result_type(left) == jnp.result_type(right)
         np.testing.assert_array_equal(left, right)
 
 
@@ -164,7 +164,7 @@ def test_prepared_form_is_the_same_map(operator):
     prepared = operator.prepare()
     np.testing.assert_allclose(prepared.dense(), operator.dense(), rtol=1e-5, atol=1e-5)
     assert prepared.shape == operator.shape
-    assert not any(leaf.dtype == jnp.uint8 for leaf in jax.tree.leaves(prepared))
+    assert not any(jnp.result_type(leaf) == jnp.uint8 for leaf in jax.tree.leaves(prepared))
 
 
 def test_bits_are_counts(operator):

@@ -41,7 +41,7 @@ def noise_excess_db(
         >>> from unrollbit.shrinkage import BernoulliGaussian
         >>> values, where = jax.random.split(jax.random.key(0))
         >>> x = jax.random.normal(values, (32, 128)) * (jax.random.uniform(where, (32, 128)) < 0.1)
-        >>> A, blur = gaussian(64, 128), Convolution([0.25, 0.5, 0.25], 128)
+        >>> A, blur = gaussian(64, 128), Convolution([1 / 7] * 7, 128)
         >>> prior = BernoulliGaussian(noise=1.0)
         >>> noise_excess_db(A, prior, x, A(x)) < 1.0, noise_excess_db(blur, prior, x, blur(x)) > LARGEST_EXCESS
         (True, True)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from unrollbit.cli.arguments import add_json, seed_number
+from unrollbit.cli.outputs import Outputs
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
@@ -14,7 +17,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, metavar="FILE", help="where to write the TOML, beside its data (default CASE.toml)"
     )
     parser.add_argument("--data", action="store_true", help="also write the data of the example beside it")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="random seed of that data (default: 0)")
+    parser.add_argument(
+        "--seed", type=seed_number, default=0, metavar="N", help="random seed of that data (default: 0)"
+    )
+    add_json(parser)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -22,7 +28,9 @@ def run(options: argparse.Namespace) -> None:
     from unrollbit.cli.cases import CASES, case_named
     from unrollbit.cli.tables import print_table
 
+    reports = Outputs().reports(options.json)
     if options.listed:
+        reports.write({"cases": {case.name: case.summary for case in CASES.values()}})
         print_table("Worked cases", ("case", "what"), [(case.name, case.summary) for case in CASES.values()])
         return
     if options.case is None:
@@ -40,4 +48,5 @@ def run(options: argparse.Namespace) -> None:
         case.write_data(file.parent, options.seed)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(case.text(), encoding="utf-8")
+    reports.write({"case": case.name, "config": str(file), "data": list(case.data) if options.data else []})
     print(f"{file}: edit it, then: unrollbit train {file}")

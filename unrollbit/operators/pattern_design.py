@@ -50,6 +50,7 @@ def learned_patterns(
     C, size, m = block_moments(images, size), integer("size", size, 1), integer("m", m, 1, size**2)
     D = dct_atoms(size)
     variances = np.einsum("ij,jk,ik->i", D, C, D)
+    variances = np.maximum(variances, np.finfo(np.float32).eps * variances.max())  # blocks may lack a frequency
     atoms = D[np.argsort(-variances, kind="stable")[:m]]
     latents = _AMPLITUDE * atoms / np.abs(atoms).mean(-1, keepdims=True)
     latents = latents + _JITTER * np.random.RandomState(check_seed(seed)).standard_normal(latents.shape)
