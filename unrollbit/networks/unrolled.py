@@ -88,9 +88,7 @@ class Unrolled(Network):
         self.physics = Physics(A)
         self.maps = nnx.Dict({name: built(name, lm, weights, Place(lm, A, copies)) for name, lm in linear_maps.items()})
         self.scalars = nnx.Dict({name: ScalarParam(jnp.array(scalars[name], jnp.float32)) for name in specs})
-        self.constraints: tuple[tuple[str, Constraint], ...] = tuple(
-            (name, spec.constraint) for name, spec in specs.items()
-        )
+        self.constraints: tuple[tuple[str, Constraint], ...] = tuple((k, each.constraint) for k, each in specs.items())
         self.widths = tuple((name, spec.bits) for name, spec in specs.items())
         self.transposed = tuple(name for name, linear_map in linear_maps.items() if linear_map.transposed)
         self.activations, self.activated = for_maps(activations, self.maps)
