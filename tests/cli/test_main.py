@@ -135,9 +135,11 @@ def test_a_defect_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
         main(["bits", "x"])
 
 
+# What the shell starts in the background ignores ctrl-c, and its children, as of a test run there, inherit that.
 ENDING = """
 import os, signal, sys
 from unrollbit.cli import bits, main
+signal.signal(signal.SIGINT, signal.default_int_handler)
 def run(options):
     {body}
 bits.run = run

@@ -29,6 +29,15 @@ batch = 4
 """
 
 
+# What the shell starts in the background ignores ctrl-c, and its children, as of a test run there, inherit that.
+INTERRUPTIBLE = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from unrollbit.cli import main
+sys.exit(main())
+"""
+
+
 def invoke(*arguments) -> int:
     return main([str(argument) for argument in arguments])
 
@@ -74,7 +83,7 @@ def test_an_interrupt_is_one_line_and_keeps_a_checkpoint(config: Path) -> None:
     config.write_text(CONFIG.replace("steps = 4", "steps = 1000000"))
     run = config.parent / "run"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
-    command = [sys.executable, "-m", "unrollbit", "train", str(config), "--out", str(run), "--quiet"]
+    command = [sys.executable, "-c", INTERRUPTIBLE, "train", str(config), "--out", str(run), "--quiet"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
     try:
         deadline = time.monotonic() + 120

@@ -186,9 +186,9 @@ def test_solve_networks_and_training_take_it(name: str) -> None:
     before = np.asarray(net(y))
     if isinstance(A, Unspecified):
         with pytest.warns(UserWarning, match=r"no file can hold an operator that is code.* not packed"):
-            fit(net, problem, Stage(4, batch=4), progress=False)
+            fit(net, problem, Stage(4, batch=4), keep="last", progress=False)
     else:
-        fit(net, problem, Stage(4, batch=4), progress=False)
+        fit(net, problem, Stage(4, batch=4), keep="last", progress=False)
     assert np.isfinite(net(y)).all()
     assert not np.array_equal(net(y), before)
 
