@@ -11,7 +11,7 @@ from scipy.stats import norm
 from unrollbit import AMP, FISTA, ISTA, FullPrecision, Unrolled, load
 from unrollbit.algorithms import FirstOrder
 from unrollbit.operators import Dense, Hadamard, Rademacher, gaussian, gaussian_blocks, ill_conditioned
-from unrollbit.problems import SparseRecovery
+from unrollbit.problems import SparseRecovery, register_problem
 from unrollbit.shrinkage import BernoulliGaussian, Firm, GroupSoft, Soft
 from unrollbit.theory import Settings
 from unrollbit.theory.prediction import E1, E2, HeldOut, evolution, predict, spectrum_of, with_sign_errors
@@ -188,6 +188,7 @@ def test_assumptions_are_told_before_anything_is_compared():
     assert not E1(held(Unrolled(AMP(), hadamard, 3, FullPrecision()), hadamard)).assumptions[SPECTRUM]
 
 
+@register_problem("operator")
 class Shaped(SparseRecovery):
     """Signals that are no independent draws, noise that depends on them."""
 
