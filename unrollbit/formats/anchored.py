@@ -7,16 +7,13 @@ from typing import Any
 
 from jaxtyping import Array
 
+from unrollbit.arguments import number
 from unrollbit.formats.base import Format, Place
 from unrollbit.formats.weights import Weights
 from unrollbit.formats.wrapper import Wrapper
 from unrollbit.operators import LinearOperator
 from unrollbit.operators.structured import Structured
 from unrollbit.variables import Physics
-
-# Of 0, 1/256, 1/16, 1/4 and 1, the last three train alike (ISTA and AMP, sparse recovery), the first two lose up to
-# 1.8 dB; the smallest of the three leaves a full-precision stage its start near W_0.
-_SHARE = 2.0**-4
 
 
 @dataclass(frozen=True)
@@ -28,16 +25,26 @@ class Anchored(Wrapper):
     counted in ``resident_bits``. V in one sign plane around A brings W about as close to ALISTA's matrix as two planes
     without A do. A product with W costs one with W_0 and one with V.
 
-    Untrained, W is W_0 in full precision. Other formats start at V near ``W_0 / 16``, since signs times positive
-    scales are never 0 and a scale that is nearly 0 does not train; in ``Designed`` signs V starts as designed.
+    Full precision starts at ``V = 0``. Signs times positive scales are never 0, and a scale that is nearly 0 hardly
+    trains: other formats start near ``V = share W_0``, ``Designed`` signs as designed.
+
+    Args:
+        inner: the format of V.
+        share: where V starts, 0 to 1. Of 0, 1/256, 1/16, 1/4 and 1, the last three train alike without a stage in
+            full precision (ISTA and AMP, sparse recovery), the first two lose up to 1.8 dB. With 0 W starts at W_0 up
+            to rounding: for recipes that begin in full precision, and networks that shall not start behind W_0.
     """
 
     inner: Format
+    share: float = 2.0**-4  # the smallest that trains is nearest to W_0
+
+    def __post_init__(self) -> None:
+        number("share", self.share, lambda share: 0 <= share <= 1, "a number from 0 to 1")
 
     def inside(self, place: Place) -> Place:
         """Formats start at their map's value: 0, or a little of W_0 where a format cannot hold 0."""
         anchor = place.map.initial
-        return replace(place.starting_at((0.0 if self.holds_zero else _SHARE) * anchor), around=anchor)
+        return replace(place.starting_at((0.0 if self.holds_zero else self.share) * anchor), around=anchor)
 
     def wrap(self, place: Place, inner: Weights) -> Weights:
         anchor = place.map.initial

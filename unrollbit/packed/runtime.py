@@ -2091,7 +2091,7 @@ def anchored(format: Spec, held: Held, linear: Map, A: Operator) -> list[Operato
         raise ValueError("Anchored: V of W = A + V has no reference for a flip code")
     anchor = linear.initial()
     start = linear._replace(initial=lambda: scaled(anchor, 0.0))
-    return [added(anchor, V) for V in inside(format, held, start, A)]
+    return [added(anchor, V) for V in inside(format, held, start, A, share=0.0625)]
 
 
 def signal_domain(format: Spec, held: Held, linear: Map, A: Operator) -> list[Operator]:

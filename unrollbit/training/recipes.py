@@ -56,7 +56,7 @@ def default(
     """
     if algorithm is None and getattr(problem, "signal_shape", None) is not None:
         return learned_prior(problem, 8 if depth is None else depth, planes=planes, steps=steps, **setting)
-    weights, depth = Anchored(OneBit(planes=planes)), 16 if depth is None else depth
+    weights, depth = Anchored(OneBit(planes=planes), share=0.0), 16 if depth is None else depth
     return two_stage(problem, depth, weights=weights, steps=steps, algorithm=algorithm, distinct=distinct, **setting)
 
 
