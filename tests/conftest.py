@@ -9,8 +9,10 @@ Shapes and dtypes in the signatures of some packages are enforced while tests ru
 from __future__ import annotations
 
 import gc
+import itertools
 import os
 import shutil
+import sys
 import tempfile
 import zlib
 from pathlib import Path
@@ -34,6 +36,9 @@ _CACHE = {
 }
 _FEW_OPTIMISATIONS = "JAX_DISABLE_MOST_OPTIMIZATIONS"
 _FOLDER = "JAX_COMPILATION_CACHE_DIR"
+_MAPS = Path("/proc/self/maps")
+_MOST_PIECES, _LOOK_EVERY = 25_000, 10  # of 65,530 (vm.max_map_count); tests
+_finished = itertools.count(1)
 _made = pytest.StashKey[str]()
 _before = pytest.StashKey[dict[str, str | None]]()
 
@@ -65,6 +70,17 @@ def pytest_unconfigure(config: pytest.Config) -> None:
             os.environ[name] = value
     if _made in config.stash:
         shutil.rmtree(Path(config.stash[_made]), ignore_errors=True)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown() -> None:
+    """Forget compiled programs before a process has as many pieces of memory as Linux lets it map: it would crash."""
+    if next(_finished) % _LOOK_EVERY == 0 and "jax" in sys.modules and _MAPS.exists():
+        with _MAPS.open("rb") as maps:
+            pieces = sum(1 for _ in maps)
+        if pieces > _MOST_PIECES:
+            sys.modules["jax"].clear_caches()
+            gc.collect()
 
 
 @pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
