@@ -169,4 +169,4 @@ def test_networks_of_the_shelf(name):
     report = H2(at)
     assert report.status == "holds"
     # errors of filter priors differ more from image to image than those of matrices
-    assert report.tightness > (0.3 if name in {"gaussian-blur", "tomography"} else 0.6)
+    assert report.tightness > (0.4 if name in {"gaussian-blur", "tomography"} else 0.6)
