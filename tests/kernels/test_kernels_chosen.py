@@ -72,7 +72,7 @@ def another_library(monkeypatch):
         forget()
 
     def forget() -> None:
-        native.library.cache_clear()
+        native.extension.cache_clear()
         backends._choose.cache_clear()
 
     yield replace
@@ -135,7 +135,7 @@ def test_source_and_python_are_of_one_interface():
 
 def test_operations_have_the_numbers_that_the_extension_gives_them():
     """In another order than Python's: numbers are read, not assumed."""
-    there = native.library()
+    there = native.extension()
     if not there.trouble:
         assert set(there.operations) == set(native.OPERATIONS)
         assert sorted(there.operations.values()) == list(range(len(there.operations)))

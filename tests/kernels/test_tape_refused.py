@@ -89,7 +89,7 @@ def encoded(tape: Tape) -> np.ndarray:
 def changed(tape: Tape, name: str, **columns: int) -> np.ndarray:
     """The encoded tape with numbers of its first operation of a name replaced."""
     operations = encoded(tape)
-    row = np.flatnonzero(operations[:, 0] == native.library().operations[name])[0]
+    row = np.flatnonzero(operations[:, 0] == native.extension().operations[name])[0]
     for column, value in columns.items():
         operations[row, int(column[1:])] = value
     return operations
@@ -105,7 +105,7 @@ def played(tape: Tape, y: Any, operations: np.ndarray, **sizes: Any) -> Any:
 @pytest.mark.parametrize(
     ("name", "column", "value"),
     [
-        ("signs", 0, len(native.library().operations)),
+        ("signs", 0, len(native.extension().operations)),
         ("signs", 0, -1),
         ("signs", 1, -16),  # out
         ("signs", 1, 10**6),

@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from unrollbit.export.algorithms import fragment_of
-from unrollbit.export.library import used
 from unrollbit.export.product import Call, Product
 from unrollbit.export.products import PRODUCTS
 from unrollbit.export.setting import Fragment, Setting
 from unrollbit.export.shrinkages import function, shrinkage_code
+from unrollbit.export.sources import used
 from unrollbit.export.tables import Tables, literal
 from unrollbit.packed import runtime
 from unrollbit.packed.runtime import Operator, Spec

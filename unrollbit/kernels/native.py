@@ -35,7 +35,7 @@ class Library(NamedTuple):
 
 
 @functools.cache
-def library() -> Library:
+def extension() -> Library:
     """Load the extension once."""
     found = sorted(Path(__file__).parent.glob("_signs*.so"))
     if not found:
@@ -77,7 +77,7 @@ def _interface(loaded: Any) -> dict[str, list[str]]:
 
 
 def _obstacle(name: str) -> str:
-    there = library()
+    there = extension()
     if there.trouble:
         return there.trouble
     if there.levels[name] <= there.levels[there.best]:
@@ -90,14 +90,14 @@ def _obstacle(name: str) -> str:
 def _lower(ctx: Any, bits: Any, x: Any, *, columns: int, transpose: bool, level: str) -> Any:
     blocks, rows, _ = ctx.avals_in[0].shape
     sizes = {"blocks": blocks, "rows": rows, "columns": columns, "transpose": transpose}
-    numbers = {name: np.int64(size) for name, size in (sizes | {"level": library().levels[level]}).items()}
+    numbers = {name: np.int64(size) for name, size in (sizes | {"level": extension().levels[level]}).items()}
     return jax.ffi.ffi_lowering(TARGET)(ctx, bits, x, **numbers)
 
 
 def play(tape: Tape, level: str) -> Player:
     """A function that runs a tape on measurements of the shape that it was recorded for."""
     arrays = jnp.asarray(encoded(tape)), jnp.asarray(tape.constants), *tape.matrices
-    sizes = {"shape": tape.shape, "scratch": tape.scratch, "result": tape.result, "level": library().levels[level]}
+    sizes = {"shape": tape.shape, "scratch": tape.scratch, "result": tape.result, "level": extension().levels[level]}
     return lambda y: played(y, *arrays, **sizes)
 
 
@@ -105,7 +105,7 @@ def encoded(tape: Tape) -> np.ndarray:
     """The operations as the extension reads them: ``instruction_t``, as bytes."""
     rows = []
     for operation in tape.operations:
-        row = [library().operations[operation.name], operation.out, operation.n]
+        row = [extension().operations[operation.name], operation.out, operation.n]
         for values, count in ((operation.inputs, 3), (operation.steps, 3), (operation.sizes, 6)):
             row += [*values, *[0] * (count - len(values))]
         rows.append(row)
