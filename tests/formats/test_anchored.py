@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -17,7 +16,6 @@ from unrollbit.algorithms import ADMM, AMP, ISTA, LinearMap, solve
 from unrollbit.formats import (
     Anchored,
     Designed,
-    Fixed,
     Format,
     FullPrecision,
     Normalised,
@@ -281,28 +279,3 @@ def test_both_maps_of_lista_can_be_corrected() -> None:
 def test_signs_designed_around_the_physics_need_a_map_that_starts_there() -> None:
     with pytest.raises(ValueError, match="around the physics are for maps that start there"):
         Anchored(INNER["designed"]).build(Place(ADMM().maps(gaussian(6, 10))["W"], gaussian(6, 10), 1))
-
-
-@pytest.mark.parametrize("algorithm", [ISTA(), AMP(), ADMM()])
-def test_without_a_share_signs_start_at_the_solver_and_train(algorithm: Any, tmp_path: Path) -> None:
-    A = gaussian(6, 10)
-    y = jnp.asarray(np.random.RandomState(0).standard_normal((4, 6)), jnp.float32)
-    start = Unrolled(algorithm, A, 4, Fixed(), distinct=1)(y)
-    net = Unrolled(algorithm, A, 4, Anchored(OneBit(), share=0.0), distinct=1)
-    np.testing.assert_allclose(net(y), start, rtol=1e-5, atol=1e-6)
-    pack(net).save(tmp_path / "network.safetensors")
-    read = load(tmp_path / "network.safetensors")
-    assert read.trainable().maps["W"].format == Anchored(OneBit(), share=0.0)
-    np.testing.assert_allclose(read(y), start, rtol=1e-4, atol=1e-5)
-    assert jnp.abs(Unrolled(algorithm, A, 4, Anchored(OneBit()), distinct=1)(y) - start).max() > 1e-3
-    weights = net.maps["W"]
-    floats = weights.unquantised(FullPrecision())
-    V = np.random.RandomState(1).choice([-0.5, 0.5], weights.shape).astype(np.float32)
-    trained = floats.rebuild(weights.dense() + V)
-    np.testing.assert_allclose(weights.quantised_from(trained).dense(), trained.dense(), atol=1e-5)
-
-
-@pytest.mark.parametrize("share", [-0.1, 1.5, float("nan")])
-def test_a_share_is_a_part(share: float) -> None:
-    with pytest.raises(ValueError, match="share: expected a number from 0 to 1"):
-        Anchored(OneBit(), share=share)

@@ -5,47 +5,28 @@ import dataclasses
 import importlib
 import pickle
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from unrollbit.operators import Convolution
 from unrollbit.problems import (
     ArrayProblem,
-    BlockCamera,
     BlockSparseRecovery,
-    Deblurring,
     EEGCompressiveRecovery,
-    ImageRecovery,
-    Inpainting,
-    MagneticResonance,
-    OneBitCompressiveSensing,
     Problem,
     SinglePixelCamera,
-    SparseDeconvolution,
     SparseRecovery,
-    SuperResolution,
-    Tomography,
 )
 
 RNG = np.random.RandomState(0)
 A, X = RNG.randn(8, 16).astype(np.float32), RNG.randn(50, 16).astype(np.float32)
 MAKERS = {
-    "sparse": lambda **o: SparseRecovery(16, 32, **o),
-    "blocks": lambda **o: BlockSparseRecovery(4, 8, 16, **o),
-    "arrays": lambda **o: ArrayProblem(A, X, **o),
-    "eeg": lambda **o: EEGCompressiveRecovery(**o),
-    "block camera": lambda **o: BlockCamera(**{"size": 16, "block": 8, "patterns": "hadamard", **o}),
-    "single pixel": lambda **o: SinglePixelCamera(**{"size": 16, "transform": "dct", **o}),
-    "blurred": lambda **o: Deblurring(size=16, **o),
-    "coarse": lambda **o: SuperResolution(size=16, transform="dct", **o),
-    "missing": lambda **o: Inpainting(size=16, transform="dct", **o),
-    "tomography": lambda **o: Tomography(size=16, angles=6, transform="dct", **o),
-    "resonance": lambda **o: MagneticResonance(size=16, transform="dct", **o),
-    "spikes": lambda **o: SparseDeconvolution(n=64, **o),
-    "any physics": lambda **o: ImageRecovery(Convolution.of(np.ones((1, 3)) / 3, (8, 12)), crops="grid", **o),
-    "signs": lambda **o: OneBitCompressiveSensing(64, 128, sparsity=0.1, **o),
+    "sparse": partial(SparseRecovery, 16, 32),
+    "blocks": partial(BlockSparseRecovery, 4, 8, 16),
+    "eeg": EEGCompressiveRecovery,
+    "single pixel": SinglePixelCamera,
 }
 
 
@@ -56,7 +37,7 @@ def test_unknown_kinds_and_arguments_are_refused():
         Problem.from_spec({})
     with pytest.raises(ValueError, match=r"problem EEGCompressiveRecovery: .*speed"):
         Problem.from_spec({"kind": "EEGCompressiveRecovery", "speed": 1})
-    assert set(Problem.kinds) >= {type(make()).__name__ for make in (MAKERS["sparse"], MAKERS["arrays"])}
+    assert set(Problem.kinds) >= {"SparseRecovery", "ArrayProblem"}
     assert all(dataclasses.is_dataclass(kind) for kind in Problem.kinds.values())
 
 
@@ -90,7 +71,7 @@ def test_top_level_package_has_the_same_objects(monkeypatch):
 
 
 def test_problems_are_values_and_one_name_is_one_class():
-    problem, again = MAKERS["arrays"](), MAKERS["arrays"]()
+    problem, again = ArrayProblem(A, X), ArrayProblem(A, X)
     assert (problem == again) is True
     assert (problem == problem.split("test")) is False
     assert hash(problem) == hash(again)
