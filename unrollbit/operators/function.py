@@ -69,7 +69,7 @@ class Function(Unspecified, abstract=True):
     def _pair(self) -> LinearPair:
         assert self.adjoint is not None
         backward = _Rows(self.adjoint, self.out_shape, self.complex_measurements, self.complex_unknowns)
-        return LinearPair(self._forward, backward, *self.shape)
+        return LinearPair(self._forward, backward)
 
     def resident_bits(self) -> int:
         """Those of the arrays that the program of the function holds."""

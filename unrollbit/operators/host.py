@@ -94,7 +94,7 @@ class Host(Unspecified, abstract=True):
     @property
     def _pair(self) -> LinearPair:
         m, n = self.shape
-        return LinearPair(_called(self.foreign, "forward", m), _called(self.foreign, "adjoint", n), m, n)
+        return LinearPair(_called(self.foreign, "forward", m), _called(self.foreign, "adjoint", n))
 
     def resident_bits(self) -> int:
         """Those that the object says it holds (``nbytes``), else 0."""
