@@ -31,6 +31,10 @@ class Problem(Value, Specified, abc.ABC):
     Subclasses are frozen dataclasses registered as pytrees, so that ``sample`` runs inside compiled training loops with
     the problem as an argument. ``subset`` says which part of the data ``sample`` draws from; the three subsets
     share no sample. Problems are values: ``==`` compares their content, they copy and pickle.
+
+    Two methods are optional, for training alone: ``training_problem()`` gives the problem whose signals are trained on
+    (crops, with physics of their size), ``drawn(key)`` the same problem with other physics of the same shape, which
+    ``fit`` asks for in every step, inside the compiled loop; a filter prior then serves all of them.
     """
 
     data_arguments: ClassVar[tuple[str, ...]] = ("folder",)  # of the constructor, which may name a user's data

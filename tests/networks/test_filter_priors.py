@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from unrollbit import FullPrecision, FullyConnected, Unrolled, count_bits, fit, load, pack, recipes
+from unrollbit import FullPrecision, FullyConnected, Unrolled, count_bits, fit, load, nmse_db, pack, recipes
 from unrollbit.algorithms import FISTA, ForwardBackward, Levels, ReactionDiffusion
 from unrollbit.formats import Format, OneBit, Ternary, Uniform, UnitFilters
 from unrollbit.operators import BlockPatterns, Convolution, LinearOperator, Subsampling, gaussian
@@ -158,6 +158,35 @@ def test_training_on_smaller_signals_than_those_recovered() -> None:
     report = fit(recipe, problem, progress=False)
     assert recipe.network.operator.shape == (256, 256)
     assert report.nmse_db < report.untrained_nmse_db
+
+
+class Blurred(Steps):
+    """Every training step has a blur of its own."""
+
+    def drawn(self, key):
+        side = jax.random.uniform(key, minval=0.1, maxval=0.4)
+        return Blurred(Convolution(jnp.stack([side, 1 - 2 * side, side])[None], self.signal_shape), self.signal_shape)
+
+
+jax.tree_util.register_pytree_node(
+    Blurred,
+    lambda problem: ((problem.operator,), (problem.signal_shape,)),
+    lambda static, parts: Blurred(*parts, *static),
+)
+
+
+def test_physics_drawn_in_every_step_train_one_network_for_all() -> None:
+    weak, strong = (Convolution.of([[side, 1 - 2 * side, side]], (12, 12)) for side in (0.1, 0.4))
+
+    def errors(net: Unrolled) -> list[float]:
+        pairs = [(A, *Steps(A, (12, 12)).sample(jax.random.key(3), 64)) for A in (weak, strong)]
+        return [float(nmse_db(net.with_physics(A)(y), x)) for A, x, y in pairs]
+
+    recipe = recipes.learned_prior(Blurred(weak, (12, 12)), depth=2, filters=8, size=3, steps=120, batch=8)
+    before = errors(recipe.network)
+    fit(recipe, Blurred(weak, (12, 12)), progress=False)
+    assert recipe.network.operator == weak  # the network keeps the physics that it was made for
+    assert all(after < start - 1 for after, start in zip(errors(recipe.network), before, strict=True))
 
 
 def test_what_the_recipe_takes() -> None:

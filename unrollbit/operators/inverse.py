@@ -88,14 +88,12 @@ class PeriodicInverse(RegularisedInverse):
     @classmethod
     def of(cls, kernel: Array, signal_shape: tuple[int, ...]) -> PeriodicInverse:
         """That of the convolution with a kernel centred at ``(size - 1) // 2``."""
-        period = np.zeros(signal_shape)
         places = (
             (np.arange(taps) - (taps - 1) // 2) % side for taps, side in zip(kernel.shape, signal_shape, strict=True)
         )
-        np.add.at(period, np.ix_(*places), np.asarray(kernel, np.float64))
-        transfer = np.fft.rfftn(period)
-        dtype = jnp.result_type(float)
-        return cls(jnp.asarray(transfer.real, dtype), jnp.asarray(transfer.imag, dtype), tuple(signal_shape))
+        period = jnp.zeros(signal_shape, jnp.result_type(float)).at[np.ix_(*places)].add(kernel)
+        transfer = jnp.fft.rfftn(period)
+        return cls(transfer.real, transfer.imag, tuple(signal_shape))
 
     def __call__(self, r: Array, rho: Array) -> Array:
         axes = tuple(range(-len(self.signal_shape), 0))
