@@ -154,6 +154,15 @@ def test_importing_is_quick_and_light() -> None:
     assert min(runs) < LONGEST_IMPORT
 
 
+def test_scipy_is_imported_only_where_something_is_made_with_it() -> None:
+    """Nobody waits for what he does not use."""
+    script = "import sys, jax, flax.nnx, optax\nbefore = set(sys.modules)\nimport unrollbit.packed\n"
+    command = [sys.executable, "-c", script + "print(*(set(sys.modules) - before))"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
+    assert "unrollbit.operators.foreign" in done.stdout.split()
+    assert [name for name in done.stdout.split() if within(name, "scipy")] == []
+
+
 def test_names_of_the_library_are_not_those_of_modules_deep_inside() -> None:
     """`recipes` is that of training, though operators have a module of that name."""
     import unrollbit.operators.recipes

@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
-from scipy import sparse
 
 from unrollbit.arguments import shown
 from unrollbit.operators.base import LinearOperator
@@ -50,6 +49,8 @@ def _of_tensor(tensor: Any, request: Request) -> LinearOperator:
 
 def of_sparse(matrix: Any, request: Request) -> LinearOperator:
     """The operator of a sparse matrix of SciPy, complex ones as ``of_matrix``; it stays sparse."""
+    from scipy import sparse  # takes a while: imported where there are sparse matrices
+
     if request.matrix:
         return of_matrix(matrix.toarray(), request)
     matrix = sparse.coo_array(matrix)
@@ -63,6 +64,8 @@ def of_sparse(matrix: Any, request: Request) -> LinearOperator:
 
 def _of_jax_sparse(matrix: Any, request: Request) -> LinearOperator:
     """BCOO, or what becomes one (BCSR, CSR, COO)."""
+    from scipy import sparse
+
     if hasattr(matrix, "to_bcoo"):
         matrix = matrix.to_bcoo()
     if matrix.ndim != 2:
@@ -82,6 +85,8 @@ def _of_jax_sparse(matrix: Any, request: Request) -> LinearOperator:
 
 
 def _of_sparse_tensor(tensor: Any, request: Request) -> LinearOperator:
+    from scipy import sparse
+
     tensor = tensor.detach().cpu().to_sparse_coo().coalesce()
     values, places = tensor.values().resolve_conj().numpy(), tensor.indices().numpy()
     return of_sparse(sparse.coo_array((values, tuple(places)), tuple(tensor.shape)), request)

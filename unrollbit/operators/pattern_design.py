@@ -9,11 +9,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
-import scipy.linalg
 from jaxtyping import Array, Float
 
 from unrollbit.arguments import integer
+from unrollbit.kernels.hadamard import hadamard_transform
 from unrollbit.operators.patterns import BlockPatterns, dct_atoms, unexplained
 from unrollbit.sizes import check_seed
 
@@ -65,7 +64,7 @@ def hadamard_patterns(images: Iterable[Any], size: int = 16, m: int = 64) -> Blo
     Arguments as those of ``learned_patterns``; ``size`` is a power of two.
     """
     C, size, m = block_moments(images, size), integer("size", size, 1), integer("m", m, 1, size**2)
-    line = scipy.linalg.hadamard(size)
+    line = np.asarray(hadamard_transform(np.eye(size)), np.float64)
     rows = np.kron(line, line)
     best = np.argsort(-np.einsum("ij,jk,ik->i", rows, C, rows), kind="stable")[:m]
     D = dct_atoms(size)
@@ -96,6 +95,8 @@ def block_moments(images: Iterable[Any], size: int) -> Float[np.ndarray, "pixels
 
 @functools.partial(jax.jit, static_argnames="steps")
 def _searched(latents: Array, C: Array, steps: int) -> Float[Array, "patterns pixels"]:
+    import optax  # takes a while, and no other operator needs it
+
     optimiser = optax.adam(optax.cosine_decay_schedule(_RATE, steps, 0.01))
 
     def step(carry: Any, _: None) -> tuple[Any, None]:

@@ -9,7 +9,6 @@ from typing import Any, Self
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.fft
 from jaxtyping import Array, Float, UInt8
 
 from unrollbit.operators.base import LinearOperator
@@ -187,6 +186,8 @@ def covariance(variances: Float[np.ndarray, " pixels"], size: int) -> Float[np.n
 
 def dct_atoms(size: int) -> Float[np.ndarray, "coefficients pixels"]:
     """The orthonormal 2-D DCT of ``size x size`` blocks, an atom a row."""
+    import scipy.fft  # takes a while, and no other operator needs it
+
     line = np.asarray(scipy.fft.dct(np.eye(size), axis=0, norm="ortho"))
     return np.kron(line, line)
 
