@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from unrollbit.operators.named import names_code
+from unrollbit.problems.images import ENDINGS
 
 Place = str | os.PathLike[str]
-_ENDINGS = (".npy", ".png", ".jpg", ".jpeg", ".tif", ".tiff")  # of data in a folder
+_ENDINGS = (".npy", *ENDINGS)  # of data in a folder
 
 
 def described(path: Place, folder: Place | None = None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from unrollbit.arguments import choice
-from unrollbit.metrics import psnr_db, ssim
+from unrollbit.metrics import SSIM_WINDOW, psnr_db, ssim
 from unrollbit.operators import LinearOperator
 from unrollbit.problems.base import SUBSETS, Problem, checked_seed, positive_int, subset_key
 from unrollbit.problems.images import sides
@@ -31,7 +31,6 @@ from unrollbit.problems.transforms import (
 )
 
 GREY = 0.5  # what is subtracted from every pixel
-SSIM_WINDOW = 11
 
 
 @register_problem("operator", "samples", "random_crops")

@@ -15,7 +15,8 @@ from unrollbit.arguments import choice, integer, number, shown
 from unrollbit.arrays import as_real, binary_unit, widened
 
 _PSNR_FLOOR = 1e-14  # of the squared error relative to the squared peak: at most 140 dB, -inf is not JSON
-_SSIM_WINDOW, _SSIM_SIGMA, _SSIM_K1, _SSIM_K2 = 11, 1.5, 0.01, 0.03
+SSIM_WINDOW = 11  # pixels a side, which an image must have
+_SSIM_SIGMA, _SSIM_K1, _SSIM_K2 = 1.5, 0.01, 0.03
 
 Reduction = Literal["ratio", "mean_of_db"]
 
@@ -129,8 +130,8 @@ def ssim(
     peak = _peak(peak)
     if x.shape[-1] != height * width:
         raise ValueError(f"ssim: expected {height} x {width} = {height * width} pixels on the last axis, got {x.shape}")
-    if min(height, width) < _SSIM_WINDOW:
-        raise ValueError(f"ssim: the window of {_SSIM_WINDOW} pixels does not fit into an image of {height} x {width}")
+    if min(height, width) < SSIM_WINDOW:
+        raise ValueError(f"ssim: the window of {SSIM_WINDOW} pixels does not fit into an image of {height} x {width}")
     a, b = ((v / peak).reshape(-1, height, width) for v in (x_hat, x))
     mean_a, mean_b = _local_mean(a), _local_mean(b)
     variance_a = _local_mean(a * a) - mean_a**2
@@ -197,7 +198,7 @@ def _relative_db(error: Array, energy: Array, floor: float) -> Array:
 
 def _local_mean(images: Float[Array, "batch h w"]) -> Float[Array, "batch rows columns"]:
     """Gaussian mean around every pixel whose window fits; one axis after the other, as sums of shifted images."""
-    radius = _SSIM_WINDOW // 2
+    radius = SSIM_WINDOW // 2
     window = np.exp(-0.5 * (np.arange(-radius, radius + 1) / _SSIM_SIGMA) ** 2)
     window = window / math.fsum(window)
     rows, columns = (size - 2 * radius for size in images.shape[1:])

@@ -11,10 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from unrollbit.metrics import psnr_db, ssim
+from unrollbit.metrics import SSIM_WINDOW, psnr_db, ssim
 from unrollbit.operators import LinearOperator
-
-SSIM_WINDOW = 11  # pixels a side, which an image must have
+from unrollbit.problems.images import assemble_tiles, overlapping_tiles
 
 
 class Measured(NamedTuple):
@@ -34,8 +33,8 @@ class Measured(NamedTuple):
     def assembled(self, x: Float[Array, "count n"] | np.ndarray) -> Float[np.ndarray, "height width"]:
         """The photograph of unknowns ``x``, without what was padded, clipped to [0, 1]."""
         (rows, columns), (height, width) = self.tiles, self.shape
-        parts = np.asarray(self.problem.signal(jnp.asarray(x))).reshape(rows, columns, height, width)
-        whole = parts.swapaxes(1, 2).reshape(rows * height, columns * width)
+        parts = np.asarray(self.problem.signal(jnp.asarray(x))).reshape(-1, height, width)
+        whole = assemble_tiles(parts, (rows * height, columns * width))
         return np.clip(whole[: self.pixels.shape[0], : self.pixels.shape[1]], 0, 1)
 
 
@@ -68,7 +67,7 @@ class Camera:
         A, shape = self.physics((pixels.shape[0], pixels.shape[1]))
         rows, columns = (-(-side // part) for side, part in zip(pixels.shape, shape, strict=True))
         pads = [(0, rows * shape[0] - pixels.shape[0]), (0, columns * shape[1] - pixels.shape[1])]
-        parts = np.pad(pixels, pads, "symmetric").reshape(rows, shape[0], columns, shape[1]).swapaxes(1, 2)
+        parts = overlapping_tiles(np.pad(pixels, pads, "symmetric"), shape, shape)
         problem = self._problem.with_physics(A)
         x = jnp.asarray(parts.reshape(rows * columns, -1) - problem.signal(jnp.zeros(A.shape[1])), jnp.float32)
         return Measured(problem, x, problem.measured(x, key), shape, (rows, columns), pixels)
