@@ -99,9 +99,13 @@ def test_init_lists_and_overwrites_nothing(there: Path, capsys: pytest.CaptureFi
         (["init", "measured-matrix", "--out", "mine.toml"], "mine.toml is there already"),
         (["init", "nothing"], "case: expected one of 'coded-aperture'"),
         (["init"], "expected a CASE"),
+        (["init", "ecg", "--out", "mine.toml/other.toml"], "mine.toml is a file"),
+        (["init", "ecg", "--out", "other.toml", "--json", "other.toml"], "other.toml is written by another option"),
+        (["init", "ecg", "--data", "--out", "other.toml", "--json", "train.npy"], "train.npy is written by another"),
     ):
         assert main(command) == 2
         assert message in capsys.readouterr().err
+    assert sorted(file.name for file in there.iterdir()) == ["mine.toml"]
     (there / "matrix.npy").write_bytes(b"mine")
     assert main(["init", "measured-matrix", "--data"]) == 2
     assert "matrix.npy is there already" in capsys.readouterr().err

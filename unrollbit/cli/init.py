@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from unrollbit.cli.arguments import add_json, seed_number
-from unrollbit.cli.outputs import Outputs
+from unrollbit.cli.outputs import NEW, Outputs
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +28,8 @@ def run(options: argparse.Namespace) -> None:
     from unrollbit.cli.cases import CASES, case_named
     from unrollbit.cli.tables import print_table
 
-    reports = Outputs().reports(options.json)
+    outputs = Outputs()
+    reports = outputs.reports(options.json)
     if options.listed:
         reports.write({"cases": {case.name: case.summary for case in CASES.values()}})
         print_table("Worked cases", ("case", "what"), [(case.name, case.summary) for case in CASES.values()])
@@ -41,12 +42,14 @@ def run(options: argparse.Namespace) -> None:
         file = file / f"{case.name}.toml"
     if file.exists():
         raise ValueError(f"--out: {file} is there already; choose another name")
+    if options.data and (there := case.written_in(file.parent)):
+        raise ValueError(f"--data: {file.parent / there[0]} is there already; choose another folder with --out")
+    folder = outputs.folder("--out", file.parent)
+    config = outputs.file("--out", file, NEW, into=folder)
     if options.data:
-        there = case.written_in(file.parent)
-        if there:
-            raise ValueError(f"--data: {file.parent / there[0]} is there already; choose another folder with --out")
-        case.write_data(file.parent, options.seed)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(case.text(), encoding="utf-8")
+        for name in case.data:
+            outputs.file("--data", folder / name, NEW, into=folder)
+        case.write_data(folder, options.seed)
+    config.write_text(case.text())
     reports.write({"case": case.name, "config": str(file), "data": list(case.data) if options.data else []})
     print(f"{file}: edit it, then: unrollbit train {file}")

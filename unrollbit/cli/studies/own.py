@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from unrollbit.baselines import compare
+from unrollbit.cli.arguments import positive
 from unrollbit.cli.cases import CASES, Case, case_named
 from unrollbit.cli.config import build_run
 from unrollbit.cli.outputs import NETWORK_FILE
@@ -27,7 +28,7 @@ _ROUNDING = 0.01  # dB
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of this study."""
     parser.add_argument("--cases", nargs="+", metavar="CASE", help="among unrollbit init --list (default: all)")
-    parser.add_argument("--seeds", type=int, default=None, metavar="N", help="seeds per case (3; quick: 1)")
+    parser.add_argument("--seeds", type=positive, default=None, metavar="N", help="seeds per case (3; quick: 1)")
 
 
 def run(options: argparse.Namespace, out: Path) -> dict[str, Any]:
