@@ -11,12 +11,12 @@ import pytest
 from PIL import Image
 
 from unrollbit import Unrolled, load, pack
-from unrollbit.algorithms import ForwardBackward
+from unrollbit.algorithms import ISTA, ForwardBackward
 from unrollbit.cli.main import main
 from unrollbit.cli.picture_files import read_photograph
-from unrollbit.formats import Uniform, UnitFilters
+from unrollbit.formats import Fixed, Uniform, UnitFilters
 from unrollbit.operators import Subsampling
-from unrollbit.problems import BlockCamera, Gaussian, ImageRecovery
+from unrollbit.problems import BlockCamera, Deblurring, Gaussian, ImageRecovery
 
 SIGMA = 0.1
 
@@ -95,15 +95,31 @@ def test_a_noisy_photograph(denoiser: Path, tmp_path: Path, mode: str, planes: i
 
 
 def test_what_is_no_noisy_photograph(camera: Path, denoiser: Path, folder: Path, tmp_path: Path, capsys) -> None:
-    photograph = str(folder / "set11" / "a.png")
+    photograph, floats = str(folder / "set11" / "a.png"), str(tmp_path / "floats" / "a.tif")
+    (tmp_path / "floats").mkdir()
+    Image.fromarray(np.zeros((16, 16), np.float32)).save(floats)
+    problem = Deblurring(size=16, transform="dct")
+    coefficients = pack(Unrolled(ISTA(), problem, 1, Fixed()), problem=problem).save(tmp_path / "dct.safetensors")
     for command, message in (
         (["recover", str(camera), photograph, str(tmp_path / "x.png")], "remove noise"),
         (["recover", str(denoiser), photograph, photograph], "is an input"),
         (["recover", str(denoiser), photograph, str(tmp_path / "x.npy")], "PNG"),
+        (["recover", str(denoiser), photograph, str(tmp_path / "x.png"), "--error-bar"], "--error-bar: "),
+        (["recover", str(denoiser), floats, str(tmp_path / "x.png")], "one of floats"),
+        (["evaluate", str(coefficients), "--images", str(folder / "set11")], "unknowns are pixels"),
         (["evaluate", str(denoiser), "--images", str(tmp_path)], "no photographs"),
     ):
         assert main(command) != 0
         assert message in capsys.readouterr().err
+
+
+def test_a_photograph_that_was_taken_upright(tmp_path: Path) -> None:
+    upright = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    turned = Image.fromarray(np.rot90(upright))
+    exif = turned.getexif()
+    exif[0x0112] = 6  # a quarter turn to the right is wanted
+    turned.save(tmp_path / "a.png", exif=exif)
+    np.testing.assert_array_equal(np.rint(read_photograph(tmp_path / "a.png").planes[0] * 255), upright)
 
 
 def test_the_study_of_public_images(folder: Path, camera: Path, tmp_path: Path) -> None:

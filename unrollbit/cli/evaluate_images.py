@@ -63,10 +63,10 @@ def _validation(problem: Any, seed: int) -> Measured:
     """The middles of validation photographs, measured: what is best on small crops, of which many are flat, smooths
     photographs too much.
     """
+    camera, middles = Camera(problem), []
     validation = problem.split("validation")
     pictures = [validation.images.read(name) for name in validation.pictures()[:_TUNING]]
     height, width = (min(_SIDE, *sides) for sides in zip(*(pixels.shape for pixels in pictures), strict=True))
-    camera, middles = Camera(problem), []
     for index, pixels in enumerate(pictures):
         top, left = (pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2
         key = jax.random.fold_in(jax.random.key(seed), 2**20 + index)  # another noise than that of test photographs

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from unrollbit.cli.arguments import PHOTOGRAPHS
 from unrollbit.problems.images import read_grey
@@ -33,18 +33,19 @@ class Photograph(NamedTuple):
 
 
 def read_photograph(path: Path) -> Photograph:
-    """A grey or colour photograph of 8 bits, or a grey one of 16.
+    """A grey or colour photograph of 8 bits, or a grey one of 16, the right way up.
 
-    Raises ``ValueError`` for what is no image.
+    Raises ``ValueError`` for what is no image, and for one of floats.
     """
     try:
         with Image.open(path) as file:
-            file.load()
-            image = file.copy()
+            image = ImageOps.exif_transpose(file)
     except (UnidentifiedImageError, OSError) as error:
         if isinstance(error, FileNotFoundError):
             raise
         raise ValueError(f"{path}: expected a photograph (PNG, JPEG, TIFF), and it is not readable as one") from error
+    if image.mode == "F":
+        raise ValueError(f"{path}: expected a photograph of 8 or 16 bits, got one of floats")
     if image.mode.startswith("I"):  # one plane of 16 bits
         return Photograph(np.asarray(image, np.float32)[None] / np.float32(65535), 16)
     if "transparency" in image.info:

@@ -82,6 +82,8 @@ def _denoise(options: argparse.Namespace, outputs: Outputs) -> None:
     """A photograph without its noise."""
     if options.refine:
         raise ValueError("--refine: photographs are recovered in one go; leave it out")
+    if options.error_bar:
+        raise ValueError("--error-bar: bars are of signals, and a photograph has none; leave it out")
     if options.estimates.suffix.lower() != ".png":
         raise ValueError(f"X.npy: expected a PNG file for a photograph, got {options.estimates}; call it something.png")
     picture = outputs.file("X.npy", options.estimates, PNG)
