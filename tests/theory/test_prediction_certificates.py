@@ -83,6 +83,16 @@ def test_failures_and_risk_are_worst_cases_of_what_may_have_been():
     assert certificate(np.full(200, np.nan)).failure == 1
 
 
+def test_an_estimate_that_is_no_number_counts_as_missed(held):
+    nmse = held.nmse.copy()
+    nmse[-1, -1] = np.nan
+    at = HeldOut(held.net, held.problem, held.x, held.y, held.chosen, held.settings)
+    vars(at)["nmse"] = nmse
+    whole = H1r(held)
+    assert H1r(at).measured == pytest.approx(whole.measured + 1 / len(nmse[-1][held.second]), rel=1e-3)
+    assert [theorem(at).status for theorem in (H1, H1p, H1r)] == ["holds"] * 3
+
+
 def test_a_conformal_quantile_covers_every_rank_alike():
     """Of N + 1 exchangeable scores any may be the new one: it is covered in k of N + 1 cases."""
     scores = np.arange(20.0)

@@ -86,8 +86,7 @@ def certificate(
     N, level = len(nmse), 1 - confidence
     db = decibels(nmse)
     failures = clopper_pearson(int(np.sum(~(db <= failure_db))), N, level=level)[1]
-    losses = np.minimum(np.where(np.isnan(nmse), 1.0, nmse), 1.0)
-    risk = klinv(float(losses.mean()), math.log(1 / level) / N)
+    risk = klinv(float(_losses(nmse).mean()), math.log(1 / level) / N)
     limit = tolerance_limit(np.where(np.isnan(db), np.inf, db), share, confidence)
     return Certificate(N, confidence, share, limit, failure_db, failures, risk)
 
@@ -153,11 +152,16 @@ def H1r(held: HeldOut) -> Report:
     Langford 2005. Checked on the second half of the held-out signals: violated where their mean proves a larger risk
     (a lower limit of the same kind above the bound). The zero estimate has the risk 1.
     """
-    made, fresh = _certificate(held), np.minimum(held.nmse[-1][held.second], 1.0)
+    made, fresh = _certificate(held), _losses(held.nmse[-1][held.second])
     mean = float(fresh.mean())
     lowest = 1 - klinv(1 - mean, math.log(1 / _CHECK) / len(fresh))
     report = upper_bound("H1r", made.risk, lowest, 1.0, {FRESH: True}, size=1.0)
     return replace(report, measured=mean, tightness=mean / made.risk)
+
+
+def _losses(nmse: Float[np.ndarray, " N"]) -> Float[np.ndarray, " N"]:
+    """``min(NMSE, 1)``; an estimate that is no number is as bad as any."""
+    return np.where(np.isnan(nmse), 1.0, np.minimum(nmse, 1.0))
 
 
 def _certificate(held: HeldOut) -> Certificate:
