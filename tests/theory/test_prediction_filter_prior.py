@@ -13,7 +13,7 @@ from unrollbit.problems import ArrayProblem, SparseRecovery
 from unrollbit.shrinkage.influence import Clips, MonotoneClips
 from unrollbit.theory import Settings
 from unrollbit.theory.prediction import C8, H4, S6, HeldOut, filter_gain, filter_prior, lipschitz_constant, stages
-from unrollbit.theory.prediction.filter_prior import CONVEX, EXACT, PRIOR, SHORT, _repeated, assumed
+from unrollbit.theory.prediction.filter_prior import CONVEX, EXACT, PRIOR, PROXIMAL, SHORT, _repeated, assumed
 
 N = 24
 FREE, RISING = Clips((0.1, 0.5), (0.5, -0.3)), MonotoneClips((0.1, 0.5), (0.5, 0.3))
@@ -119,6 +119,10 @@ def test_what_is_not_met_is_told():
     report = C8(held(long, A))
     assert (report.status, report.assumptions[SHORT]) == ("not applicable", False)
     assert S6(held(long, A)).status == "holds"
+    far = network(A)
+    far.scalars["step"][...] = 1.5 * (1 + far.values()["rho"])
+    report = C8(held(far, A))
+    assert (report.status, report.assumptions[PROXIMAL]) == ("not applicable", False)
     followed = network(A, levels=Levels())
     assert S6(held(followed, A)).assumptions == {PRIOR: False}
     problem = SparseRecovery(16, 24)
@@ -162,3 +166,19 @@ def test_broken_constants_are_violated(monkeypatch, mutate, name, old, new):
     assert true.tightness > 0.9
     monkeypatch.setattr(filter_prior, name, mutate(getattr(filter_prior, name), old, new))
     assert S6(at).status == "violated"
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("C8", "last.data * last.prior", "last.data**2 * last.prior"),
+        ("stages", "max(1 - flattest, steepest - 1)", "steepest - 1"),
+        ("stages", "np.abs(kept).max()", "np.abs(kept).max() / 2"),
+    ],
+)
+def test_a_broken_contraction_is_violated(monkeypatch, mutate, name, old, new):
+    A = PHYSICS[0]
+    at = held(network(A), A)
+    assert C8(at).status == "holds"
+    monkeypatch.setattr(filter_prior, name, mutate(getattr(filter_prior, name), old, new))
+    assert filter_prior.C8(at).status == "violated"

@@ -29,19 +29,21 @@ PRIOR = "the layers are steps with a learned prior, its influence functions with
 SMALL = "the grid is small enough for exact norms"
 EXACT = "the data steps are exact inverses of known singular values"
 CONVEX = "all influence functions rise: the energy is convex"
-SHORT = "the prior's step is no longer than 2 / its Lipschitz constant"
+SHORT = "the prior's step is shorter than 2 / its Lipschitz constant"
+PROXIMAL = "the data step is the proximal step of a quadratic"
 
 
 @dataclass(frozen=True)
 class Stage:
     """Exact constants of a layer: ``prior`` of ``v -> v - K^T phi(K v)``, whose gradient has the constant ``steepest``,
-    ``data`` of ``u -> u - step B(A u - y)`` in u and ``gain`` in y.
+    ``data`` of ``u -> u - step B(A u - y)`` in u and ``gain`` in y; ``least`` is the smallest eigenvalue of its matrix.
     """
 
     prior: float
     steepest: float
     data: float
     gain: float
+    least: float
 
 
 def filter_gain(taps: Float[np.ndarray, "*taps C"], weights: Float[np.ndarray, " C"], shape: tuple[int, ...]) -> float:
@@ -73,14 +75,9 @@ def stages(net: Network) -> list[Stage]:
         steepest = _extreme(K, steps.highest[k], largest=True)
         flattest = 0.0 if steps.convex else _extreme(K, steps.lowest[k], largest=False)
         damped = s**2 + steps.rho[k] * s.max() ** 2
-        found.append(
-            Stage(
-                max(1 - flattest, steepest - 1),
-                steepest,
-                float(np.abs(1 - steps.step[k] * s**2 / damped).max()),
-                float((steps.step[k] * s / damped).max()),
-            )
-        )
+        kept = 1 - steps.step[k] * s**2 / damped
+        prior, gain = max(1 - flattest, steepest - 1), (steps.step[k] * s / damped).max()
+        found.append(Stage(prior, steepest, float(np.abs(kept).max()), float(gain), float(kept.min())))
     return found
 
 
@@ -141,8 +138,9 @@ def S6(held: HeldOut) -> Report:
 )
 def C8(held: HeldOut) -> Report:
     """The last layer without its momentum, repeated: a gradient step of the convex prior, averaged where
-    ``||K^T diag(h) K|| <= 2``, after the proximal step of a quadratic. It converges to the minimum of their sum where
-    one is, and each change is at most ``d g`` times the one before: at most 1, below it where the data determine x.
+    ``||K^T diag(h) K|| < 2``, then the proximal step of a quadratic: ``I - step B A`` is one where its eigenvalues,
+    which are at most 1, are positive. It converges to the minimum of their sum where one is, and each change is at most
+    ``d g`` times the one before: at most 1, below it where the data determine x.
 
     Measured on the successive changes of a few signals. Vacuous above 1; at 1 changes never grow. Sources: Combettes,
     Wajs, Multiscale Model. Simul. 4 (2005); Goujon et al., "A neural-network-based convex regularizer", IEEE Trans.
@@ -153,7 +151,7 @@ def C8(held: HeldOut) -> Report:
     if steps is None or not all(assumptions.values()):
         return not_applicable("C8", assumptions)
     last = stages(held.net)[-1]
-    assumptions |= {CONVEX: steps.convex, SHORT: last.steepest <= 2}
+    assumptions |= {CONVEX: steps.convex, SHORT: last.steepest < 2, PROXIMAL: last.least > 0}
     if not all(assumptions.values()):
         return not_applicable("C8", assumptions)
     changes, sizes = _repeated(held.net, np.asarray(held.y[: max(1, _SIGNALS // 5)], np.float64))
