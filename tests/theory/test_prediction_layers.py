@@ -107,6 +107,14 @@ def noisy():
     return own, noise, found
 
 
+@pytest.fixture(scope="module")
+def flipped():
+    own, rate = method(4, extrapolation=0.0), 0.1
+    found = np.mean([simulated(own, 2000, 4000, rate=rate, seed=seed) for seed in (0, 7)], axis=0)
+    assert np.abs(predicted(own, flips=rate) - found).max() < 0.3
+    return own, rate, found
+
+
 @pytest.mark.parametrize(
     ("name", "old", "new"),
     [
@@ -124,6 +132,20 @@ def test_a_broken_recursion_is_caught(monkeypatch, mutate, noisy, name, old, new
     own, noise, found = noisy
     monkeypatch.setattr(evolution._Run, name, mutate(getattr(evolution._Run, name), old, new))
     assert np.abs(predicted(own, noise=noise) - found).max() > 0.6
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("(1 - 2 * self.flips)", "1"),
+        ("(4 * self.flips * (1 - self.flips))", "(self.flips)"),
+        ("(4 * self.flips * (1 - self.flips))", "(0)"),
+    ],
+)
+def test_broken_bit_errors_are_caught(monkeypatch, mutate, flipped, old, new):
+    own, rate, found = flipped
+    monkeypatch.setattr(evolution._Run, "layer", mutate(evolution._Run.layer, old, new))
+    assert np.abs(predicted(own, flips=rate) - found).max() > 0.6
 
 
 def test_units_do_not_matter():

@@ -111,7 +111,7 @@ def test_every_network_has_limits(net):
     assert H5(at).status == ("holds" if net.estimates_per_layer else "not applicable")
 
 
-@pytest.mark.parametrize("theorem", [H3, H5])
+@pytest.mark.parametrize("theorem", [H3, H4, H5])
 def test_a_limit_that_is_too_low_is_violated(theorem, monkeypatch):
     at = HeldOut.of(Unrolled(AMP(), SMALL, 3), SMALL, Settings(held_out=320, radius=0.01))
     monkeypatch.setattr(robustness, "tolerance_limit", lambda values, share, confidence: float(np.median(values)))
