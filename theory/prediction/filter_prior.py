@@ -117,9 +117,8 @@ def S6(held: HeldOut) -> Report:
     if not all(assumptions.values()):
         return not_applicable("S6", assumptions)
     y = np.asarray(held.y[:_SIGNALS], np.float64)
-    size = held.settings.radius * float(np.sqrt(np.mean(np.sum(y**2, axis=1))))
-    directions = np.random.RandomState(held.settings.seed).standard_normal(y.shape)
-    moved = y + size * directions / np.linalg.norm(directions, axis=1, keepdims=True)
+    moved, size = held.moved
+    moved = moved[:_SIGNALS]
     first, second = (_run(held.net, values) for values in (y, moved))
     near = np.linalg.norm(second - first, axis=1) / np.linalg.norm(moved - y, axis=1)
     far = np.linalg.norm(first[1:] - first[:-1], axis=1) / np.linalg.norm(y[1:] - y[:-1], axis=1)

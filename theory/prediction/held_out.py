@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
@@ -65,6 +66,16 @@ class HeldOut:
     def nmse(self) -> Float[np.ndarray, "K N"]:
         """``relative_errors`` of all signals."""
         return relative_errors(self.net, self.x, self.y)
+
+    @cached_property
+    def moved(self) -> tuple[Float[np.ndarray, "N m"], float]:
+        """Measurements, each moved in a random direction by the same distance, and that distance: ``radius`` times the
+        root mean square of ||y||.
+        """
+        y = np.asarray(self.y, np.float64)
+        distance = self.settings.radius * math.sqrt(float(np.mean(np.sum(y**2, axis=1))))
+        directions = np.random.RandomState(self.settings.seed).standard_normal(y.shape)
+        return y + distance * directions / np.linalg.norm(directions, axis=1, keepdims=True), distance
 
     @cached_property
     def sizes(self) -> Sized:

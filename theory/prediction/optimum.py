@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +12,7 @@ from numpy.typing import ArrayLike
 from scipy.special import expit
 
 from unrollbit.problems import Problem
-from unrollbit.theory.prediction.conditions import DENSE, NOISE, SPECTRUM, like_independent_noise, spectrum_of
+from unrollbit.theory.prediction.conditions import NOISE, like_independent_noise, spectrum_of
 from unrollbit.theory.prediction.held_out import HeldOut
 from unrollbit.theory.prediction.layers import WITHIN
 from unrollbit.theory.registry import theorem
@@ -23,6 +22,7 @@ _SUPPORTS = 200
 _LARGEST = 2**23  # entries of A as floats
 _GRID = np.linspace(-12, 12, 24_001)  # standard deviations
 _STEPS = 10_000
+_ROUNDING = 64 * float(np.finfo(np.float32).eps)  # of measurements, relative
 KNOWN = "the unknowns are Bernoulli-Gaussian, of a known share and variance"
 NOISY = "there is noise: without it the bound is zero"
 SMALL = "A is small enough to be factorised"
@@ -121,20 +121,14 @@ def optimum_db(problem: Problem, x: Float[ArrayLike, "N n"], y: Float[ArrayLike,
     """``genie bound`` and ``Bayes limit`` of a problem in dB (NMSE, ratio), from the noise that signals show; none
     without noise and where the law of the unknowns is not known, the limit only for independent entries of A.
     """
-    A, law = problem.operator, problem.bernoulli_gaussian
-    noise = np.asarray(y, np.float64) - np.asarray(A(jnp.asarray(x)), np.float64)
-    level = float(np.mean(noise**2))
-    signal = float(np.mean(np.asarray(y, np.float64) ** 2))
-    if law is None or level <= _rounding(signal):
+    A, (_, level, heard) = problem.operator, _noise(problem, x, y)
+    if problem.bernoulli_gaussian is None or not heard:
         return {}
-    share, variance = law
     found = {}
     if math.prod(A.shape) <= _LARGEST:
-        found["genie bound"] = genie_bound(np.asarray(A.dense(), np.float64), share, level, variance=variance)
+        found["genie bound"] = _genie(problem, level)
     if all(spectrum_of(A).conditions().values()):
-        m, n = A.shape
-        limit = bayes_limit(share, m / n, level, variance=variance, scale=float(A.column_rms()))
-        found["Bayes limit"] = limit.nmse
+        found["Bayes limit"] = _limit(problem, level)
     return {name: 10 * math.log10(value) for name, value in found.items()}
 
 
@@ -152,13 +146,11 @@ def O1(held: HeldOut) -> Report:
     the network is below by more than three standard errors of its mean error. ``tightness`` is the ratio of the error
     norms: 1 is the optimum. Takes the level of the noise as given.
     """
-    found = _setting(held)
-    assumptions = found["assumptions"] | {SMALL: math.prod(held.net.operator.shape) <= _LARGEST}
+    level, assumptions = _setting(held)
+    assumptions |= {SMALL: math.prod(held.net.operator.shape) <= _LARGEST}
     if not all(assumptions.values()):
         return not_applicable("O1", assumptions)
-    A = np.asarray(held.problem.operator.dense(), np.float64)
-    bound = genie_bound(A, found["share"], found["noise"], variance=found["variance"], seed=held.settings.seed)
-    return _beside("O1", held, bound, assumptions, 0.0)
+    return _beside("O1", held, _genie(held.problem, level, held.settings.seed), assumptions, 0.0)
 
 
 @theorem(
@@ -175,32 +167,45 @@ def O1b(held: HeldOut) -> Report:
     unknowns, ``bayes_limit``; violated where the network is below by more than 1 dB. ``tightness`` as in ``O1``: what
     is missing to 1 is all that any other network could add.
     """
-    found = _setting(held)
-    A = held.problem.operator
-    assumptions = found["assumptions"] | spectrum_of(A).conditions()
-    assumptions = {name: assumptions[name] for name in (*found["assumptions"], SPECTRUM, DENSE)}
+    level, assumptions = _setting(held)
+    assumptions |= spectrum_of(held.problem.operator).conditions()
     if not all(assumptions.values()):
         return not_applicable("O1b", assumptions)
-    m, n = A.shape
-    scale = float(A.column_rms())
-    limit = bayes_limit(found["share"], m / n, found["noise"], variance=found["variance"], scale=scale)
-    return _beside("O1b", held, limit.nmse, assumptions, WITHIN)
+    return _beside("O1b", held, _limit(held.problem, level), assumptions, WITHIN)
 
 
-def _setting(held: HeldOut) -> dict[str, Any]:
-    """The law of the unknowns, the variance of the noise of the problem's own physics, and whether both are known."""
-    law = held.problem.bernoulli_gaussian
-    A = held.problem.operator
-    clean = np.asarray(A(jnp.asarray(held.x)), np.float64)
-    noise = np.asarray(held.y, np.float64) - clean
-    level, signal = float(np.mean(noise**2)), float(np.mean(clean**2))
-    assumptions = {
-        KNOWN: law is not None,
-        NOISY: level > _rounding(signal),
-        NOISE: like_independent_noise(clean, noise),
+def _noise(
+    problem: Problem, x: Float[ArrayLike, "N n"], y: Float[ArrayLike, "N m"]
+) -> tuple[Float[np.ndarray, "N m"], float, bool]:
+    """Noise of measurements by the problem's own physics, its variance, and whether it is more than rounding."""
+    y = np.asarray(y, np.float64)
+    noise = y - np.asarray(problem.operator(jnp.asarray(x)), np.float64)
+    level = float(np.mean(noise**2))
+    return noise, level, level > float(np.mean((y - noise) ** 2)) * _ROUNDING**2
+
+
+def _genie(problem: Problem, level: float, seed: int = 0) -> float:
+    assert problem.bernoulli_gaussian is not None
+    share, variance = problem.bernoulli_gaussian
+    A = np.asarray(problem.operator.dense(), np.float64)
+    return genie_bound(A, share, level, variance=variance, seed=seed)
+
+
+def _limit(problem: Problem, level: float) -> float:
+    assert problem.bernoulli_gaussian is not None
+    share, variance = problem.bernoulli_gaussian
+    A = problem.operator
+    return bayes_limit(share, A.shape[0] / A.shape[1], level, variance=variance, scale=float(A.column_rms())).nmse
+
+
+def _setting(held: HeldOut) -> tuple[float, dict[str, bool]]:
+    """The variance of the noise, and what the bounds need to know."""
+    noise, level, heard = _noise(held.problem, held.x, held.y)
+    return level, {
+        KNOWN: held.problem.bernoulli_gaussian is not None,
+        NOISY: heard,
+        NOISE: like_independent_noise(held.y - noise, noise),
     }
-    share, variance = law or (1.0, 1.0)
-    return {"share": share, "variance": variance, "noise": level, "assumptions": assumptions}
 
 
 def _beside(name: str, held: HeldOut, bound: float, assumptions: dict[str, bool], slack_db: float) -> Report:
@@ -211,8 +216,3 @@ def _beside(name: str, held: HeldOut, bound: float, assumptions: dict[str, bool]
     bound_db, measured, upper = (10 * math.log10(value) for value in (bound, mean / energy, highest / energy))
     report = lower_bound(name, bound_db, upper + slack_db, -math.inf, assumptions)
     return replace(report, measured=measured, tightness=10 ** ((bound_db - measured) / 20))
-
-
-def _rounding(signal: float) -> float:
-    """Mean square of what rounding in float32 makes of measurements."""
-    return signal * (64 * float(np.finfo(np.float32).eps)) ** 2

@@ -39,14 +39,10 @@ def H3(held: HeldOut) -> Report:
     Of random changes, not of the worst: an attack may do more. For every network; checked as ``H1``. Vacuous from
     the median of ``||f(y)|| / ||d||``, a change by the whole estimate.
     """
-    y, radius = np.asarray(held.y, np.float64), held.settings.radius
-    size = radius * math.sqrt(float(np.mean(np.sum(y**2, axis=1))))
-    random = np.random.RandomState(held.settings.seed)
-    directions = random.standard_normal(y.shape)
-    moved = y + size * directions / np.linalg.norm(directions, axis=1, keepdims=True)
-    before, after = (_estimates(held.net, values.astype(np.float32)) for values in (y, moved))
-    # what float32 makes of the measurements is what was measured
-    distances = np.linalg.norm(moved.astype(np.float32).astype(np.float64) - y.astype(np.float32), axis=1)
+    moved, size = held.moved
+    near, far = np.asarray(held.y, np.float32), moved.astype(np.float32)  # what float32 makes of them was measured
+    before, after = _estimates(held.net, near), _estimates(held.net, far)
+    distances = np.linalg.norm(far.astype(np.float64) - near, axis=1)
     if not distances.all():
         return not_applicable("H3", {FRESH: True, KEPT: False})
     values = np.linalg.norm(after - before, axis=1) / distances
