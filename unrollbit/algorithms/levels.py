@@ -55,8 +55,6 @@ class Levels(LevelRule):
             value = getattr(self, name)
             if known(value) and not 0 < value < math.inf:
                 raise ValueError(f"Levels {name}: expected a finite number > 0, got {value}")
-        if self.of not in ("signal", "noise"):
-            raise ValueError(f"Levels of: expected signal or noise, got {self.of!r}")
 
     def scalars(self) -> dict[str, ScalarSpec]:
         """Those of the class."""

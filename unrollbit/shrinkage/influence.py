@@ -105,10 +105,6 @@ class Clips(Influence):
             raise ValueError(f"knots: expected finite, increasing numbers > 0, got {self.knots}")
         if known(*self.slopes) and not all(map(math.isfinite, self.slopes)):
             raise ValueError(f"slopes: expected finite numbers, got {self.slopes}")
-        if self.bits not in (32, 16, 8):
-            raise ValueError(f"bits: expected 32, 16 or 8, got {self.bits!r}")
-        if self.shared not in ("none", "knots", "all"):
-            raise ValueError(f"shared: expected none, knots or all, got {self.shared!r}")
 
     def scalars(self, weight: float | Array, channels: int) -> dict[str, ScalarSpec]:
         J = len(self.knots)
