@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from copy import copy
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-import jax
 from jaxtyping import Array, Float
 
 from unrollbit.algorithms.base import Algorithm
 from unrollbit.arrays import norm
+from unrollbit.scalars import ScalarSpec
 from unrollbit.shrinkage.base import Scalars, Shrinkage
 
 
@@ -51,27 +51,21 @@ def with_variance(algorithm: Algorithm) -> Algorithm | None:
     """The algorithm whose step yields posterior variances in the place of estimates; None where there are none."""
     if not algorithm.shrinkage.has_variance:
         return None
-    other = copy(algorithm)
-    object.__setattr__(other, "shrinkage", _Variance(algorithm.shrinkage))  # no kind that a file could name
-    return other
+    return replace(algorithm, shrinkage=_Variance(algorithm.shrinkage))
 
 
-@jax.tree_util.register_pytree_node_class
-class _Variance:
-    """A shrinkage in all but what it returns."""
+@dataclass(frozen=True)
+class _Variance(Shrinkage, abstract=True):
+    """The posterior variance of a shrinkage, in its place."""
 
-    def __init__(self, shrinkage: Shrinkage) -> None:
-        self._shrinkage = shrinkage
+    shrinkage: Shrinkage
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._shrinkage, name)
+    @property
+    def separable(self) -> bool:
+        return self.shrinkage.separable
+
+    def scalars(self, weight: Any) -> dict[str, ScalarSpec]:
+        return self.shrinkage.scalars(weight)
 
     def __call__(self, u: Array, scalars: Scalars, tau: Array | float) -> Array:
-        return self._shrinkage.posterior_variance(u, scalars, tau)
-
-    def tree_flatten(self) -> tuple[tuple[Shrinkage], None]:
-        return (self._shrinkage,), None
-
-    @classmethod
-    def tree_unflatten(cls, _: None, children: tuple[Shrinkage]) -> _Variance:
-        return cls(*children)
+        return self.shrinkage.posterior_variance(u, scalars, tau)
