@@ -61,8 +61,6 @@ class FilterPrior(Algorithm, abstract=True):
         object.__setattr__(self, "signal_shape", check_signal_shape(self.signal_shape))
         if known(self.regularisation) and not 0 <= self.regularisation < math.inf:
             raise ValueError(f"regularisation: expected a finite weight lambda >= 0, got {self.regularisation}")
-        if self.start not in ("dct", "differences"):
-            raise ValueError(f"start: expected dct or differences, got {self.start!r}")
         self.bank  # noqa: B018 - filters that do not fit say so now
 
     def on(self, A: LinearOperator, signal_shape: tuple[int, ...] | None) -> Self:
@@ -108,6 +106,16 @@ class FilterPrior(Algorithm, abstract=True):
         """Scalars of influence function, shrinkage and levels; ``weight`` multiplies the prior's gradient."""
         levels = {} if self.levels is None else self.levels.scalars()
         return {**self.influence.scalars(weight, self.bank.channels), **self.shrinkage.scalars(0.0), **levels}
+
+    def _begun(self, x: Array) -> State:
+        """The state of a first estimate, which does not move yet."""
+        state = {"x": x, "previous": x}
+        return state if self.levels is None else state | self.levels.start(x, self.signal_shape)
+
+    def _moved(self, state: State, x: Array, correction: Array) -> State:
+        """The state of the next estimate, after a data step's correction."""
+        following = {"x": x, "previous": state["x"]}
+        return following if self.levels is None else following | self.levels.follow(state, correction)
 
     def _gradient(self, x: Array, K: LinearOperator, s: Scalars, tau: Array | float) -> Array:
         """``tau K^T phi(K x / tau)``."""
@@ -170,9 +178,7 @@ class ForwardBackward(FilterPrior):
         return {"inverse": A.inverse()}
 
     def init(self, y: Array, A: LinearOperator, s: Scalars) -> State:
-        x = s["inverse"](y, s["rho"])
-        state = {"x": x, "previous": x}
-        return state if self.levels is None else state | self.levels.start(x, self.signal_shape)
+        return self._begun(s["inverse"](y, s["rho"]))
 
     def prior_steps(self, s: Scalars) -> PriorSteps | None:
         slopes = self.influence.slopes_between(
@@ -189,8 +195,7 @@ class ForwardBackward(FilterPrior):
         v = x + s["momentum"] * (x - state["previous"])
         u = v - self._gradient(v, maps["K"], s, tau)
         correction = s["step"] * s["inverse"](A(u) - y, rho)
-        following = {"x": self.shrinkage(u - correction, s, 1.0), "previous": x}
-        return following if levels is None else following | levels.follow(state, correction)
+        return self._moved(state, self.shrinkage(u - correction, s, 1.0), correction)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,9 +226,7 @@ class ReactionDiffusion(FilterPrior):
         return {"square": jnp.asarray(float(A.norm()) ** 2)}
 
     def init(self, y: Array, A: LinearOperator, s: Scalars) -> State:
-        x = A.T(y) / s["square"]
-        state = {"x": x, "previous": x}
-        return state if self.levels is None else state | self.levels.start(x, self.signal_shape)
+        return self._begun(A.T(y) / s["square"])
 
     def step(self, state: State, y: Array, A: LinearOperator, maps: Maps, s: Scalars) -> State:
         x, levels = state["x"], self.levels
@@ -231,5 +234,4 @@ class ReactionDiffusion(FilterPrior):
         v = x + s["momentum"] * (x - state["previous"])
         correction = s["step"] * A.T(A(v) - y) / s["square"]
         u = v - correction - self._gradient(v, maps["K"], s, tau)
-        following = {"x": self.shrinkage(u, s, 1.0), "previous": x}
-        return following if levels is None else following | levels.follow(state, correction)
+        return self._moved(state, self.shrinkage(u, s, 1.0), correction)
