@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -45,6 +46,7 @@ class Uniform(Representation):
         [[[1.5, -0.5]]]
     """
 
+    signed: ClassVar[bool] = False  # levels, of filters that start elsewhere than at the physics
     planes: int = 2
     surrogate: Surrogate = Clipped()
 
@@ -103,8 +105,3 @@ class Uniform(Representation):
 
     def packed(self, arrays: Mapping[str, Array], exists: Array | None, structure: Structure) -> LinearOperator:
         return PackedSigns(arrays["signs"], arrays["scales"], exists, structure, "layer")
-
-    def reference(self, physics: LinearOperator) -> LinearOperator | None:
-        """None: filters start elsewhere than at the physics."""
-        del physics
-        return None

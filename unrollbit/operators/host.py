@@ -94,7 +94,7 @@ class Host(Unspecified, abstract=True):
     @property
     def _pair(self) -> LinearPair:
         m, n = self.shape
-        return LinearPair(_called(self.foreign, "forward", m), _called(self.foreign, "adjoint", n))
+        return LinearPair(_Call(self.foreign, "forward", m), _Call(self.foreign, "adjoint", n))
 
     def resident_bits(self) -> int:
         """Those that the object says it holds (``nbytes``), else 0."""
@@ -117,10 +117,6 @@ class _Call:
         result = jax.ShapeDtypeStruct((rows.shape[0], self.size), x.dtype)
         out = jax.pure_callback(partial(_on_host, self.foreign, self.name), result, rows, vmap_method="sequential")
         return out.reshape(*x.shape[:-1], self.size)
-
-
-def _called(foreign: Foreign, name: str, size: int) -> _Call:
-    return _Call(foreign, name, size)
 
 
 def _on_host(foreign: Foreign, name: str, rows: Any) -> np.ndarray:

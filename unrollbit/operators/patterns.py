@@ -158,8 +158,10 @@ class BlockPatterns(LinearOperator):
 
     def norm(self) -> Norm:
         """``||S|| / size``, exact by SVD."""
-        signs = np.asarray(self.signs(), np.float64)
-        return self.derived("norm", lambda: Norm(float(np.linalg.norm(signs, 2)) / self.size, exact=True))
+        return self.derived("norm", self._computed_norm)
+
+    def _computed_norm(self) -> Norm:
+        return Norm(float(np.linalg.norm(np.asarray(self.signs(), np.float64), 2)) / self.size, exact=True)
 
     def column_norms(self) -> Float[Array, " n"]:
         """``sqrt(patterns) / size``: every entry of a block is ``+-1 / size``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, get_args
 
@@ -124,10 +125,10 @@ class FilterBank(Structure):
         """From the matrix: mirrored taps may meet in one entry."""
         return norm(self.scatter(core), axis=-2)
 
-    def _each(self, core: Array, function: object) -> Array:
+    def _each(self, core: Array, function: Callable[[Array], Array]) -> Array:
         """A function of single cores, over their leading axes."""
         lead = core.shape[: core.ndim - len(self.core_shape)]
-        out = jax.vmap(function)(core.reshape(-1, *self.core_shape))  # pyright: ignore[reportArgumentType]
+        out = jax.vmap(function)(core.reshape(-1, *self.core_shape))
         return out.reshape(*lead, *out.shape[1:])
 
     @property

@@ -14,11 +14,6 @@ Edge = Literal["symmetric", "reflect", "circular", "zero"]
 _MODES = {"symmetric": "symmetric", "reflect": "reflect", "circular": "wrap", "zero": "constant"}
 
 
-def pads_of(kernel_shape: tuple[int, ...]) -> list[tuple[int, int]]:
-    """What is added before and after each axis, so that there are as many patches as places."""
-    return [((taps - 1) // 2, taps // 2) for taps in kernel_shape]
-
-
 def patches_of(
     x: Float[Array, "batch ..."], kernel_shape: tuple[int, ...], edge: Edge
 ) -> Float[Array, "taps batch ..."]:
@@ -42,17 +37,18 @@ def folded(
 
 
 def _padded(x: Array, kernel_shape: tuple[int, ...], edge: Edge) -> Array:
-    return jnp.pad(x, [(0, 0), *pads_of(kernel_shape)], mode=_MODES[edge])
+    """With what is needed before and after each axis for as many patches as places."""
+    pads = [((taps - 1) // 2, taps // 2) for taps in kernel_shape]
+    return jnp.pad(x, [(0, 0), *pads], mode=_MODES[edge])
 
 
 # One axis after another, the last first: taps of the axes lead, then the batch. JAX would transpose each of the two
 # into as many whole arrays as there are taps, so each names the other.
 def _take(padded: Array, *, sides: tuple[int, ...], kernel_shape: tuple[int, ...]) -> Array:
-    axes, lead = len(sides), padded.ndim - len(sides) - 1  # axes that vmap adds stay first
+    lead = padded.ndim - len(sides) - 1  # axes that vmap adds stay first
     for axis, (side, taps) in enumerate(zip(sides[::-1], kernel_shape[::-1], strict=True), 1):
         windows = [jax.lax.slice_in_dim(padded, t, t + side, axis=padded.ndim - axis) for t in range(taps)]
         padded = jnp.stack(windows, axis=lead)
-    assert padded.ndim == lead + 2 * axes + 1
     return padded
 
 
