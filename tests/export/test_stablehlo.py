@@ -12,9 +12,12 @@ import numpy as np
 import pytest
 from jax import export
 
-from unrollbit import load
+from unrollbit import Unrolled, load, pack
+from unrollbit.algorithms import ForwardBackward
 from unrollbit.cli import main
 from unrollbit.export import export_stablehlo
+from unrollbit.formats import Uniform, UnitFilters
+from unrollbit.operators import gaussian
 
 SHELF = {
     path.stem: path for path in sorted((Path(__file__).parents[2] / "examples" / "networks").glob("*.safetensors"))
@@ -55,6 +58,17 @@ def test_sixteen_bits_in_and_out(dtype: str, measurements, tmp_path: Path) -> No
         np.testing.assert_allclose(x.astype(jnp.float32), expected, rtol=0, atol=step)
 
 
+@pytest.mark.parametrize("shape", [(16,), (4, 4)])
+def test_learned_filters(shape: tuple[int, ...], tmp_path: Path) -> None:
+    """For any number of signals as well."""
+    prior = ForwardBackward(signal_shape=shape, size=3, filters=2)
+    packed = pack(Unrolled(prior, gaussian(8, 16), 2, UnitFilters(Uniform(2))))
+    export_stablehlo(packed.save(tmp_path / "net.safetensors"), tmp_path / "program")
+    program = export.deserialize(bytearray((tmp_path / "program").read_bytes()))
+    y = jnp.asarray(np.random.RandomState(0).standard_normal((3, 8)), jnp.float32)
+    np.testing.assert_allclose(program.call(y), packed(y), rtol=1e-5, atol=1e-6)
+
+
 def test_a_dtype_that_is_none(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="expected one of float32, float16, bfloat16, got 'float64'"):
         export_stablehlo(QUICK, tmp_path / "program", "float64")
@@ -70,6 +84,9 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "is no " in capsys.readouterr().err
     assert main(["export", str(QUICK)]) == 2
     assert "--c" in capsys.readouterr().err
+    assert main(["export", str(QUICK), "--fixed-point", "--stablehlo", str(tmp_path / "other")]) == 2
+    assert "--fixed-point: expected --c" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()
 
 
 def test_the_program_is_compiled_as_any_other(measurements, tmp_path: Path) -> None:

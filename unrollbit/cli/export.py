@@ -48,6 +48,8 @@ def run(options: argparse.Namespace) -> None:
     """Write what is asked for."""
     outputs = Outputs(options.network)
     reports = outputs.reports(options.json, options.out, "export.json")
+    if options.fixed_point and options.c is None:
+        raise ValueError("--fixed-point: expected --c DIR with it; other targets have no such form")
     written = {}
     for name, (check, write) in _TARGETS.items():
         if (target := getattr(options, name)) is not None:

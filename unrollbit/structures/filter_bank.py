@@ -85,9 +85,9 @@ class FilterBank(Structure):
 
     def matvec(self, core: Array, x: Array) -> Array:
         image, n = x.reshape(-1, *self.signal_shape), self.shape[1]
-        patches = patches_of(image, self.kernel_shape, self.edge).reshape(-1, len(image) * n)
+        patches = patches_of(image, self.kernel_shape, self.edge).reshape(-1, image.shape[0] * n)
         z = jnp.matmul(self._taps(core).T, patches, precision=jax.lax.Precision.HIGHEST)
-        return jnp.moveaxis(z.reshape(-1, len(image), n), 0, 1).reshape(*x.shape[:-1], self.shape[0])
+        return jnp.moveaxis(z.reshape(-1, image.shape[0], n), 0, 1).reshape(*x.shape[:-1], self.shape[0])
 
     def rmatvec(self, core: Array, r: Array) -> Array:
         z = jnp.moveaxis(r.reshape(-1, self.channels, self.shape[1]), 1, 0)
