@@ -11,39 +11,18 @@ import pytest
 
 from unrollbit import Unrolled
 from unrollbit.algorithms import AMP, ISTA
-from unrollbit.algorithms.base import LinearMap
 from unrollbit.formats import (
     FullPrecision,
     Normalised,
     OneBit,
     Place,
     Weights,
-    tanh_sign,
 )
-from unrollbit.operators import Dense, Hadamard, gaussian
+from unrollbit.operators import Hadamard, gaussian
 from unrollbit.structures import Band, Blocks, Full, Indexed, Structure
 
-STRUCTURES: dict[str, Structure] = {
-    "full": Full(9, 21),
-    "blocks": Blocks(3, 3, 7),
-    "band": Band(9, 21, -2, 11, 2),
-    "indexed": Indexed.from_mask(np.random.RandomState(5).uniform(size=(9, 21)) < 0.4),
-}
 
-
-def map_of(structure: Structure) -> tuple[LinearMap, Dense]:
-    A = Dense.of(np.random.RandomState(1).standard_normal(structure.shape), structure)
-    return LinearMap(A, structure, transposed=True), A
-
-
-def weights_of(structure: Structure, copies: int = 2, planes: int = 2, scale: str = "row") -> Weights:
-    values = np.random.RandomState(0).standard_normal((copies, *structure.shape))
-    return OneBit(planes=planes, scale=scale, surrogate=tanh_sign()).from_matrix(values, structure, copies=copies)
-
-
-@pytest.mark.parametrize("name", STRUCTURES)
-def test_frozen_products(name: str) -> None:
-    structure = STRUCTURES[name]
+def test_frozen_products(structure: Structure, map_of, weights_of) -> None:
     linear_map, A = map_of(structure)
     random = np.random.RandomState(2)
     x = jnp.asarray(random.standard_normal((2, 3, 21)), jnp.float32)
@@ -81,7 +60,7 @@ LARGE: dict[str, Structure] = {
 
 
 @pytest.mark.parametrize("name", LARGE)
-def test_frozen_products_never_form_the_matrix(name: str) -> None:
+def test_frozen_products_never_form_the_matrix(name: str, map_of, weights_of) -> None:
     structure = LARGE[name]
     linear_map, A = map_of(structure)
     weights = weights_of(structure, copies=1)
@@ -95,7 +74,7 @@ def test_frozen_products_never_form_the_matrix(name: str) -> None:
 
 
 @pytest.mark.parametrize("distinct", [1, 2, None])
-def test_frozen_networks_equal_trained_ones_and_run_on_bits(distinct: int | None) -> None:
+def test_frozen_networks_equal_trained_ones_and_run_on_bits(distinct: int | None, weights_of) -> None:
     A = Hadamard(64, 128, seed=1)
     y = A(jnp.zeros((1, 128)).at[0, 3].set(1.0).at[0, 60].set(-1.0))
     algorithm = AMP()
@@ -125,8 +104,8 @@ def test_frozen_classic_network() -> None:
     np.testing.assert_allclose(out, net(y), rtol=1e-4, atol=1e-6)
 
 
-def test_frozen_weights_do_not_train() -> None:
-    structure = STRUCTURES["full"]
+def test_frozen_weights_do_not_train(structures, map_of, weights_of) -> None:
+    structure = structures["full"]
     linear_map, A = map_of(structure)
     frozen = Weights.unpack(weights_of(structure).pack(), linear_map, A, frozen=True)
     around = Normalised(frozen.format).wrap(Place(linear_map, A, 2), frozen)

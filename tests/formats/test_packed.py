@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from unrollbit.algorithms import AMP
-from unrollbit.algorithms.base import LinearMap
 from unrollbit.formats import (
     Fixed,
     FullPrecision,
@@ -22,26 +21,9 @@ from unrollbit.formats import (
     Weights,
     tanh_sign,
 )
-from unrollbit.operators import Composition, Dense, SubsampledDCT, gaussian
+from unrollbit.operators import Composition, SubsampledDCT, gaussian
 from unrollbit.signbits import pack_signs, unpack_signs
-from unrollbit.structures import Band, Blocks, Full, Indexed, Structure
-
-STRUCTURES: dict[str, Structure] = {
-    "full": Full(9, 21),
-    "blocks": Blocks(3, 3, 7),
-    "band": Band(9, 21, -2, 11, 2),
-    "indexed": Indexed.from_mask(np.random.RandomState(5).uniform(size=(9, 21)) < 0.4),
-}
-
-
-def map_of(structure: Structure) -> tuple[LinearMap, Dense]:
-    A = Dense.of(np.random.RandomState(1).standard_normal(structure.shape), structure)
-    return LinearMap(A, structure, transposed=True), A
-
-
-def weights_of(structure: Structure, copies: int = 2, planes: int = 2, scale: str = "row") -> Weights:
-    values = np.random.RandomState(0).standard_normal((copies, *structure.shape))
-    return OneBit(planes=planes, scale=scale, surrogate=tanh_sign()).from_matrix(values, structure, copies=copies)
+from unrollbit.structures import Full, Indexed, Structure
 
 
 def through_a_file(packed: PackedWeights) -> PackedWeights:
@@ -91,8 +73,8 @@ def test_bytes_of_masked_entries_by_hand() -> None:
         ("indexed", "none", 1, 2),
     ],
 )
-def test_round_trips(name: str, scale: str, copies: int, planes: int) -> None:
-    structure = STRUCTURES[name]
+def test_round_trips(name: str, scale: str, copies: int, planes: int, structures, map_of, weights_of) -> None:
+    structure = structures[name]
     linear_map, A = map_of(structure)
     weights = weights_of(structure, copies, planes, scale)
     packed = weights.pack()
@@ -112,9 +94,7 @@ def test_round_trips(name: str, scale: str, copies: int, planes: int) -> None:
         assert getattr(frozen, count)() == getattr(weights, count)() == getattr(back, count)()
 
 
-@pytest.mark.parametrize("name", STRUCTURES)
-def test_full_precision_and_fixed_round_trips(name: str) -> None:
-    structure = STRUCTURES[name]
+def test_full_precision_and_fixed_round_trips(structure: Structure, map_of) -> None:
     linear_map, A = map_of(structure)
     weights = FullPrecision().from_matrix(np.random.RandomState(0).standard_normal((2, 9, 21)), structure, copies=2)
     back = Weights.unpack(through_a_file(weights.pack()), linear_map, A)
@@ -197,18 +177,18 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("case", MALFORMED)
-def test_malformed_files_are_refused(case: str) -> None:
+def test_malformed_files_are_refused(case: str, structures, map_of, weights_of) -> None:
     changes, message = MALFORMED[case]
-    linear_map, A = map_of(STRUCTURES["full"])
-    packed = spoiled(weights_of(STRUCTURES["full"]).pack(), **changes)
+    linear_map, A = map_of(structures["full"])
+    packed = spoiled(weights_of(structures["full"]).pack(), **changes)
     for frozen in (False, True):
         with pytest.raises(ValueError, match=message):
             Weights.unpack(packed, linear_map, A, frozen=frozen)
 
 
-def test_malformed_wrappers_and_float_files_are_refused() -> None:
-    linear_map, A = map_of(STRUCTURES["full"])
-    weights = weights_of(STRUCTURES["full"])
+def test_malformed_wrappers_and_float_files_are_refused(structures, map_of, weights_of) -> None:
+    linear_map, A = map_of(structures["full"])
+    weights = weights_of(structures["full"])
     packed = Normalised(weights.format).wrap(Place(linear_map, A, 2), weights).pack()
     for inner, message in (
         (None, "a Normalised spec needs the field 'inner'"),
