@@ -23,17 +23,16 @@ def beside(run: TrainingRun, problem: Any) -> list[dict[str, Any]]:
     """
     if not hasattr(problem, "metrics") or not hasattr(problem, "operator"):
         return []
-    net, kept = run.net, nnx.state(run.net)
-    signals = jnp.asarray(run.validation.x)[:_SIGNALS], jnp.asarray(run.validation.y)[:_SIGNALS]
-    methods = brief(problem, net.depth)
-    options = {"signals": signals, "tuned_on": _TUNED_ON, "timed": False}
-    rows = compare(problem, {TRAINED: net}, baselines=methods, **options)
-    nnx.update(net, run.untrained.state)
-    try:
-        untrained = compare(problem, {"untrained": net}, baselines=[], **options)[0]
-    finally:
-        nnx.update(net, kept)
-    return [rows[0], untrained, *rows[1:]]
+    untrained = nnx.clone(run.net)  # a state of the network itself would follow what is put into it
+    nnx.update(untrained, run.untrained.state)
+    return compare(
+        problem,
+        {TRAINED: run.net, "untrained": untrained},
+        signals=(jnp.asarray(run.validation.x)[:_SIGNALS], jnp.asarray(run.validation.y)[:_SIGNALS]),
+        baselines=brief(problem, run.net.depth),
+        tuned_on=_TUNED_ON,
+        timed=False,
+    )
 
 
 def brief(problem: Any, iterations: int) -> list[Baseline]:
