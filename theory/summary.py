@@ -46,7 +46,7 @@ class Summary:
 
     @property
     def family(self) -> str:
-        """Stability, sensitivity, convergence or generalization."""
+        """Prediction, stability, sensitivity, convergence, generalization, or one of a user's own."""
         return known(self.theorem).family
 
     @property
