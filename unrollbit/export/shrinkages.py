@@ -12,6 +12,14 @@ from unrollbit.packed import runtime
 from unrollbit.packed.runtime import Spec
 
 
+class Segments(NamedTuple):
+    """Runs of unknowns that have their scalars and their noise level in common."""
+
+    counts: np.ndarray
+    groups: np.ndarray
+    blocks: np.ndarray
+
+
 class Entrywise(NamedTuple):
     """A shrinkage of single entries: C functions that prepare its constants, shrink an entry, give the slope there."""
 
@@ -21,19 +29,45 @@ class Entrywise(NamedTuple):
     scalars: tuple[str, ...] = ("threshold",)
     options: Callable[[Spec], dict[str, float]] = lambda o: {}  # numbers that stand for scalars
 
+    def code(self, o: Spec, runs: Segments, scalars: Mapping[str, np.ndarray], tables: Tables, slope: bool) -> str:
+        """What ``shrinkage_code`` gives, for runs of unknowns with scalars and levels of their own."""
+        count, groups = len(runs.counts), int(runs.groups.max()) + 1
+        given = self.options(o)
+        index = "layer" if groups == 1 else f"(layer * {groups}) + (int32_t){tables.places('groups', runs.groups)}[s]"
+        level = "tau[0]" if not runs.blocks.any() else f"tau[{tables.places('blocks', runs.blocks)}[s]]"
+        own = [
+            literal(given[name]) if name in given else f"{tables.floats(name, [scalars[name]])}[{index}]"
+            for name in self.scalars
+        ]
+        size = str(runs.counts[0]) if count == 1 else f"(int32_t){tables.places('counts', runs.counts)}[s]"
+        start = ["float c[5];", "int32_t j = 0;", f"for (int32_t s = 0; s < {count}; s++) {{"]
+        start += [f"    const int32_t end = j + {size};", f"    {self.prepare}({', '.join(['c', level, *own])});"]
+
+        def loop(head: str, line: str) -> str:
+            return _function(head, [*start, "    for (; j < end; j++) {", f"        {line}", "    }", "}"])
+
+        text = loop(_SHRINK, f"u[j] = {self.shrink}(c, u[j]);")
+        if slope:
+            text += "\n" + loop(_SLOPES, f"{level.replace('tau', 'sums')} += {self.slope}(c, u[j]);")
+        return text
+
 
 class Whole(NamedTuple):
     """A shrinkage of all entries at once: the text of a call for ``n`` entries at ``u`` with threshold ``t``."""
 
     call: Callable[[Spec, Mapping[str, str]], str]
 
-
-class Segments(NamedTuple):
-    """Runs of unknowns that have their scalars and their noise level in common."""
-
-    counts: np.ndarray
-    groups: np.ndarray
-    blocks: np.ndarray
+    def code(self, o: Spec, runs: Segments, scalars: Mapping[str, np.ndarray], tables: Tables, slope: bool) -> str:
+        """The same; raises ``ValueError`` for more than one run."""
+        if len(runs.counts) > 1:
+            raise ValueError(f"export to C: {o['kind']} has no C for groups of unknowns or blocks of physics")
+        table = {name: f"{tables.floats(name, [values])}[layer]" for name, values in scalars.items()}
+        lines = [
+            f"const int32_t n = {runs.counts[0]};",
+            f"const float t = tau[0] * {table['threshold']};",
+            f"{self.call(o, table)};",
+        ]
+        return _function(_SHRINK, lines)
 
 
 def _variance(o: Spec) -> dict[str, float]:
@@ -84,41 +118,7 @@ def shrinkage_code(
         groups, spec = runtime.group_ids(spec), spec["shrinkage"]
     found = runtime.kind_of(spec, SHRINKAGES, "shrinkage of the export to C")
     options = runtime.options_of(spec, runtime.SHRINKAGES[spec["kind"]].options)
-    if isinstance(found, Entrywise):
-        return _entrywise(found, options, segments_of(groups, blocks), scalars, tables, slope)
-    if blocks > 1 or groups.any():
-        raise ValueError(f"export to C: {spec['kind']} has no C for groups of unknowns or blocks of physics")
-    table = {name: f"{tables.floats(name, [values])}[layer]" for name, values in scalars.items()}
-    lines = [
-        f"const int32_t n = {n};",
-        f"const float t = tau[0] * {table['threshold']};",
-        f"{found.call(options, table)};",
-    ]
-    return _function(_SHRINK, lines)
-
-
-def _entrywise(
-    found: Entrywise, o: Spec, runs: Segments, scalars: Mapping[str, np.ndarray], tables: Tables, slope: bool
-) -> str:
-    count, groups = len(runs.counts), int(runs.groups.max()) + 1
-    given = found.options(o)
-    index = "layer" if groups == 1 else f"(layer * {groups}) + (int32_t){tables.places('groups', runs.groups)}[s]"
-    level = "tau[0]" if not runs.blocks.any() else f"tau[{tables.places('blocks', runs.blocks)}[s]]"
-    own = [
-        literal(given[name]) if name in given else f"{tables.floats(name, [scalars[name]])}[{index}]"
-        for name in found.scalars
-    ]
-    size = str(runs.counts[0]) if count == 1 else f"(int32_t){tables.places('counts', runs.counts)}[s]"
-    start = ["float c[5];", "int32_t j = 0;", f"for (int32_t s = 0; s < {count}; s++) {{"]
-    start += [f"    const int32_t end = j + {size};", f"    {found.prepare}({', '.join(['c', level, *own])});"]
-
-    def loop(head: str, line: str) -> str:
-        return _function(head, [*start, "    for (; j < end; j++) {", f"        {line}", "    }", "}"])
-
-    text = loop(_SHRINK, f"u[j] = {found.shrink}(c, u[j]);")
-    if slope:
-        text += "\n" + loop(_SLOPES, f"{level.replace('tau', 'sums')} += {found.slope}(c, u[j]);")
-    return text
+    return found.code(options, segments_of(groups, blocks), scalars, tables, slope)
 
 
 _SHRINK = "static void shrinkage(int32_t layer, const float *tau, float *u)"
