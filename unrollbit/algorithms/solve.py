@@ -15,7 +15,7 @@ from unrollbit.algorithms.base import Algorithm, State, settled
 from unrollbit.algorithms.iterations import Iteration, fixed_point
 from unrollbit.arguments import instance, integer, number
 from unrollbit.arrays import as_signal, widened
-from unrollbit.operators.physics import physics_of
+from unrollbit.operators.physics import grid_of_unknowns, physics_of
 from unrollbit.pytrees import known
 from unrollbit.shrinkage import Plugged
 from unrollbit.values import one_line
@@ -86,7 +86,7 @@ def solve(
     algorithm = instance("algorithm", algorithm, Algorithm, "FISTA()")
     A = physics_of(problem)
     if denoiser is not None:
-        algorithm = replace(algorithm, shrinkage=Plugged(denoiser, getattr(problem, "signal_shape", None)))
+        algorithm = replace(algorithm, shrinkage=Plugged(denoiser, grid_of_unknowns(problem)))
     if not known(*jax.tree.leaves(A)):
         raise TypeError(
             "solve: the physics is an argument of a transformed function, but its norm and the maps that an algorithm "

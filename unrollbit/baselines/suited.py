@@ -20,7 +20,7 @@ from unrollbit.baselines.omp import OMP
 from unrollbit.baselines.total_variation import TotalVariation
 from unrollbit.baselines.wavelet_fista import WaveletFISTA
 from unrollbit.operators import LinearOperator
-from unrollbit.operators.physics import physics_of
+from unrollbit.operators.physics import grid_of_unknowns, physics_of
 from unrollbit.shrinkage import BernoulliGaussian
 
 _TRAINING, _ENTRIES = 4096, 2**24  # signals that moments are taken from
@@ -38,7 +38,7 @@ class Grid(NamedTuple):
 
 def grid_of(problem: Any) -> Grid | None:
     """The grid of a problem's unknowns or, where these are coefficients, of their synthesis; None without one."""
-    shape = getattr(problem, "signal_shape", None)
+    shape = grid_of_unknowns(problem)
     if shape is not None:
         return Grid(tuple(shape), None)
     synthesis = getattr(problem, "synthesis", None)

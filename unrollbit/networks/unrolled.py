@@ -24,7 +24,7 @@ from unrollbit.networks.maps import built, layer_maps, linear_parts
 from unrollbit.networks.parts import Parts
 from unrollbit.operators import LinearOperator
 from unrollbit.operators.inverse import RegularisedInverse
-from unrollbit.operators.physics import physics_of
+from unrollbit.operators.physics import grid_of_unknowns, physics_of
 from unrollbit.scalars import Constraint, Held, constrained
 from unrollbit.sizes import positive_integer
 from unrollbit.variables import Physics, ScalarParam
@@ -120,8 +120,8 @@ class Unrolled(Network):
             (512, 512)
         """
         A = physics_of(problem)
-        for holder in (problem, A):
-            signal_shape = getattr(holder, "signal_shape", None) if signal_shape is None else signal_shape
+        if signal_shape is None:
+            signal_shape = grid_of_unknowns(problem) or grid_of_unknowns(A)
         algorithm = self.algorithm.on(A, signal_shape)
         places = {name: Place(linear, A) for name, linear in algorithm.maps(A).items()}
         maps = {name: weights.format.moved(weights, places[name]) for name, weights in self.maps.items()}

@@ -74,6 +74,13 @@ def physics_of(problem: Any, name: str = "problem") -> LinearOperator:
     return converted(problem, Request(name))
 
 
+def grid_of_unknowns(problem: Any) -> tuple[int, ...] | None:
+    """The grid of which the unknowns are samples, row by row, where a problem or an operator says so
+    (``signal_shape``); None elsewhere.
+    """
+    return getattr(problem, "signal_shape", None)  # what becomes an operator has no such thing
+
+
 def converted(A: Any, request: Request) -> LinearOperator:
     """The operator that an object is, has or becomes. Raises as ``as_operator``."""
     if isinstance(A, LinearOperator):

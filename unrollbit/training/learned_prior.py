@@ -14,7 +14,7 @@ from unrollbit.algorithms import ForwardBackward, Levels
 from unrollbit.arguments import choice, integer
 from unrollbit.formats import Format, Uniform, UnitFilters
 from unrollbit.networks import Unrolled
-from unrollbit.operators.physics import physics_of
+from unrollbit.operators.physics import grid_of_unknowns, physics_of
 from unrollbit.shrinkage import Clips, Influence
 from unrollbit.training.losses import MeanLogError
 from unrollbit.training.recipe import Recipe, Setting, recipe
@@ -66,7 +66,7 @@ def learned_prior(
     Sources: Chen and Pock, "Trainable nonlinear reaction diffusion", IEEE PAMI 39 (2017); Hammernik et al., "Learning a
     variational network", MRM 79 (2018).
     """
-    shape, A = getattr(problem, "signal_shape", None), physics_of(problem)
+    shape, A = grid_of_unknowns(problem), physics_of(problem)
     if shape is None:
         raise ValueError(
             "learned_prior: expected a problem whose unknowns are samples on a grid (its signal_shape); image and EEG "

@@ -15,6 +15,7 @@ from typing import Any
 from unrollbit.algorithms import Algorithm
 from unrollbit.arguments import switch
 from unrollbit.formats import Anchored, Designed, Format, FullPrecision, OneBit
+from unrollbit.operators.physics import grid_of_unknowns
 from unrollbit.training.distilled import distilled
 from unrollbit.training.learned_prior import learned_prior
 from unrollbit.training.recipe import Recipe, Setting, recipe
@@ -54,7 +55,7 @@ def default(
     ``planes`` sign planes, so that the network starts as that solver; ``two_stage`` trains it. ``fit`` keeps the start
     if training does not get ahead of it.
     """
-    if algorithm is None and getattr(problem, "signal_shape", None) is not None:
+    if algorithm is None and grid_of_unknowns(problem) is not None:
         return learned_prior(problem, 8 if depth is None else depth, planes=planes, steps=steps, **setting)
     weights, depth = Anchored(OneBit(planes=planes), share=0.0), 16 if depth is None else depth
     return two_stage(problem, depth, weights=weights, steps=steps, algorithm=algorithm, distinct=distinct, **setting)
