@@ -18,24 +18,6 @@ PATHS = [path for path in ("portable", *native.LEVELS) if path in kernels().avai
 TOLERANCE = 2e-6
 
 
-def drawn(seed: int, blocks: int, rows: int, columns: int, planes: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """Signs (planes, blocks, rows, columns) and their packed rows."""
-    signs = np.random.RandomState(seed).choice([-1.0, 1.0], (planes, blocks, rows, columns))
-    return signs, pack_signs(signs)
-
-
-def by_hand(core: np.ndarray, x: np.ndarray, transpose: bool) -> np.ndarray:
-    """Products with blocks (blocks, rows, columns) in float64."""
-    lead, (blocks, rows, columns) = x.shape[:-1], core.shape
-    parts = np.asarray(x, np.float64).reshape(*lead, blocks, rows if transpose else columns)
-    out = np.einsum("bij,...bi->...bj" if transpose else "bij,...bj->...bi", core, parts)
-    return out.reshape(*lead, blocks * out.shape[-1])
-
-
-def distance(found, wanted: np.ndarray) -> float:
-    return float(np.linalg.norm(np.asarray(found, np.float64) - wanted) / max(np.linalg.norm(wanted), 1e-300))
-
-
 # Edges of tiles, words, panels and strips: 32 columns, 512 columns, 2048 columns, 8192 columns, 1024 rows.
 SHAPES = [(1, 1, 1), (1, 7, 9), (1, 32, 32), (1, 33, 31), (1, 65, 513), (1, 40, 2049), (1, 1030, 70), (1, 12, 8200)]
 SHAPES += [(5, 3, 17), (2, 130, 129), (3, 32, 600)]
@@ -44,7 +26,7 @@ SHAPES += [(5, 3, 17), (2, 130, 129), (3, 32, 600)]
 @pytest.mark.grid(14)
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: "x".join(map(str, shape)))
-def test_both_directions_against_float64(path, shape):
+def test_both_directions_against_float64(path, shape, drawn, by_hand, distance):
     blocks, rows, columns = shape
     signs, bits = drawn(0, *shape)
     for transpose in (False, True):
@@ -69,7 +51,9 @@ def test_both_directions_against_float64(path, shape):
     path=st.sampled_from(PATHS[-1:] * 4 + PATHS[:2]),  # every example compiles; portable ones for long
     seed=st.integers(0, 2**16),
 )
-def test_planes_masks_and_scales(blocks, rows, columns, batch, planes, masked, scale, transpose, path, seed):
+def test_planes_masks_and_scales(
+    blocks, rows, columns, batch, planes, masked, scale, transpose, path, seed, drawn, by_hand
+):
     random = np.random.RandomState(seed)
     signs, bits = drawn(seed, blocks, rows, columns, planes)
     m, n = blocks * rows, blocks * columns
@@ -97,7 +81,7 @@ def test_planes_masks_and_scales(blocks, rows, columns, batch, planes, masked, s
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_padding_bits_do_not_matter(path):
+def test_padding_bits_do_not_matter(path, drawn, by_hand, distance):
     signs, bits = drawn(1, 1, 5, 11)
     spoilt = bits | 0b11111000 * (np.arange(2) == 1).astype(np.uint8)  # bits 3 to 7 of the second byte: columns 11-15
     for transpose, size in ((False, 11), (True, 5)):
@@ -109,7 +93,7 @@ def test_padding_bits_do_not_matter(path):
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("transpose", [False, True])
-def test_derivatives_are_products_with_the_same_bits(path, transpose):
+def test_derivatives_are_products_with_the_same_bits(path, transpose, drawn, by_hand, distance):
     signs, bits = drawn(3, 2, 13, 21)
     bits = jnp.asarray(bits)
     x = jnp.asarray(np.random.RandomState(4).standard_normal((3, 2 * (13 if transpose else 21))), jnp.float32)
@@ -124,14 +108,14 @@ def test_derivatives_are_products_with_the_same_bits(path, transpose):
     assert distance(tangent, 2 * by_hand(signs[0], np.asarray(x), transpose)) <= TOLERANCE
 
 
-def test_second_derivatives():
+def test_second_derivatives(drawn):
     signs, bits = drawn(3, 1, 6, 5)
     product = jax.jit(lambda x: 0.5 * jnp.sum(packed_matmul(jnp.asarray(bits), x, 5) ** 2))
     assert_allclose(jax.hessian(product)(jnp.ones(5)), signs[0, 0].T @ signs[0, 0], atol=1e-5)
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_batching_over_vectors_matrices_and_both(path):
+def test_batching_over_vectors_matrices_and_both(path, drawn, by_hand, distance):
     signs, bits = drawn(6, 1, 9, 20, planes=4)
     bits = jnp.asarray(bits)[:, None]  # four matrices of one plane
     x = jnp.asarray(np.random.RandomState(7).standard_normal((4, 3, 20)), jnp.float32)
@@ -149,7 +133,7 @@ def test_batching_over_vectors_matrices_and_both(path):
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_inside_a_scan_over_stacked_bits(path):
+def test_inside_a_scan_over_stacked_bits(path, drawn, distance):
     signs, bits = drawn(8, 1, 16, 16, planes=5)
     x = jnp.ones((2, 16), jnp.float32)
 
@@ -163,7 +147,7 @@ def test_inside_a_scan_over_stacked_bits(path):
     assert distance(run(jnp.asarray(bits), x), wanted) <= 1e-5
 
 
-def test_all_paths_agree():
+def test_all_paths_agree(drawn):
     _, bits = drawn(9, 1, 50, 80)
     x = jnp.asarray(np.random.RandomState(10).standard_normal((4, 80)), jnp.float32)
     found = [packed_matmul(bits, x, 80, path=path) for path in PATHS]
@@ -171,7 +155,7 @@ def test_all_paths_agree():
         assert_allclose(other, found[0], rtol=1e-5, atol=1e-4)
 
 
-def test_empty_batches():
+def test_empty_batches(drawn):
     _, bits = drawn(12, 1, 3, 5)
     for path in PATHS:
         for transpose, size, other in ((False, 5, 3), (True, 3, 5)):

@@ -16,24 +16,6 @@ PATHS = [path for path in ("portable", *native.LEVELS) if path in kernels().avai
 TOLERANCE = 2e-6
 
 
-def drawn(seed: int, blocks: int, rows: int, columns: int, planes: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """Signs (planes, blocks, rows, columns) and their packed rows."""
-    signs = np.random.RandomState(seed).choice([-1.0, 1.0], (planes, blocks, rows, columns))
-    return signs, pack_signs(signs)
-
-
-def by_hand(core: np.ndarray, x: np.ndarray, transpose: bool) -> np.ndarray:
-    """Products with blocks (blocks, rows, columns) in float64."""
-    lead, (blocks, rows, columns) = x.shape[:-1], core.shape
-    parts = np.asarray(x, np.float64).reshape(*lead, blocks, rows if transpose else columns)
-    out = np.einsum("bij,...bi->...bj" if transpose else "bij,...bj->...bi", core, parts)
-    return out.reshape(*lead, blocks * out.shape[-1])
-
-
-def distance(found, wanted: np.ndarray) -> float:
-    return float(np.linalg.norm(np.asarray(found, np.float64) - wanted) / max(np.linalg.norm(wanted), 1e-300))
-
-
 ARRAYS = {  # the same whole numbers, and the dtype of the product
     "float16": (lambda x: x.astype(np.float16), jnp.float16),
     "bfloat16": (lambda x: jnp.asarray(x, jnp.bfloat16), jnp.bfloat16),
@@ -51,7 +33,7 @@ ARRAYS = {  # the same whole numbers, and the dtype of the product
 @pytest.mark.parametrize("path", [path for path in PATHS if path != "plain"])
 @pytest.mark.parametrize("transpose", [False, True])
 @pytest.mark.parametrize("name", ARRAYS)
-def test_other_dtypes_byte_orders_and_layouts_give_the_same_product(name, transpose, path):
+def test_other_dtypes_byte_orders_and_layouts_give_the_same_product(name, transpose, path, drawn, by_hand):
     signs, bits = drawn(9, 1, 50, 80)
     x = np.random.RandomState(10).randint(-3, 4, (4, 50 if transpose else 80)).astype(np.float32)
     make, dtype = ARRAYS[name]
@@ -70,7 +52,7 @@ def test_narrow_floats_are_summed_in_float32():
 
 
 @pytest.mark.parametrize("dtype", [">f4", np.float16, np.int32])
-def test_scales_and_masks_of_other_dtypes(dtype):
+def test_scales_and_masks_of_other_dtypes(dtype, drawn):
     signs, bits = drawn(9, 1, 6, 10, planes=2)
     exists = np.random.RandomState(1).rand(1, 6, 10) < 0.7
     scales = np.array([3, 2], dtype)
@@ -78,7 +60,7 @@ def test_scales_and_masks_of_other_dtypes(dtype):
     assert np.array_equal(found, ((3 * signs[0, 0] + 2 * signs[1, 0]) * exists[0]).sum(1))
 
 
-def test_float64_is_multiplied_in_float64():
+def test_float64_is_multiplied_in_float64(drawn, by_hand):
     signs, bits = drawn(9, 1, 50, 80)
     x = np.random.RandomState(10).standard_normal((4, 80))
     with jax.enable_x64(True):
@@ -88,7 +70,7 @@ def test_float64_is_multiplied_in_float64():
 
 
 @pytest.mark.parametrize("path", [path for path in PATHS if path != "portable"])
-def test_not_a_number_reaches_the_rows_that_see_it(path):
+def test_not_a_number_reaches_the_rows_that_see_it(path, drawn):
     _, bits = drawn(11, 2, 40, 40)
     x = jnp.ones((1, 80)).at[0, 3].set(jnp.nan)
     found = np.asarray(packed_matmul(jnp.asarray(bits), x, 40, path=path))[0]
@@ -98,7 +80,7 @@ def test_not_a_number_reaches_the_rows_that_see_it(path):
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("transpose", [False, True])
-def test_whole_numbers_give_exact_sums(path, transpose):
+def test_whole_numbers_give_exact_sums(path, transpose, drawn, by_hand):
     signs, bits = drawn(13, 1, 140, 530)
     x = np.random.RandomState(14).randint(-1000, 1001, (1, 140 if transpose else 530)).astype(np.float32)
     found = packed_matmul(jnp.asarray(bits), jnp.asarray(x), 530, transpose=transpose, path=path)
@@ -108,7 +90,7 @@ def test_whole_numbers_give_exact_sums(path, transpose):
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("transpose", [False, True])
 @pytest.mark.parametrize("largest", [1e-30, 1e-20, 1e-6, 1e6, 1e30])
-def test_inputs_of_all_magnitudes(path, transpose, largest):
+def test_inputs_of_all_magnitudes(path, transpose, largest, drawn, by_hand, distance):
     """One input outweighs the others, or all are near the ends of float32's range."""
     signs, bits = drawn(15, 2, 150, 600)
     x = np.random.RandomState(16).standard_normal((1, 2 * (150 if transpose else 600)))
@@ -123,7 +105,9 @@ def test_inputs_of_all_magnitudes(path, transpose, largest):
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("transpose", [False, True])
 @pytest.mark.parametrize("batch", [1, 17])
-def test_worst_case_of_fixed_point_one_entry_outweighs_those_that_share_its_quantum(path, transpose, batch):
+def test_worst_case_of_fixed_point_one_entry_outweighs_those_that_share_its_quantum(
+    path, transpose, batch, drawn, by_hand, distance
+):
     signs, bits = drawn(18, 1, 512, 512)
     x = np.full((batch, 512), 1.18e-7, np.float32)  # below half a quantum: they are lost
     x[:, 100] = 1
@@ -133,7 +117,7 @@ def test_worst_case_of_fixed_point_one_entry_outweighs_those_that_share_its_quan
 
 @pytest.mark.parametrize("path", [path for path in PATHS if path != "portable"])
 @pytest.mark.parametrize("value", [np.inf, -np.inf, 3e38])
-def test_inputs_without_bound(path, value):
+def test_inputs_without_bound(path, value, drawn):
     signs, bits = drawn(17, 1, 40, 530)
     x = jnp.zeros((1, 530)).at[0, 5].set(value).at[0, 520].set(value)  # in two chunks
     found = np.asarray(packed_matmul(jnp.asarray(bits), x, 530, path=path))[0]
@@ -152,7 +136,7 @@ def test_one_input_close_to_the_largest_number(path, transpose):
 
 @pytest.mark.parametrize("path", [path for path in PATHS if path != "portable"])
 @pytest.mark.parametrize("transpose", [False, True])
-def test_vectors_of_a_batch_do_not_disturb_each_other(path, transpose):
+def test_vectors_of_a_batch_do_not_disturb_each_other(path, transpose, drawn, by_hand, distance):
     """More vectors and columns than are held at a time; two of the vectors cannot be had in fixed point."""
     signs, bits = drawn(19, 1, 300, 2100)
     x = np.random.RandomState(20).standard_normal((37, 300 if transpose else 2100)).astype(np.float32)

@@ -14,7 +14,6 @@ from unrollbit.formats import Fixed, FullPrecision, OneBit, SignalDomain
 from unrollbit.operators import (
     Composition,
     Hadamard,
-    LinearOperator,
     Rademacher,
     SubsampledDCT,
     gaussian,
@@ -45,13 +44,6 @@ run = jax.jit(lambda net, y: net(y))
 run_layers = jax.jit(lambda net, y: net(y, iterates=True))
 
 
-def signals(A: LinearOperator, *batch: int, seed: int = 0) -> tuple[jax.Array, jax.Array]:
-    random = np.random.RandomState(seed)
-    x = random.standard_normal((*batch, A.shape[1])) * (random.uniform(size=(*batch, A.shape[1])) < 0.2)
-    x = jnp.asarray(x, jnp.float32)
-    return x, A(x)
-
-
 def relative(a, b) -> float:
     return float(jnp.max(jnp.abs(a - b)) / jnp.max(jnp.abs(b)))
 
@@ -66,7 +58,7 @@ CASES = [
 
 @pytest.mark.grid(10)
 @pytest.mark.parametrize(("algorithm", "physics", "copies"), CASES)
-def test_untrained_network_is_the_solver_layer_by_layer(algorithm: str, physics: str, copies: str) -> None:
+def test_untrained_network_is_the_solver_layer_by_layer(algorithm: str, physics: str, copies: str, signals) -> None:
     A = PHYSICS[physics]()
     _, y = signals(A, 3)
     net = Unrolled(ALGORITHMS[algorithm], A, DEPTH, FullPrecision(), distinct=COPIES[copies])
@@ -78,7 +70,7 @@ def test_untrained_network_is_the_solver_layer_by_layer(algorithm: str, physics:
 
 
 @pytest.mark.parametrize("shrinkage", [Firm(), SupportSelection(share=5.0, max_share=15.0)], ids=["firm", "selection"])
-def test_scalars_that_follow_the_layer_index_agree_too(shrinkage) -> None:
+def test_scalars_that_follow_the_layer_index_agree_too(shrinkage, signals) -> None:
     A = gaussian(8, 16, seed=1)
     _, y = signals(A, 3)
     algorithm = ISTA(shrinkage=shrinkage, regularisation=0.05)
@@ -86,14 +78,14 @@ def test_scalars_that_follow_the_layer_index_agree_too(shrinkage) -> None:
     assert relative(layers, solve(algorithm, A, y, DEPTH, iterates=True).iterates) < 1e-5
 
 
-def test_weights_in_the_signal_domain_start_at_the_solver() -> None:
+def test_weights_in_the_signal_domain_start_at_the_solver(signals) -> None:
     A = PHYSICS["composed"]()
     _, y = signals(A, 3)
     net = Unrolled(FISTA(), A, DEPTH, SignalDomain(FullPrecision()))
     assert relative(run_layers(net, y), solve(FISTA(), A, y, DEPTH, iterates=True).iterates) < 1e-5
 
 
-def test_fixed_weights_are_the_solver_and_hold_nothing_to_train() -> None:
+def test_fixed_weights_are_the_solver_and_hold_nothing_to_train(signals) -> None:
     A = gaussian(8, 16)
     _, y = signals(A, 3)
     net = Unrolled(AMP(), A, DEPTH, Fixed())
@@ -102,7 +94,7 @@ def test_fixed_weights_are_the_solver_and_hold_nothing_to_train() -> None:
     assert kinds == {ScalarParam}
 
 
-def test_iterates_depth_and_batch_axes_agree() -> None:
+def test_iterates_depth_and_batch_axes_agree(signals) -> None:
     A = gaussian(8, 16)
     _, y = signals(A, 2, 3)
     net = Unrolled(AMP(), A, DEPTH, OneBit(scale="row"), distinct=2)
@@ -113,7 +105,7 @@ def test_iterates_depth_and_batch_axes_agree() -> None:
     np.testing.assert_allclose(net(y[1, 2], depth=3, iterates=True), layers[:3, 1, 2], rtol=1e-4, atol=1e-6)
 
 
-def test_cycled_layers_use_matrix_k_modulo_copies() -> None:
+def test_cycled_layers_use_matrix_k_modulo_copies(signals) -> None:
     """Layer by layer, by hand, with three different matrices."""
     A = gaussian(8, 16, seed=1)
     _, y = signals(A, 2)
@@ -164,12 +156,8 @@ def test_equal_networks_share_one_compilation() -> None:
     assert run._cache_size() == 2
 
 
-def in_float64(net: Unrolled) -> Unrolled:
-    return jax.tree.map(lambda a: a.astype(jnp.float64) if getattr(a, "dtype", None) == jnp.float32 else a, net)
-
-
 @pytest.mark.parametrize("algorithm", ["ista classic", "amp computed"])
-def test_float64_network_is_the_float64_solver(algorithm: str) -> None:
+def test_float64_network_is_the_float64_solver(algorithm: str, in_float64) -> None:
     with jax.enable_x64(True):
         A = gaussian(8, 16, seed=1)
         y = jnp.asarray(np.random.RandomState(0).standard_normal((2, 8)), jnp.float64)
@@ -180,7 +168,7 @@ def test_float64_network_is_the_float64_solver(algorithm: str) -> None:
     np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-6)  # parameters were rounded to float32
 
 
-def test_float32_network_runs_under_x64() -> None:
+def test_float32_network_runs_under_x64(signals) -> None:
     A = PHYSICS["composed"]()
     y = np.asarray(signals(A, 2)[1])
     expected = np.asarray(Unrolled(ADMM(), A, 3, OneBit())(jnp.asarray(y)))
@@ -203,7 +191,7 @@ def test_scalars_have_one_value_a_layer_and_start_at_the_algorithms_values() -> 
     assert (net.uses("W"), net.needs_physics, net.to_spec()["depth"]) == (6, True, 6)
 
 
-def test_rebuilt_networks_are_equal() -> None:
+def test_rebuilt_networks_are_equal(signals) -> None:
     A = gaussian(8, 16)
     _, y = signals(A, 2)
     net = Unrolled(AMP(), A, 3, OneBit(), distinct=1)

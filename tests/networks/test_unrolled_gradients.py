@@ -13,7 +13,6 @@ from unrollbit.algorithms import ADMM, AMP, FISTA, ISTA, Algorithm, GradientDesc
 from unrollbit.formats import FullPrecision, Normalised, OneBit
 from unrollbit.operators import (
     Hadamard,
-    LinearOperator,
     gaussian,
     gaussian_blocks,
 )
@@ -32,17 +31,6 @@ ALGORITHMS: dict[str, Algorithm] = {
 }
 
 
-def signals(A: LinearOperator, *batch: int, seed: int = 0) -> tuple[jax.Array, jax.Array]:
-    random = np.random.RandomState(seed)
-    x = random.standard_normal((*batch, A.shape[1])) * (random.uniform(size=(*batch, A.shape[1])) < 0.2)
-    x = jnp.asarray(x, jnp.float32)
-    return x, A(x)
-
-
-def in_float64(net: Unrolled) -> Unrolled:
-    return jax.tree.map(lambda a: a.astype(jnp.float64) if getattr(a, "dtype", None) == jnp.float32 else a, net)
-
-
 @pytest.mark.grid(2)
 @pytest.mark.parametrize(
     ("algorithm", "weights", "kinds"),
@@ -55,7 +43,7 @@ def in_float64(net: Unrolled) -> Unrolled:
     ],
     ids=["amp", "ista normalised", "ista classic", "admm", "fista"],
 )
-def test_gradients_against_finite_differences(algorithm: str, weights, kinds: set[type]) -> None:
+def test_gradients_against_finite_differences(algorithm: str, weights, kinds: set[type], in_float64) -> None:
     """Directional derivatives in float64 along random directions, one kind of parameter at a time.
 
     Where a scalar sits at a kink (a threshold of a zero estimate) the measure is zero; random data avoid it.
@@ -89,7 +77,7 @@ def test_gradients_against_finite_differences(algorithm: str, weights, kinds: se
 
 
 @pytest.mark.parametrize("algorithm", ["ista classic", "fista", "admm", "amp", "amp computed"])
-def test_gradients_are_finite_at_zero(algorithm: str) -> None:
+def test_gradients_are_finite_at_zero(algorithm: str, signals) -> None:
     """y = 0, one zero signal in a batch, and residuals that vanish exactly."""
     A = gaussian(8, 16)
     x, y = signals(A, 3)
@@ -127,7 +115,7 @@ def test_gradients_are_finite_through_64_layers() -> None:
     assert all(bool(jnp.isfinite(g).all()) for g in jax.tree.leaves(gradient))
 
 
-def test_networks_pass_through_transformations_as_pytrees() -> None:
+def test_networks_pass_through_transformations_as_pytrees(signals) -> None:
     A = gaussian(8, 16)
     _, y = signals(A, 4)
     net = Unrolled(AMP(), A, 3, FullPrecision())
@@ -146,7 +134,7 @@ def test_networks_pass_through_transformations_as_pytrees() -> None:
     assert jax.grad(lambda y: jnp.sum(net(y)))(y).shape == y.shape
 
 
-def test_straight_through_gradient_reaches_the_latents_and_masked_ones_stay_at_zero() -> None:
+def test_straight_through_gradient_reaches_the_latents_and_masked_ones_stay_at_zero(signals) -> None:
     A = gaussian_blocks(2, 4, 8)
     _, y = signals(A, 4)
     net = Unrolled(AMP(), A, 3, OneBit())
