@@ -18,7 +18,7 @@ class Results(SphinxDirective):
 
     The argument is a file of ``results/data``; ``rows`` the key (dots go deeper) of a list of tables; ``columns`` a
     list of ``key`` or ``key = heading``; ``where`` a list of ``key = value`` that rows must have; ``digits`` those
-    after the point.
+    after the point. Lists are shown entry by entry.
     """
 
     required_arguments = 1
@@ -54,6 +54,8 @@ def _inside(report: Any, keys: str) -> list[dict[str, Any]]:
 def _shown(value: Any, digits: int) -> str:
     if value is None:
         return "-"
+    if isinstance(value, list):
+        return ", ".join(_shown(entry, digits) for entry in value) or "-"
     if isinstance(value, float):
         return f"{value:.{digits}f}" if abs(value) >= 0.5 * 10**-digits or value == 0 else f"{value:.2g}"
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
