@@ -17,7 +17,7 @@ def extensions() -> list[Extension]:
     return [
         Extension(
             "unrollbit.kernels._signs",  # a plain shared library, loaded with ctypes
-            sources=[str(SOURCES / name) for name in ("plain.c", "avx2.c", "avx512.c", "amx.c", "ffi.c")],
+            sources=sorted(str(path) for path in SOURCES.glob("*.c")),
             depends=sorted(str(path) for path in SOURCES.glob("*.[hi]*")),
             include_dirs=[str(Path(jaxlib.origin).parent / "include")],
             libraries=["m"],

@@ -26,8 +26,8 @@ static int check(signs_product *product, size_t blocks, size_t rows, size_t colu
     for (size_t i = 0; odd && i < blocks * in; i++) odd[i] *= factor;
     const size_t lost = odd && !draw(2) ? draw((unsigned)(blocks * in)) : SIZE_MAX;
     if (lost != SIZE_MAX) odd[lost] = NAN;
-    const signs_t signs = {bits, blocks, rows, columns};
-    product(&signs, transpose, x, batch, out);
+    const signs_t signs = whole_signs(bits, blocks, rows, columns);
+    product(&signs, transpose, x, blocks * in, batch, out, blocks * made);
     int wrong = 0;
     for (size_t v = 0; v < batch; v++)
         for (size_t b = 0; b < blocks; b++)
@@ -70,7 +70,8 @@ static int check_tape(run_tape *run, signs_product *product, int64_t n, int64_t 
         {TAPE_BINADE, 3 * rows * n + 3 * rows, rows, {3 * rows * n + 2 * rows, 0}, {1, 0}, {0}},
     };
     const uint8_t *matrices[] = {bits};
-    const places_t places = {scratch, constants, matrices, product};
+    const team_t alone = {.threads = 1};
+    const places_t places = {scratch, constants, matrices, product, &alone};
     run(tape, sizeof tape / sizeof *tape, &places);
     int wrong = 0;
     for (int64_t row = 0; row < rows; row++) {

@@ -18,10 +18,11 @@ from jaxtyping import Array
 
 from unrollbit.kernels.backend import Backend, Player
 from unrollbit.kernels.tape import OPERATIONS, Tape
+from unrollbit.kernels.threads import most_threads
 
 TARGET = "unrollbit_signs_product"
 TAPE_TARGET = "unrollbit_run_tape"
-INTERFACE = 1  # UNROLLBIT_INTERFACE of csrc/interface.h, which says when it is raised
+INTERFACE = 2  # UNROLLBIT_INTERFACE of csrc/interface.h, which says when it is raised
 LEVELS = ("plain", "avx2", "avx512", "amx")  # plain: generic C, for tests
 
 
@@ -90,15 +91,15 @@ def _obstacle(name: str) -> str:
 def _lower(ctx: Any, bits: Any, x: Any, *, columns: int, transpose: bool, level: str) -> Any:
     blocks, rows, _ = ctx.avals_in[0].shape
     sizes = {"blocks": blocks, "rows": rows, "columns": columns, "transpose": transpose}
-    numbers = {name: np.int64(size) for name, size in (sizes | {"level": extension().levels[level]}).items()}
-    return jax.ffi.ffi_lowering(TARGET)(ctx, bits, x, **numbers)
+    sizes |= {"level": extension().levels[level], "threads": most_threads()}
+    return jax.ffi.ffi_lowering(TARGET)(ctx, bits, x, **{name: np.int64(size) for name, size in sizes.items()})
 
 
 def play(tape: Tape, level: str) -> Player:
     """A function that runs a tape on measurements of the shape that it was recorded for."""
     arrays = jnp.asarray(encoded(tape)), jnp.asarray(tape.constants), *tape.matrices
-    sizes = {"shape": tape.shape, "scratch": tape.scratch, "result": tape.result, "level": extension().levels[level]}
-    return lambda y: played(y, *arrays, **sizes)
+    numbers = {"result": tape.result, "level": extension().levels[level], "threads": most_threads()}
+    return lambda y: played(y, *arrays, shape=tape.shape, scratch=tape.scratch, **numbers)
 
 
 def encoded(tape: Tape) -> np.ndarray:
@@ -112,12 +113,12 @@ def encoded(tape: Tape) -> np.ndarray:
     return np.asarray(rows, np.int64).view(np.uint8).reshape(-1)
 
 
-@functools.partial(jax.jit, static_argnames=("shape", "scratch", "result", "level"))
-def played(*arguments: Array, shape: tuple[int, ...], scratch: int, result: int, level: int) -> Array:
+@functools.partial(jax.jit, static_argnames=("shape", "scratch", "result", "level", "threads"))
+def played(*arguments: Array, shape: tuple[int, ...], scratch: int, **numbers: int) -> Array:
     """The call itself: measurements, operations, constants and matrices."""
     made = [jax.ShapeDtypeStruct(size, jnp.float32) for size in (shape, (scratch,))]
     call = jax.ffi.ffi_call(TAPE_TARGET, made)
-    return call(*arguments, level=np.int64(level), result=np.int64(result))[0]
+    return call(*arguments, **{name: np.int64(number) for name, number in numbers.items()})[0]
 
 
 def _backend(name: str) -> Backend:

@@ -31,23 +31,21 @@ enum { FEWEST = 16 }; /* vectors: fewer are faster by the sixteen lanes */
 #include "tiles.inc"
 #include "digits_amx.inc"
 
-static void several(const matrix_t *S, int transpose, const float *x, size_t x_stride, size_t count, float *out,
+static void several(const signs_t *S, int transpose, const float *x, size_t x_stride, size_t count, float *out,
                     size_t out_stride, work_t *work)
 {
     if (count >= FEWEST && (transpose ? transpose_tiles : forward_tiles)(S, x, x_stride, count, out, out_stride, work))
         return;
-    const signs_t signs = {S->bits, 1, S->rows, S->columns};
-    const int dense = x_stride == (transpose ? S->rows : S->columns); /* vectors follow each other */
-    for (size_t v = 0; v < count; v += dense ? count : 1)
-        signs_product_avx512(&signs, transpose, x + v * x_stride, dense ? count : 1, out + v * out_stride);
+    signs_product_avx512(S, transpose, x, x_stride, count, out, out_stride);
 }
 
 static signs_product signs_product_tiles;
 #include "product.inc"
 
-void signs_product_amx(const signs_t *signs, int transpose, const float *x, size_t batch, float *out)
+void signs_product_amx(const signs_t *signs, int transpose, const float *x, size_t x_stride, size_t batch, float *out,
+                       size_t out_stride)
 {
-    (batch < FEWEST ? signs_product_avx512 : signs_product_tiles)(signs, transpose, x, batch, out);
+    (batch < FEWEST ? signs_product_avx512 : signs_product_tiles)(signs, transpose, x, x_stride, batch, out, out_stride);
 }
 
 /* Whether the processor has tiles and the system lets this process use them; Linux is asked, once. */

@@ -26,7 +26,7 @@ enum { FEW = 5 }; /* vectors that are multiplied one by one */
 #include "digits_avx2.inc"
 
 /* A vector that cannot be had in fixed point is multiplied in floats. */
-static void several(const matrix_t *S, int transpose, const float *x, size_t x_stride, size_t count, float *out,
+static void several(const signs_t *S, int transpose, const float *x, size_t x_stride, size_t count, float *out,
                     size_t out_stride, work_t *work)
 {
     if (count > FEW) {

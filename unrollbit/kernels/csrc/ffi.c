@@ -31,6 +31,17 @@ static XLA_FFI_Error *wrong(const XLA_FFI_CallFrame *frame, const char *message)
     return frame->api->XLA_FFI_Error_Create(&args);
 }
 
+/* Whether there is no error; one that is there is forgotten. */
+static int succeeded(const XLA_FFI_CallFrame *frame, XLA_FFI_Error *error)
+{
+    if (!error) return 1;
+    XLA_FFI_Error_Destroy_Args args = {0};
+    args.struct_size = XLA_FFI_Error_Destroy_Args_STRUCT_SIZE;
+    args.error = error;
+    frame->api->XLA_FFI_Error_Destroy(&args);
+    return 0;
+}
+
 /* An integer attribute; -1 where there is none of that name. */
 static int64_t integer(const XLA_FFI_Attrs *attrs, const char *name)
 {
@@ -43,6 +54,30 @@ static int64_t integer(const XLA_FFI_Attrs *attrs, const char *name)
             return *(const int64_t *)scalar->value;
     }
     return -1;
+}
+
+/* Threads that XLA lends: its own, and as many of them as attribute "threads" allows (0: all). */
+static int begin(const void *lender, void (*task)(void *data), void *data)
+{
+    const XLA_FFI_CallFrame *frame = lender;
+    XLA_FFI_ThreadPool_Schedule_Args args = {0};
+    args.struct_size = XLA_FFI_ThreadPool_Schedule_Args_STRUCT_SIZE;
+    args.ctx = frame->ctx;
+    args.task = task;
+    args.data = data;
+    return succeeded(frame, frame->api->XLA_FFI_ThreadPool_Schedule(&args));
+}
+
+static team_t team_of(const XLA_FFI_CallFrame *frame)
+{
+    int64_t threads = 1;
+    const int64_t most = integer(&frame->attrs, "threads");
+    XLA_FFI_ThreadPool_NumThreads_Args args = {0};
+    args.struct_size = XLA_FFI_ThreadPool_NumThreads_Args_STRUCT_SIZE;
+    args.ctx = frame->ctx;
+    args.num_threads = &threads;
+    if (most == 1 || !succeeded(frame, frame->api->XLA_FFI_ThreadPool_NumThreads(&args)) || threads < 1) threads = 1;
+    return (team_t){(size_t)(most > 0 && most < threads ? most : threads), begin, frame};
 }
 
 static int64_t count(const XLA_FFI_Buffer *buffer)
@@ -102,7 +137,8 @@ static int asked_for_version(XLA_FFI_CallFrame *frame)
     return 1;
 }
 
-/* Arguments: bits (bytes), x (batch, in); result (batch, out); attributes level, blocks, rows, columns, transpose. */
+/* Arguments: bits (bytes), x (batch, in); result (batch, out); attributes level, threads, blocks, rows, columns,
+ * transpose. */
 XLA_FFI_Error *unrollbit_signs_product(XLA_FFI_CallFrame *frame)
 {
     if (asked_for_version(frame)) return NULL;
@@ -121,8 +157,9 @@ XLA_FFI_Error *unrollbit_signs_product(XLA_FFI_CallFrame *frame)
     if (x->rank != 2 || out->rank != 2 || x->dims[1] != in || out->dims[1] != produced || x->dims[0] != out->dims[0] ||
         count(bits) != blocks * rows * ((columns + 7) / 8))
         return wrong(frame, "signs product: shapes of bits, input and output disagree");
-    const signs_t signs = {bits->data, (size_t)blocks, (size_t)rows, (size_t)columns};
-    level->product(&signs, (int)transpose, x->data, (size_t)x->dims[0], out->data);
+    const signs_t signs = whole_signs(bits->data, (size_t)blocks, (size_t)rows, (size_t)columns);
+    const team_t team = team_of(frame);
+    signs_product_shared(&team, level->product, &signs, (int)transpose, x->data, (size_t)x->dims[0], out->data);
     return NULL;
 }
 
@@ -184,7 +221,7 @@ static int fits(const instruction_t *at, int64_t scratch, const XLA_FFI_Buffer *
 }
 
 /* Arguments: x, tape (operations, 15 numbers), constants, and the bits of sign matrices; results: out, scratch (which
- * starts with x); attributes: level, and result, the place of `out` in the scratch. */
+ * starts with x); attributes: level, threads, and result, the place of `out` in the scratch. */
 XLA_FFI_Error *unrollbit_run_tape(XLA_FFI_CallFrame *frame)
 {
     if (asked_for_version(frame)) return NULL;
@@ -208,7 +245,8 @@ XLA_FFI_Error *unrollbit_run_tape(XLA_FFI_CallFrame *frame)
     if (!bits) return wrong(frame, "tape: no memory");
     for (int64_t i = 3; i < frame->args.size; i++) bits[i - 3] = ((const XLA_FFI_Buffer *)frame->args.args[i])->data;
     memcpy(scratch->data, x->data, (size_t)count(x) * sizeof(float));
-    const places_t places = {scratch->data, constants->data, bits, level->product};
+    const team_t team = team_of(frame);
+    const places_t places = {scratch->data, constants->data, bits, level->product, &team};
     level->tape(operations, length, &places);
     free(bits);
     memcpy(out->data, (const float *)scratch->data + result, (size_t)count(out) * sizeof(float));

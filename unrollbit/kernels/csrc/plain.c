@@ -21,7 +21,7 @@ static inline table_t permuted(table_t table, index_t index)
 
 typedef char work_t; /* nothing */
 
-static void several(const matrix_t *S, int transpose, const float *x, size_t x_stride, size_t count, float *out,
+static void several(const signs_t *S, int transpose, const float *x, size_t x_stride, size_t count, float *out,
                     size_t out_stride, work_t *work)
 {
     (void)work;

@@ -6,22 +6,43 @@
 #include <stdint.h>
 
 #include "interface.h"
+#include "team.h"
 
-/* `blocks` matrices of (rows, columns), on the diagonal of one large matrix. Row after row of bytes: column 8 j + k is
- * bit k (least significant first) of byte j; a set bit is -1. Padding bits may be anything. */
+/* `blocks` matrices of (rows, columns), on the diagonal of one large matrix, or a part of one: row after row of
+ * `row_bytes` bytes. Column 8 j + k is bit k (least significant first) of byte j; a set bit is -1. Bits past the last
+ * column may be anything. `size` bytes can be read from `bits` on. */
 typedef struct {
     const uint8_t *bits;
-    size_t blocks, rows, columns;
+    size_t size, blocks, rows, columns, row_bytes;
 } signs_t;
 
-/* out = S x (transpose: S^T x) for `batch` vectors of blocks * columns (blocks * rows) floats, one after the other. */
-typedef void signs_product(const signs_t *signs, int transpose, const float *x, size_t batch, float *out);
+static inline signs_t whole_signs(const uint8_t *bits, size_t blocks, size_t rows, size_t columns)
+{
+    const size_t row_bytes = (columns + 7) / 8;
+    return (signs_t){bits, blocks * rows * row_bytes, blocks, rows, columns, row_bytes};
+}
+
+/* out = S x (transpose: S^T x) for `batch` vectors, which start x_stride and out_stride floats after each other. Where rows
+ * (transpose: columns) from a multiple of GRANULE on, or vectors from a multiple of GROUPED on, are multiplied alone, their
+ * results have the same bits. */
+typedef void signs_product(const signs_t *signs, int transpose, const float *x, size_t x_stride, size_t batch, float *out,
+                           size_t out_stride);
+
+enum {
+    GRANULE = 512,
+    GROUPED = 64,
+};
+
+/* The same for vectors that lie side by side, in parts by the threads of a team. */
+void signs_product_shared(const team_t *team, signs_product *product, const signs_t *signs, int transpose, const float *x,
+                          size_t batch, float *out);
 
 typedef struct {
     float *scratch;
     const float *constants;
     const uint8_t *const *bits; /* by argument */
     signs_product *product;
+    const team_t *team;
 } places_t;
 
 typedef void run_tape(const instruction_t *tape, size_t length, const places_t *places);
