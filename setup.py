@@ -10,9 +10,9 @@ SOURCES = Path("unrollbit/kernels/csrc")
 
 
 def extensions() -> list[Extension]:
-    """Products with packed signs for x86-64. Without a compiler, or elsewhere, the pure-JAX path runs."""
+    """Products with packed signs for x86-64 and ARM64. Without a compiler, or elsewhere, the pure-JAX path runs."""
     jaxlib = importlib.util.find_spec("jaxlib")
-    if platform.machine() not in ("x86_64", "AMD64") or jaxlib is None or jaxlib.origin is None:
+    if platform.machine() not in ("x86_64", "AMD64", "aarch64", "arm64") or jaxlib is None or jaxlib.origin is None:
         return []
     return [
         Extension(

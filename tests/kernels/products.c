@@ -105,8 +105,13 @@ int main(int count, char **arguments)
 {
     signs_product *product = signs_product_plain;
     run_tape *run = run_tape_plain;
-#if defined(__x86_64__)
     const char *level = count > 1 ? arguments[1] : "plain";
+#if defined(__aarch64__)
+    if (!strcmp(level, "neon")) {
+        product = signs_product_neon;
+        run = run_tape_neon;
+    }
+#elif defined(__x86_64__)
     if (!strcmp(level, "avx2")) {
         product = signs_product_avx2;
         run = run_tape_avx2;
@@ -123,7 +128,8 @@ int main(int count, char **arguments)
 #endif
     static const size_t batches[] = {1, 4, 21, 33, 49, 64}; /* of tiles: 0 to 4 sets */
     int wrong = 0;
-    for (int trial = 0; trial < 300; trial++) {
+    const int trials = count > 2 ? atoi(arguments[2]) : 300;
+    for (int trial = 0; trial < trials; trial++) {
         const size_t blocks = 1 + draw(3), rows = 1 + draw(90), columns = 1 + draw(600);
         wrong |= check(product, blocks, rows, columns, 1 + draw(trial % 10 ? 19 : 70), (int)draw(2));
     }

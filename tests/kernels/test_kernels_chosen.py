@@ -105,7 +105,7 @@ INTERFACES = {
     "older": ("", f"does not tell its interface, expected version {native.INTERFACE}"),
     "another version": (described(version=999), f"version 999, expected {native.INTERFACE}"),
     "other operations": (described(operations="signs take"), "lacks the operations hadamard"),
-    "other levels": (described(levels="plain"), "lacks the levels avx2, avx512, amx"),
+    "other levels": (described(levels="plain"), "lacks the levels avx2, avx512, amx, neon"),
 }
 
 
@@ -113,7 +113,7 @@ INTERFACES = {
 @pytest.mark.parametrize("name", INTERFACES)
 def test_an_extension_of_other_sources_is_refused_and_pure_jax_runs(name, another_library, tmp_path):
     text, message = INTERFACES[name]
-    source = "int unrollbit_signs_product, unrollbit_run_tape; int unrollbit_level(void) { return 0; }\n"
+    source = "int unrollbit_signs_product, unrollbit_run_tape; int unrollbit_runs(int level) { return !level; }\n"
     if text:
         source += f'const char *unrollbit_interface(void) {{ return "{text}"; }}\n'
     (tmp_path / "old.c").write_text(source)

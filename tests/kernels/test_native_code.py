@@ -25,7 +25,7 @@ EMULATED = ["emulated"] if "avx512" in LEVELS else []  # tiles of AMX in plain C
 @pytest.mark.parametrize("level", LEVELS + EMULATED)
 def test_no_access_out_of_bounds_and_nothing_undefined(level, tmp_path):
     """AddressSanitizer and UBSan over random shapes, in buffers of exact size."""
-    files = [str(SOURCES / name) for name in ("plain.c", "avx2.c", "avx512.c", "amx.c", "team.c", "parts.c")]
+    files = [str(SOURCES / name) for name in ("plain.c", "avx2.c", "avx512.c", "amx.c", "neon.c", "team.c", "parts.c")]
     flags = ["-O1", "-g", "-std=c11", "-Wno-psabi", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
     if level == "emulated":
         flags += ["-D_GNU_SOURCE", "-include", str(Path(__file__).with_name("emulated_tiles.h"))]

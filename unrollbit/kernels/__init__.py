@@ -1,4 +1,4 @@
-"""Products with bit-packed one-bit matrices: pure JAX everywhere, C for x86-64, Pallas for NVIDIA GPUs."""
+"""Products with bit-packed one-bit matrices: pure JAX everywhere, C for x86-64 and ARM64, Pallas for NVIDIA GPUs."""
 
 from unrollbit.kernels.backend import Backend
 from unrollbit.kernels.backends import Kernels, add_backend, kernels, use_kernels

@@ -47,7 +47,8 @@ def add_backend(backend: Backend) -> None:
 
 
 def kernels() -> Kernels:
-    """The path of packed products: ``portable`` (pure JAX), ``avx2``, ``avx512``, ``amx`` (C) or ``pallas`` (GPUs).
+    """The path of packed products: ``portable`` (pure JAX), ``avx2``, ``avx512``, ``amx``, ``neon`` (C) or ``pallas``
+    (GPUs).
 
     The environment variable ``UNROLLBIT_KERNELS`` or ``use_kernels`` force one. Raises ``ValueError`` for a path that
     does not exist or does not run here.

@@ -23,14 +23,16 @@ from unrollbit.kernels.threads import most_threads
 TARGET = "unrollbit_signs_product"
 TAPE_TARGET = "unrollbit_run_tape"
 INTERFACE = 2  # UNROLLBIT_INTERFACE of csrc/interface.h, which says when it is raised
-LEVELS = ("plain", "avx2", "avx512", "amx")  # plain: generic C, for tests
+_X86, _ARM = ("x86_64", "AMD64"), ("aarch64", "arm64")
+# By the processors that they are for; plain: generic C, for tests.
+LEVELS: dict[str, tuple[str, ...]] = {"plain": (*_X86, *_ARM), "avx2": _X86, "avx512": _X86, "amx": _X86, "neon": _ARM}
 
 
 class Library(NamedTuple):
     """The extension as it was loaded; without one, ``trouble`` says why."""
 
     trouble: str = ""
-    best: str = ""  # level
+    running: tuple[str, ...] = ()  # levels that this processor has, the best one last
     levels: Mapping[str, int] = MappingProxyType({})  # numbers by name, as the extension tells them
     operations: Mapping[str, int] = MappingProxyType({})
 
@@ -41,15 +43,15 @@ def extension() -> Library:
     found = sorted(Path(__file__).parent.glob("_signs*.so"))
     if not found:
         machine = platform.machine()
-        built = machine in ("x86_64", "AMD64")
-        why = "no C compiler when unrollbit was installed" if built else f"it is for x86-64, this is {machine}"
+        built = machine in LEVELS["plain"]
+        why = "no C compiler when unrollbit was installed" if built else f"it is for x86-64 and ARM64, not {machine}"
         return Library(f"the C extension is not there ({why})")
     try:
         loaded = ctypes.CDLL(str(found[0]))
         interface = _interface(loaded)
         for target in (TARGET, TAPE_TARGET):
             jax.ffi.register_ffi_target(target, jax.ffi.pycapsule(getattr(loaded, target)), platform="cpu")
-        level = int(loaded.unrollbit_level())
+        running = tuple(name for k, name in enumerate(interface["levels"]) if loaded.unrollbit_runs(k))
     except (OSError, AttributeError, ValueError) as error:
         trouble = (
             f"the C extension {found[0].name} does not load: {error}; build it again (install unrollbit again, or in "
@@ -58,7 +60,7 @@ def extension() -> Library:
         warnings.warn(f"unrollbit: {trouble}. Until then, packed products run in pure JAX.", RuntimeWarning, 2)
         return Library(trouble)
     levels, operations = ({name: k for k, name in enumerate(interface[key])} for key in ("levels", "operations"))
-    return Library("", interface["levels"][level], levels, operations)
+    return Library("", running, levels, operations)
 
 
 def _interface(loaded: Any) -> dict[str, list[str]]:
@@ -81,11 +83,13 @@ def _obstacle(name: str) -> str:
     there = extension()
     if there.trouble:
         return there.trouble
-    if there.levels[name] <= there.levels[there.best]:
+    if name in there.running:
         return ""
-    if there.best == "plain":
+    if platform.machine() not in LEVELS[name]:
+        return f"it is for {LEVELS[name][0]}, this is {platform.machine()}"
+    if there.running == ("plain",):
         return "the processor has no AVX2, and generic C is slower than XLA"
-    return f"{there.best} is the best that this processor has"
+    return f"{there.running[-1]} is the best that this processor has"
 
 
 def _lower(ctx: Any, bits: Any, x: Any, *, columns: int, transpose: bool, level: str) -> Any:

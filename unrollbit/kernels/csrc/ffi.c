@@ -87,21 +87,27 @@ static int64_t count(const XLA_FFI_Buffer *buffer)
     return size;
 }
 
-/* The fastest product that this processor runs. */
-int unrollbit_level(void)
+/* Whether this processor runs a level. */
+int unrollbit_runs(int level)
 {
+    switch (level) {
+    case PLAIN: return 1;
 #if defined(__x86_64__)
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("gfni")) {
+    case AVX2:
+        __builtin_cpu_init();
+        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    case AVX512:
+        __builtin_cpu_init();
+        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+               __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("gfni");
 #if defined(UNROLLBIT_AMX)
-        if (amx_is_permitted()) return AMX;
+    case AMX: return unrollbit_runs(AVX512) && amx_is_permitted();
 #endif
-        return AVX512;
+#elif defined(__aarch64__)
+    case NEON: return 1;
+#endif
+    default: return 0;
     }
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return AVX2;
-#endif
-    return PLAIN;
 }
 
 typedef struct {
@@ -117,6 +123,8 @@ static const level_t levels[] = {
 #if defined(UNROLLBIT_AMX)
     [AMX] = {signs_product_amx, run_tape_avx512},
 #endif
+#elif defined(__aarch64__)
+    [NEON] = {signs_product_neon, run_tape_neon},
 #endif
 };
 
@@ -124,7 +132,7 @@ static const level_t levels[] = {
 static const level_t *level_of(const XLA_FFI_CallFrame *frame)
 {
     const int64_t level = integer(&frame->attrs, "level");
-    return level >= PLAIN && level <= unrollbit_level() ? levels + level : NULL;
+    return level >= 0 && level < (int64_t)(sizeof levels / sizeof *levels) && unrollbit_runs((int)level) ? levels + level : NULL;
 }
 
 /* XLA asks every handler for its version once. */

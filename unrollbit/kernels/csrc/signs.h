@@ -58,5 +58,9 @@ signs_product signs_product_amx;
 int amx_is_permitted(void);
 #endif
 #endif
+#if defined(__aarch64__)
+signs_product signs_product_neon;
+run_tape run_tape_neon;
+#endif
 
 #endif
