@@ -13,7 +13,8 @@ from jaxtyping import Array, Float, Int, UInt
 
 from unrollbit.values import Value, pytree
 
-_LARGEST = 2**31 - 1  # pixels, and places of crops: they are counted in int32
+_LARGEST = 2**31 - 1 - 2**10  # pixels, and places of crops: they are counted in int32
+_DEVICES = 2**10  # that may share the pixels: unused ones at the end make their number divisible
 
 
 @pytree
@@ -59,6 +60,7 @@ class RandomCrops(Value):
         pixels = np.round(flat * 255).astype(np.uint8)
         if not np.array_equal(pixels / np.float32(255), flat):
             pixels = np.round(flat * 65535).astype(np.uint16)
+        pixels = np.pad(pixels, (0, -len(pixels) % _DEVICES))
         starts, widths, columns, places = (
             jnp.asarray(values, jnp.int32) for values in (starts, sizes[:, 1], columns, places)
         )

@@ -80,6 +80,11 @@ def positive(text: str) -> int:
     return _bounded(text, 1, 2**31 - 1)
 
 
+def index_number(text: str) -> int:
+    """An index: 0 or more."""
+    return _bounded(text, 0, 2**31 - 1)
+
+
 def _bounded(text: str, low: int, high: int) -> int:
     try:
         value = int(text)

@@ -51,6 +51,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _never_refuse(stream)
     try:
         options = build_parser().parse_args(arguments)
+        if hasattr(options, "processes"):  # before anything else begins JAX
+            code = import_module("unrollbit.cli.launch").join(options, sys.argv[1:] if arguments is None else arguments)
+            if code is not None:
+                return code
         for name in getattr(options, "imports", ()):
             import_extension(name)
         _call(options.command, "run", options)

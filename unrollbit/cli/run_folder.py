@@ -12,6 +12,7 @@ from unrollbit.cli.outputs import DATA_FILE, NETWORK_FILE, Output
 from unrollbit.operators import unpackable
 from unrollbit.packed import PackedNetwork, pack
 from unrollbit.training import ResultWarning, TrainingReport, fit
+from unrollbit.training.processes import is_first
 
 
 def train_into(
@@ -39,7 +40,8 @@ def train_into(
     training = {"command": command, "seed": seed, "seconds": round(report.seconds, 1), "steps": report.steps}
     training |= {"samples": described.samples, "config": config}
     packed = pack(described.network, problem=described.problem, training=training)
-    packed.save(out / NETWORK_FILE)
-    if places := described.problem.places():
-        Output(out / DATA_FILE).write_json({"folders": places})
+    if is_first():
+        packed.save(out / NETWORK_FILE)
+        if places := described.problem.places():
+            Output(out / DATA_FILE).write_json({"folders": places})
     return report, packed

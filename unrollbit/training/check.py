@@ -10,6 +10,7 @@ from flax import nnx
 
 from unrollbit.arguments import choice, integer
 from unrollbit.networks import Network
+from unrollbit.training.placement import Placement
 from unrollbit.training.program import LONGEST_CHUNK
 from unrollbit.training.recipe import Recipe
 from unrollbit.training.run import Keep
@@ -59,6 +60,7 @@ def check_run(
     teacher: Network | None = None,
     chunk: int = 1,
     keep: str = "best",
+    model_parallel: int = 1,
 ) -> None:
     """Raise the ``ValueError`` or ``TypeError`` with which ``fit`` would refuse these arguments.
 
@@ -76,10 +78,11 @@ def check_run(
         integer("samples", samples, 1)
     integer("chunk", chunk, 1, LONGEST_CHUNK)
     choice("keep", keep, get_args(Keep))
+    batches = Placement(integer("model_parallel", model_parallel, 1)).batches
     _check_teacher(net, [stage for stage in stages if stage.loss.needs_teacher], teacher)
     trained = {stage.quantised: net if stage.quantised else net.unquantised() for stage in stages}
     for stage in stages:
-        _check_stage(stage, trained[stage.quantised])
+        _check_stage(stage, trained[stage.quantised], batches)
 
 
 def _check_problem(net: Network, problem: Any) -> None:
@@ -95,13 +98,12 @@ def _check_problem(net: Network, problem: Any) -> None:
         )
 
 
-def _check_stage(stage: Stage, net: Network) -> None:
-    """``net``: what the stage trains."""
-    devices = jax.device_count()
+def _check_stage(stage: Stage, net: Network, batches: int) -> None:
+    """``net``: what the stage trains; ``batches``: parts of a batch."""
     if stage.depth is not None and stage.depth > net.depth:
         raise ValueError(f"fit: a stage has depth {stage.depth}, but the network has {net.depth} layers")
-    if stage.batch % devices:
-        raise ValueError(f"fit: batch {stage.batch} is no multiple of the {devices} devices")
+    if stage.batch % batches:
+        raise ValueError(f"fit: batch {stage.batch} is no multiple of the {batches} devices that share it")
     if stage.loss.per_layer and not net.estimates_per_layer:
         raise ValueError(
             f"fit: {_name(net)} has no estimate per layer; use Stage(loss=LogNMSE()), or with a teacher "

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
 from unrollbit.training.events import Event
+from unrollbit.training.placement import is_key, like, on_host
+from unrollbit.training.processes import from_first
 
 _KEPT = 2
 
@@ -40,7 +41,7 @@ class Checkpoints:
     def save(self, step: int, state: Any, record: dict[str, Any]) -> None:
         """Write a checkpoint and drop old ones. Raises ``OSError`` with what to do, and leaves the older ones whole."""
         arrays = {"record": np.frombuffer(json.dumps(record).encode(), np.uint8)}
-        arrays |= {name: np.frombuffer(_plain(leaf).tobytes(), np.uint8) for name, leaf in _named(state)}
+        arrays |= {name: np.frombuffer(leaf.tobytes(), np.uint8) for name, leaf in _named(on_host(state))}
         scratch = self.folder / f".{step}.tmp"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -79,16 +80,19 @@ class Checkpoints:
 
 
 class Saving:
-    """Consumer that keeps checkpoints of a run: at the end of stages, when interrupted, and every ``seconds``."""
+    """Consumer that keeps checkpoints of a run: at the end of stages, when interrupted, and every ``seconds``.
+
+    It listens in all processes, each of which may have a part of the state; the first one writes.
+    """
 
     def __init__(self, checkpoints: Checkpoints, seconds: float, description: dict[str, Any]) -> None:
         self._checkpoints, self._seconds, self._description = checkpoints, seconds, description
-        self._last, self._saved, self._broken = time.perf_counter(), checkpoints.latest(), False
+        self._last, self._saved, self._broken = time.perf_counter(), from_first(checkpoints.latest), False
 
     def __call__(self, event: Event) -> None:
         match event.kind:
             case "trained":
-                if time.perf_counter() - self._last > self._seconds:
+                if from_first(lambda: time.perf_counter() - self._last > self._seconds):
                     self._save(event)
             case "stage ended" | "interrupted":
                 self._save(event)
@@ -98,7 +102,8 @@ class Saving:
             return
         state, record = event.run.snapshot()
         self._broken = True  # until it has worked: a full disk is told once
-        self._checkpoints.save(event.step, state, {**record, **self._description})
+        state, record = on_host(state), {**record, **self._description}
+        from_first(lambda: self._checkpoints.save(event.step, state, record))
         self._last, self._saved, self._broken = time.perf_counter(), event.step, False
 
 
@@ -108,25 +113,13 @@ def _named(state: Any) -> list[tuple[str, Any]]:
     return [(f"{number} {jax.tree_util.keystr(path)}", leaf) for number, (path, leaf) in enumerate(leaves)]
 
 
-def _is_key(leaf: Any) -> bool:
-    return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
-def _plain(leaf: Any) -> np.ndarray:
-    return np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
-
-
 def _like(stored: np.ndarray, leaf: Any, name: str) -> Array:
-    """Bytes as an array like ``leaf``."""
-    plain = _plain(leaf)
-    if stored.size != plain.nbytes:
-        raise ValueError(
-            f"checkpoint: {name} has {stored.size} bytes, expected {plain.nbytes}: another network or stage"
-        )
-    array = jnp.asarray(np.frombuffer(stored.tobytes(), plain.dtype).reshape(plain.shape))
-    if _is_key(leaf):
-        array = jax.random.wrap_key_data(array, impl=jax.random.key_impl(leaf))
-    return jax.device_put(array, leaf.sharding) if isinstance(leaf, jax.Array) else array
+    """Bytes as an array like ``leaf``, where that lies."""
+    form = jax.eval_shape(jax.random.key_data, leaf) if is_key(leaf) else leaf
+    expected = form.size * form.dtype.itemsize
+    if stored.size != expected:
+        raise ValueError(f"checkpoint: {name} has {stored.size} bytes, expected {expected}: another network or stage")
+    return like(np.frombuffer(stored.tobytes(), form.dtype).reshape(form.shape), leaf)
 
 
 def _not_written(checkpoints: Checkpoints, error: OSError) -> OSError:

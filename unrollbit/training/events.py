@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from unrollbit.training.processes import StopTogether
+
 if TYPE_CHECKING:
     from unrollbit.training.run import TrainingRun
 
@@ -35,3 +37,20 @@ class Event:
 
 
 Consumer = Callable[[Event], None]
+
+
+@dataclass
+class Listeners:
+    """Who is told of events: first those that each process has for itself, then what all processes do together."""
+
+    together: StopTogether
+    alone: list[Consumer] = field(default_factory=list)
+    saving: Consumer | None = None
+
+    def tell(self, event: Event) -> None:
+        """Call them. What one of them raises is raised in all processes."""
+        with self.together.agreeing():
+            for listener in self.alone:
+                listener(event)
+        if self.saving is not None:
+            self.saving(event)

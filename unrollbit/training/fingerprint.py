@@ -38,11 +38,12 @@ def run_fingerprint(
 
 
 def environment() -> dict[str, Any]:
-    """What decides the last bits of a run: versions, backend and number of devices."""
+    """What decides the last bits of a run: versions, backend, numbers of devices and of processes."""
     import flax
 
     versions = {"jax": jax.__version__, "flax": flax.__version__, "optax": optax.__version__}
-    return {**versions, "backend": jax.default_backend(), "devices": jax.device_count()}
+    devices = {"devices": jax.device_count(), "processes": jax.process_count()}
+    return {**versions, "backend": jax.default_backend(), **devices}
 
 
 def check_resumable(record: Mapping[str, Any], described: Mapping[str, Any], folder: Path) -> None:

@@ -14,10 +14,11 @@ from unrollbit.training.beside import ahead_of_rows, beside, print_rows
 from unrollbit.training.check import check_run, network_and_stages
 from unrollbit.training.checkpoint import Checkpoints, Saving
 from unrollbit.training.diverged import TrainingDiverged
-from unrollbit.training.events import Consumer
-from unrollbit.training.fingerprint import check_resumable, environment, run_fingerprint
+from unrollbit.training.events import Consumer, Listeners
+from unrollbit.training.fingerprint import check_resumable, differences, environment, run_fingerprint
 from unrollbit.training.folder import RunFolder
 from unrollbit.training.log import MetricsLog
+from unrollbit.training.processes import StopTogether, from_first, is_everywhere, is_first, several
 from unrollbit.training.progress import TrainingProgress
 from unrollbit.training.recipe import Recipe
 from unrollbit.training.run import Keep, TrainingRun
@@ -67,13 +68,16 @@ def fit(
     progress: bool = True,
     compare: bool | None = None,
     consumers: Sequence[Consumer] = (),
+    model_parallel: int = 1,
 ) -> TrainingReport:
     """Train ``net`` in place on signals of ``problem``.
 
-    Signals are drawn on the device inside the compiled step; ``chunk`` steps run per dispatch. All local devices
-    share each batch. With ``out``, metrics stream to ``out/metrics.jsonl`` and the state to ``out/checkpoints`` at
-    least every ``checkpoint_seconds``; ``resume`` continues a killed run to the bit-identical result (same versions
-    and devices). Ctrl-C or an error leaves in ``net`` what was trained until then, and in ``out`` a checkpoint of it.
+    Signals are drawn on the device inside the compiled step; ``chunk`` steps run per dispatch. All devices, those of
+    other processes (``jax.distributed.initialize``) too, share each batch: all processes make the same call, the first
+    one alone writes and shows anything, and what ends one of them ends all after the same step. With ``out``, metrics
+    stream to ``out/metrics.jsonl`` and the state to ``out/checkpoints`` at least every ``checkpoint_seconds``;
+    ``resume`` continues a killed run to the bit-identical result (same versions, devices and processes; to rounding
+    with others). Ctrl-C or an error leaves in ``net`` what was trained until then, and in ``out`` a checkpoint of it.
 
     The network ends with its best state on validation signals: of those at the end of each stage (after an unquantised
     one: once it has become signs), and of some on the way, if ahead by 0.3 dB, in mean too. In a stage with penalties,
@@ -89,7 +93,7 @@ def fit(
         seed: seed of the training signals.
         samples: train on this many fixed signals (certificates need a fixed training set); None: fresh ones.
         teacher: network that a ``Distillation`` loss follows, of the same measurements; it is not trained.
-        out: run folder; None keeps nothing on disk. One process at a time trains into it.
+        out: run folder, which all processes must see; None keeps nothing on disk. One run at a time trains into it.
         resume: continue from the newest checkpoint in ``out``; start afresh if there is none.
         overwrite: replace the run that is in ``out``.
         keep: "best" (see above) or "last": the network ends with this state.
@@ -98,13 +102,16 @@ def fit(
         progress: show a progress bar, and the table at the end, on stderr.
         compare: run the methods of that table, which takes seconds; None: if ``progress`` is shown. Without it only the
             zero estimate and the untrained network are looked at.
-        consumers: called with every ``Event`` of the run, once it holds the lock of its folder.
+        consumers: called, in every process, with every ``Event`` of the run, once it holds the lock of its folder.
+        model_parallel: devices over which each large matrix, with its gradient and moments, is split. The others share
+            the batch.
 
     Raises:
         ValueError: no stages, a stage deeper than the network or of variables that it lacks, a batch that the devices
-            do not divide, a loss that lacks a teacher or estimates per layer, a teacher that no stage follows or of
-            other physics, a penalty that is not defined for the network, a folder that holds a run or is being trained
-            into, or ``resume`` of a run that was started otherwise. All this before anything is written.
+            do not divide, a ``model_parallel`` that does not divide their number, processes with different runs, a loss
+            that lacks a teacher or estimates per layer, a teacher that no stage follows or of other physics, a penalty
+            that is not defined for the network, a folder that holds a run or is being trained into, or ``resume`` of a
+            run that was started otherwise. All this before anything is written.
         TypeError: what is no network, problem, stage or teacher.
         TrainingDiverged: the loss is not finite; the message names the step and what to try.
         OSError: the run folder cannot be written.
@@ -118,7 +125,8 @@ def fit(
         (20, True)
     """
     net, stages = network_and_stages(net, stages)
-    check_run(net, problem, stages, samples=samples, teacher=teacher, chunk=chunk, keep=keep)
+    options = {"samples": samples, "teacher": teacher, "chunk": chunk, "keep": keep, "model_parallel": model_parallel}
+    check_run(net, problem, stages, **options)
     if (reason := unpackable(net.operator)) is not None:
         warnings.warn(f"fit: {reason}", stacklevel=2)
     folder = None if out is None else RunFolder(out)
@@ -127,50 +135,56 @@ def fit(
     if resume and overwrite:
         raise ValueError("fit: resume continues a run and overwrite replaces it; pass one of them")
     if folder is not None:
-        folder.check(resume=resume, overwrite=overwrite)
-    run = TrainingRun(net, problem, stages, seed=seed, samples=samples, teacher=teacher, keep=keep, chunk=chunk)
-    listeners: list[Consumer] = [TrainingProgress()] if progress else []
-    records: list[dict[str, Any]] = []
-    with contextlib.nullcontext() if folder is None else folder.locked():
-        if folder is None:
-            listeners.append(lambda event: records.append(dict(event.record)) if event.kind == "trained" else None)
-        else:
-            folder.check(resume=resume, overwrite=overwrite)  # somebody may have come first
-            described = run_fingerprint(net, problem, stages, teacher)
-            described |= {"seed": seed, "samples": samples, "keep": keep}
+        from_first(lambda: folder.check(resume=resume, overwrite=overwrite))
+    described = {} if folder is None and not several() else run_fingerprint(net, problem, stages, teacher)
+    described |= {"seed": seed, "samples": samples, "keep": keep}
+    run = TrainingRun(net, problem, stages, seed=seed, **options)
+    with contextlib.ExitStack() as held, StopTogether() as together:
+        listeners = Listeners(together, [TrainingProgress()] if progress and is_first() else [])
+        with together.agreeing():
+            _check_same(described)
+        if folder is not None:
+            from_first(lambda: held.enter_context(folder.locked()))
+            from_first(lambda: folder.check(resume=resume, overwrite=overwrite))  # somebody may have come first
             checkpoints = Checkpoints(folder.checkpoints)
             if resume:
-                _restore(run, checkpoints, described)
+                with together.agreeing():
+                    _restore(run, checkpoints, described)
             else:
-                folder.erase()
-            log = MetricsLog(folder.metrics)
-            saving = Saving(checkpoints, checkpoint_seconds, {"run": described, "environment": environment()})
-            listeners += [log, saving]
-        listeners += consumers
+                from_first(folder.erase)
+            description = {"run": described, "environment": environment()}
+            listeners.saving = Saving(checkpoints, checkpoint_seconds, description)
+        log = MetricsLog(None if folder is None or not is_first() else folder.metrics)
+        listeners.alone += [log, *consumers]
         _train(run, listeners, folder)
-    if folder is not None:
-        records = log.records
     if compare is None:
         compare = progress
-    return _report(run, records, _beside(run, problem) if compare else [], progress)
+    rows = from_first(lambda: _beside(run, problem)) if compare else []
+    return _report(run, from_first(lambda: log.records), rows, progress)
 
 
-def _train(run: TrainingRun, listeners: Sequence[Consumer], folder: RunFolder | None) -> None:
+def _train(run: TrainingRun, listeners: Listeners, folder: RunFolder | None) -> None:
     """Iterate, tell; whatever ends it, the network has what was trained."""
     try:
         for event in run:
-            for listener in listeners:
-                listener(event)
+            listeners.tell(event)
     except BaseException as error:
+        if not is_everywhere(error):  # nothing that needs the other processes can be done any more
+            raise
         run.write_back()
-        for listener in listeners:
-            listener(run.event("interrupted"))
+        listeners.tell(run.event("interrupted"))
         if isinstance(error, KeyboardInterrupt):
             kept = "" if folder is None else f"; {folder.path} keeps it: continue with resume"
             raise KeyboardInterrupt(f"interrupted after step {run.step} of {run.total}{kept}") from None
         if isinstance(error, TrainingDiverged) and folder is not None:
             raise TrainingDiverged(f"{error} The last good state is in {folder.checkpoints}.") from None
         raise
+
+
+def _check_same(described: dict[str, Any]) -> None:
+    """Raise ``ValueError`` if the processes were given different runs."""
+    if found := list(differences(from_first(lambda: described), described)):
+        raise ValueError(f"fit: expected the same run in all processes, but of the first one {found[0]}")
 
 
 def _beside(run: TrainingRun, problem: Any) -> list[dict[str, Any]]:
@@ -183,7 +197,7 @@ def _beside(run: TrainingRun, problem: Any) -> list[dict[str, Any]]:
 
 
 def _restore(run: TrainingRun, checkpoints: Checkpoints, described: dict[str, Any]) -> None:
-    latest = checkpoints.latest()
+    latest = from_first(checkpoints.latest)
     if latest is None:  # killed before the first checkpoint: nothing to lose
         return
     record = checkpoints.record(latest)
@@ -193,12 +207,12 @@ def _restore(run: TrainingRun, checkpoints: Checkpoints, described: dict[str, An
 
 def _report(run: TrainingRun, records: list[dict[str, Any]], rows: list[dict[str, Any]], shown: bool) -> TrainingReport:
     spent, level, untrained = run.seconds, run.validation.nmse_db(run.net), run.untrained.nmse_db
-    if rows and shown:
+    if rows and shown and is_first():
         print_rows(rows)
     references = {"the zero estimate": 0.0, "the untrained network": untrained}
     behind = ahead_of_rows(rows) or shortfall(level, references)
     kept = run.best.step if run.keep == "best" and run.best is not None else run.step
-    if behind is not None:
+    if behind is not None and is_first():
         stays = "; the untrained values are kept" if kept == 0 else ""
         warnings.warn(f"fit: {behind}{stays}; try more steps or smaller rates", ResultWarning, stacklevel=3)
     return TrainingReport(spent, run.total, level, records, untrained, kept, behind, rows)

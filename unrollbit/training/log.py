@@ -11,19 +11,19 @@ from unrollbit.training.events import Event
 
 
 class MetricsLog:
-    """Consumer that appends the record of each event ``trained`` to a file, at once.
+    """Consumer that appends the record of each event ``trained`` to ``records`` and, at once, to a file if it has one.
 
     A run that goes on from a checkpoint drops the lines of later steps, which are trained again; ``records`` are all
     that the file has then.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | None) -> None:
         self.path = path
         self.records: list[dict[str, Any]] = []
 
     def __call__(self, event: Event) -> None:
         match event.kind:
-            case "started":
+            case "started" if self.path is not None:
                 self.records = [record for record in read_records(self.path) if record.get("step", 0) <= event.step]
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 scratch = self.path.with_suffix(".tmp")  # a kill while rewriting must not lose the log
@@ -33,15 +33,20 @@ class MetricsLog:
                 self._append(dict(event.record))
 
     def _append(self, record: dict[str, Any]) -> None:
-        file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-        try:
-            os.write(file, _line(record).encode())  # unbuffered: a full disk is one error, not a second at the end
-        except OSError as error:
-            error.filename = str(self.path)
-            raise
-        finally:
-            os.close(file)
+        if self.path is not None:
+            _write(self.path, record)
         self.records.append(record)
+
+
+def _write(path: Path, record: dict[str, Any]) -> None:
+    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    try:
+        os.write(file, _line(record).encode())  # unbuffered: a full disk is one error, not a second at the end
+    except OSError as error:
+        error.filename = str(path)
+        raise
+    finally:
+        os.close(file)
 
 
 def read_records(path: Path) -> list[dict[str, Any]]:

@@ -10,11 +10,12 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
 from unrollbit.networks import Network
 from unrollbit.training.losses import batch_nmse
+from unrollbit.training.placement import Placement, kept_state, local, shared_rows
 from unrollbit.training.stage import Stage
 from unrollbit.variables import TRAINED
 
@@ -54,24 +55,24 @@ class Program:
         *,
         unit: float = 1.0,
         elsewhere: Any = None,
+        placement: Placement | None = None,
     ) -> None:
         """``unit``: size of the signals' entries, best a power of two. Loss and penalties are computed in it.
-        ``elsewhere``: a problem of other physics on which the parameters are trained.
+        ``elsewhere``: a problem of other physics on which the parameters are trained. ``placement``: on which devices.
         """
         net = net if elsewhere is None else net.with_physics(elsewhere)
         graph, trained, other, frozen = nnx.split(net, stage.types(), TRAINED, ...)
         self._initial = {"trained": trained, "other": other}
-        self._frozen, self._teacher, self._key = frozen, teacher, key
-        self._optimiser = stage.optimiser(trained)
-        self._chunk = compiled_chunk(graph, stage, unit)
+        self._placement = Placement() if placement is None else placement
+        self._frozen, self._teacher = self._placement.fixed((frozen, teacher))
+        self._key, self._optimiser = key, stage.optimiser(trained)
+        self._chunk = compiled_chunk(graph, stage, unit, self._placement.mesh)
 
     def start(self) -> TrainingState:
         """State before the first step."""
-        trained = self._initial["trained"]
-        state = {**self._initial, "optimiser": self._optimiser.init(trained)}
-        state = jax.tree.map(lambda leaf: leaf, state)  # containers of its own: those of the split are the network's
-        sharding = _sharding(PartitionSpec())  # restored checkpoints follow it
-        return state if sharding is None else jax.device_put(state, sharding)
+        state = self._placement.state(self._initial)
+        moments = self._optimiser.init(state["trained"])  # lie where what they are of lies
+        return {**state, "optimiser": self._placement.state(moments)}
 
     def compile(self, state: TrainingState, source: Any) -> None:
         """Compile, if that is still to be done, by running no step."""
@@ -84,19 +85,25 @@ class Program:
         assert count <= LONGEST_CHUNK
         return self._dispatch(state, source, step, count)
 
+    def lowered(self, state: TrainingState, source: Any) -> jax.stages.Lowered:
+        """The program before it is compiled, for those who look at what it holds and sends."""
+        return self._chunk.lower(*self._arguments(state, source, 0, 0))
+
     def _dispatch(self, state: TrainingState, source: Any, step: int, count: int) -> Any:
+        return self._chunk(*self._arguments(state, source, step, count))
+
+    def _arguments(self, state: TrainingState, source: Any, step: int, count: int) -> tuple[Any, ...]:
         begin, steps = jnp.asarray(step, jnp.int32), jnp.asarray(count, jnp.int32)
-        return self._chunk(state, self._frozen, source, self._teacher, self._key, begin, steps)
+        return state, self._frozen, source, self._teacher, self._key, begin, steps
 
     def write_back(self, net: Network, state: TrainingState) -> None:
         """Put the trained parameters into the network."""
-        nnx.update(net, state["trained"], state["other"])
+        nnx.update(net, *local((state["trained"], state["other"])))
 
 
 @functools.lru_cache(maxsize=16)
-def compiled_chunk(graph: Any, stage: Stage, unit: float) -> Any:
+def compiled_chunk(graph: Any, stage: Stage, unit: float, mesh: Mesh) -> Any:
     """The jitted training program of networks of one graph; equal networks and stages share it, seeds do not matter."""
-    sharding = _sharding(PartitionSpec("data"))
 
     def objective(
         trained: Any, other: Any, frozen: Any, source: Any, teacher: Network | None, key: Array
@@ -106,9 +113,7 @@ def compiled_chunk(graph: Any, stage: Stage, unit: float) -> Any:
             key, physics_key = jax.random.split(key)
             source = source.drawn(physics_key)
             net.measured_by(source.operator)
-        x, y = source.sample(key, stage.batch)
-        if sharding is not None:
-            x, y = jax.lax.with_sharding_constraint((x, y), sharding)
+        x, y = shared_rows(mesh, source.sample(key, stage.batch))
         estimates = _estimates(net, y, stage.depth, stage.per_layer)
         followed = None
         if stage.loss.needs_teacher and teacher is not None:
@@ -138,7 +143,8 @@ def compiled_chunk(graph: Any, stage: Stage, unit: float) -> Any:
         trained, moments, losses, errors = jax.lax.fori_loop(0, steps, body, carry)
         following = jax.random.fold_in(key, begin + steps)  # no loss has judged the last update yet
         healthy = jnp.isfinite(objective(trained, state["other"], frozen, source, teacher, following)[0])
-        return {**state, "trained": trained, "optimiser": moments}, losses, errors, healthy
+        state = {**state, "trained": trained, "optimiser": moments}
+        return kept_state(mesh, (state, losses, errors, healthy))
 
     return jax.jit(chunk)
 
@@ -156,12 +162,3 @@ def _followed(teacher: Network, y: Array, depth: int, per_layer: bool) -> Array:
         return teacher(y)[None]
     estimates = teacher(y, iterates=True)
     return jnp.concatenate([estimates[: depth - 1], estimates[-1:]])
-
-
-def _sharding(spec: PartitionSpec) -> NamedSharding | None:
-    """Over all devices: batches are split, parameters replicated. None on a single device."""
-    count = jax.device_count()
-    if count == 1:
-        return None
-    mesh = jax.make_mesh((count,), ("data",), axis_types=(AxisType.Auto,))
-    return NamedSharding(mesh, spec)

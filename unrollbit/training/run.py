@@ -15,6 +15,7 @@ from unrollbit.networks import Network
 from unrollbit.training.diverged import TrainingDiverged
 from unrollbit.training.events import Event, Kind
 from unrollbit.training.hand_over import hand_over, hands_over_after, trained_network
+from unrollbit.training.placement import Placement
 from unrollbit.training.program import FixedSamples, Program, TrainingState
 from unrollbit.training.stage import Stage
 from unrollbit.training.validation import Scored, Validation
@@ -50,15 +51,18 @@ class TrainingRun:
         teacher: Network | None = None,
         keep: Keep = "best",
         chunk: int = 50,
+        model_parallel: int = 1,
     ) -> None:
         self.net, self.stages, self.keep = net, tuple(stages), keep
+        self._placement = Placement(model_parallel)
+        nnx.update(net, self._placement.split(_trained(net)))  # nothing else keeps a large matrix on one device
         self.total = sum(stage.steps for stage in self.stages)
         self._teacher, self._chunk, self._key = teacher, chunk, jax.random.key(seed)
         own = getattr(problem, "training_problem", None)
         self._elsewhere = None if own is None else own()  # crops, or other physics, in place of what is recovered
         source = problem if self._elsewhere is None else self._elsewhere
-        self._source = source if samples is None else training_set(source, seed, samples)
-        self.validation = Validation(problem, self._key, net.operator.shape[1])
+        self._source = self._placement.data(source if samples is None else training_set(source, seed, samples))
+        self.validation = Validation(problem, self._key, net.operator.shape[1], self._placement)
         self.untrained = Scored(_trained(net), float("nan"), float("nan"), 0)  # scored when the run begins
         self.best: Scored | None = None
         self._index, self._work = 0, net
@@ -133,7 +137,7 @@ class TrainingRun:
     def _program_of(self, index: int) -> Program:
         self._work = trained_network(self.net, self._work, self.stages[index])
         key = jax.random.fold_in(self._key, index)
-        options = {"unit": self.validation.unit, "elsewhere": self._elsewhere}
+        options = {"unit": self.validation.unit, "elsewhere": self._elsewhere, "placement": self._placement}
         return Program(self._work, self.stages[index], key, self._teacher, **options)
 
     def _begin(self, index: int) -> None:

@@ -14,10 +14,13 @@ from jaxtyping import Array, Float
 
 from unrollbit.metrics import nmse_db
 from unrollbit.networks import Network
+from unrollbit.training.placement import Placement
 from unrollbit.training.stage import Stage
+from unrollbit.variables import TRAINED
 
 SIGNALS = 1024
 _ENTRIES = 2**22  # of all validation signals together: long ones are fewer
+_DEVICES = 64  # that divide their number, if it is not smaller
 _AT_ONCE = 2**19  # entries of the signals that are recovered together
 _SHARE = 8  # batches of training for each batch of validation: 2 % of a run, measured for (256, 512) and 16 layers
 
@@ -44,9 +47,15 @@ class Validation:
     computed in this unit, so that floors, step sizes and gradients do not depend on volts or microvolts.
     """
 
-    def __init__(self, problem: Any, key: Array, length: int) -> None:
-        self.x, self.y = problem.split("validation").sample(key, max(1, min(SIGNALS, _ENTRIES // length)))
+    def __init__(self, problem: Any, key: Array, length: int, placement: Placement | None = None) -> None:
+        count = max(1, min(SIGNALS, _ENTRIES // length))
+        self.x, self.y = problem.split("validation").sample(key, count - count % _DEVICES or count)
         self.unit = power_of_two(np.asarray(self.x))
+        self._placement = Placement() if placement is None else placement
+        at_once = _at_once(len(self.x), max(1, _AT_ONCE // length), self._placement.batches)
+        self._parts = [
+            self._placement.rows(jnp.reshape(rows, (-1, at_once, rows.shape[-1])), axis=1) for rows in (self.x, self.y)
+        ]
 
     def nmse_db(self, net: Network) -> float:
         """NMSE of a network, ratio of sums, in dB."""
@@ -54,8 +63,10 @@ class Validation:
 
     def levels(self, net: Network) -> tuple[float, float]:
         """NMSE of a network in dB: ratio of sums, mean over signals."""
-        estimates = _run(net, jnp.asarray(self.y))
-        return float(nmse_db(estimates, self.x)), float(nmse_db(estimates, self.x, reduction="mean_of_db"))
+        graph, trained, fixed = nnx.split(net, TRAINED, ...)
+        x, y = self._parts
+        estimates = _run(nnx.merge(graph, self._placement.state(trained), self._placement.fixed(fixed)), y)
+        return float(nmse_db(estimates, x)), float(nmse_db(estimates, x, reduction="mean_of_db"))
 
     def interval(self, stage: Stage, depth: int) -> int:
         """Steps of a stage between two scores of a network of ``depth`` layers."""
@@ -64,10 +75,16 @@ class Validation:
 
 
 @jax.jit
-def _run(net: Network, y: Float[Array, "N m"]) -> Float[Array, "N n"]:
-    """All at once, or as many at a time as fit into memory with what layers make of them."""
-    at_a_time = max(1, _AT_ONCE // net.operator.shape[1])
-    return net(y) if len(y) <= at_a_time else jax.lax.map(net, y, batch_size=at_a_time)
+def _run(net: Network, y: Float[Array, "times at_once m"]) -> Float[Array, "times at_once n"]:
+    """As many at a time as fit into memory with what layers make of them."""
+    return net(y) if len(y) == 1 else jax.lax.map(net, y)
+
+
+def _at_once(count: int, most: int, devices: int) -> int:
+    """How many of all signals are recovered together: at most ``most`` on each device, and all in equal parts."""
+    devices = devices if count % devices == 0 else 1
+    each = count // devices
+    return devices * max(part for part in range(1, min(each, most) + 1) if each % part == 0)
 
 
 def power_of_two(values: np.ndarray) -> float:
