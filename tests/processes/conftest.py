@@ -66,7 +66,9 @@ class Team:
         for member in self.members:
             with contextlib.suppress(ProcessLookupError):
                 member.kill()
-            member.communicate()
+            member.wait()
+            if member.stdout is not None:
+                member.stdout.close()
 
 
 @pytest.fixture(scope="module")

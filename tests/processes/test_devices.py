@@ -5,6 +5,7 @@ from __future__ import annotations
 SCRIPT = """
 import math, re, warnings
 import numpy as np
+import unrollbit.training.placement
 from flax import nnx
 from unrollbit import AMP, OneBit, Stage, Unrolled, fit
 from unrollbit.problems import SparseRecovery
@@ -16,7 +17,7 @@ from unrollbit.variables import TRAINED
 
 warnings.simplefilter("ignore")
 assert jax.device_count() == 4
-BATCH = 256
+BATCH = 128
 
 
 def largest(compiled):
@@ -50,9 +51,10 @@ assert largest(step) == m * n // 4, "an array of more than a quarter of it"
 assert 0.75 * bytes_of_it < memory.argument_size_in_bytes < 0.76 * bytes_of_it, "latents and both moments of Adam"
 
 # a smaller one trains
-problem = SparseRecovery(512, 1024, matrix="hadamard")
+unrollbit.training.placement._WHOLE = 2**6  # entries, from which arrays are split
+problem = SparseRecovery(32, 64, matrix="hadamard")
 net = Unrolled(AMP(), problem, 2, OneBit(scale="row"), distinct=1)
-(whole,) = {leaf.size for leaf in jax.tree.leaves(net.maps) if leaf.size >= 512 * 1024}
+(whole,) = {leaf.size for leaf in jax.tree.leaves(net.maps) if leaf.size >= 32 * 64}
 run = TrainingRun(net, problem, [Stage(2, batch=4)], model_parallel=4)
 large = [leaf for leaf in jax.tree.leaves((run._at.state, net.maps)) if leaf.size == whole]
 assert len(large) == 4, "the latents, both moments of Adam, and what the network holds"
@@ -64,12 +66,12 @@ assert abs(report.nmse_db - fit(alone, problem, Stage(2, batch=4), progress=Fals
 
 # a batch that is drawn in four parts, fresh or from a fixed set that lies in four parts
 small = SparseRecovery(12, 24, seed=1)
-for samples in (None, 12_000):
+for samples in (None, 1_000):
     run = TrainingRun(Unrolled(AMP(), small, 2), small, [Stage(2, batch=BATCH)], samples=samples)
     assert largest(programs(run)) < (BATCH * 24 if samples is None else samples * 24), samples
 
 # crops of photographs whose pixels lie in four parts: the crops of one device, bit for bit
-crops = RandomCrops.of([np.random.RandomState(i).rand(700, 501).astype(np.float32) for i in range(3)], (8, 8))
+crops = RandomCrops.of([np.random.RandomState(i).rand(70, 51).astype(np.float32) for i in range(3)], (8, 8))
 placement = Placement()
 split = placement.data(crops)
 assert {shard.data.size for shard in split.pixels.addressable_shards} == {crops.pixels.size // 4}

@@ -80,7 +80,7 @@ def test_one_of_two_is_killed_and_both_are_started_again(config: str) -> None:
         _, error = run.communicate(timeout=PATIENCE)
     finally:
         run.kill()
-        run.communicate()
+        run.wait()
     assert run.returncode == 2
     assert "process 1 was killed (signal 9); what it trained is kept: continue with --resume" in error
     assert not any(Path(f"/proc/{pid}").exists() for pid in both), "none of them is left"
