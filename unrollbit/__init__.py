@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     )
     from unrollbit.kernels import packed_matmul
     from unrollbit.metrics import nmse_db
+    from unrollbit.models import KnowledgeDistillation, distil, quantise
     from unrollbit.networks import Activations, FullyConnected, Unrolled, refine
     from unrollbit.operators import LinearOperator, as_operator
-    from unrollbit.packed import PackedNetwork, load, pack
+    from unrollbit.packed import PackedModel, PackedNetwork, load, pack
     from unrollbit.training import Stage, TrainingDiverged, fit, recipes
 
 __version__ = "0.1.0"
@@ -50,11 +51,13 @@ __all__ = [
     "FullPrecision",
     "FullyConnected",
     "GradientDescent",
+    "KnowledgeDistillation",
     "LinearOperator",
     "LittleBit",
     "Normalised",
     "OneBit",
     "OneBitSVID",
+    "PackedModel",
     "PackedNetwork",
     "SharedTaps",
     "SignalDomain",
@@ -64,11 +67,13 @@ __all__ = [
     "Unrolled",
     "as_operator",
     "count_bits",
+    "distil",
     "fit",
     "load",
     "nmse_db",
     "pack",
     "packed_matmul",
+    "quantise",
     "recipes",
     "refine",
     "solve",
@@ -80,6 +85,7 @@ _HOMES = (
     "formats",
     "kernels",
     "metrics",
+    "models",
     "networks",
     "operators",
     "packed",

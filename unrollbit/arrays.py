@@ -111,6 +111,14 @@ def norm(x: Float[Array, "... n"], axis: int = -1, *, keepdims: bool = False) ->
     return length if keepdims else jnp.squeeze(length, axis)
 
 
+def direction(v: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
+    """``v / ||v||``; 0, with a zero gradient, for a vector that has none."""
+    largest = jax.lax.stop_gradient(jnp.max(jnp.abs(v), axis=-1, keepdims=True))
+    v = v / jnp.where(largest > 0, largest, 1.0)  # a vector that is not 0 has now a norm of at least 1
+    square = jnp.sum(v * v, axis=-1, keepdims=True)
+    return jnp.where(largest > 0, v * jax.lax.rsqrt(jnp.where(largest > 0, square, 1.0)), 0.0)
+
+
 def same_array(a: np.ndarray, b: np.ndarray) -> bool:
     """Whether two arrays have the same dtype, shape and entries."""
     return a.dtype == b.dtype and a.shape == b.shape and np.array_equal(a, b)

@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
+from flax import nnx
 
 from unrollbit.arguments import shown
 from unrollbit.arrays import same_array
 from unrollbit.formats import Weights
+from unrollbit.models.parts import kept_variables, quantised_layers
+from unrollbit.models.selection import named
 from unrollbit.networks import Network
 from unrollbit.operators import LinearOperator
 
 DEFINITIONS = {
-    "links": "scalar multiplications of the learned maps in the dense network of the same widths and depth",
+    "links": (
+        "scalar multiplications of the learned maps in the dense network of the same widths and depth; of a Flax model "
+        "those of one product with each quantised matrix"
+    ),
     "active_links": "links without structural zeros; fast transforms around a learned map count none",
     "stored_weights": "stored matrix entries: tied or shared ones once, each sign plane and sign factor on its own",
     "weight_bits": "bits of stored matrix entries by formula: 1 a sign, 1.6 or 2 a ternary weight, 32 a float",
     "scale_bits": "scales, step sizes, thresholds and all other learned scalars, at their stored width",
     "mask_bits": "irregular masks: a bitmap or indices; 0 for declared structure and for the mask of the physics",
     "physics_bits": "an operator that no seed or formula regenerates",
+    "kept_bits": "of a Flax model: what is held outside its quantised layers (embeddings, norms, kept layers)",
     "resident_bits": "all linear maps in memory while the network runs, the physics included",
     "file_bits": "8 x size of the file, where signs that differ little from sign(A) take less than 1 bit (flip code)",
     "bits_per_link": "(weight + scale + mask) / links",
@@ -50,7 +57,8 @@ class MapBits:
 class BitReport:
     """Result of ``count_bits``. Rates follow from the counts; every figure's definition is in ``DEFINITIONS``.
 
-    Rates are None where their denominator is 0 (no stored weights, say) or the file is not written yet.
+    Rates are None where their denominator is 0 (no stored weights, say) or the file is not written yet. ``kept``: bits
+    by the name of the part that holds them.
     """
 
     maps: Mapping[str, MapBits]
@@ -58,6 +66,7 @@ class BitReport:
     physics_bits: int
     physics_resident_bits: int
     file_bits: int | None = None
+    kept: Mapping[str, int] = field(default_factory=dict)
 
     def _sum(self, name: str) -> int:
         return sum(getattr(counts, name) for counts in self.maps.values())
@@ -91,6 +100,10 @@ class BitReport:
         return self._sum("resident_bits") + self.physics_resident_bits
 
     @property
+    def kept_bits(self) -> int:
+        return sum(self.kept.values())
+
+    @property
     def _stored(self) -> int:
         return self.weight_bits + self.scale_bits + self.mask_bits
 
@@ -118,7 +131,8 @@ class BitReport:
         """Every figure by its name, the counts of each map under ``maps``, and the definitions; JSON-able."""
         figures = {name: getattr(self, name) for name in DEFINITIONS}
         by_map = {name: asdict(counts) for name, counts in self.maps.items()}
-        return {**figures, "maps": by_map, "scalar_bits": self.scalar_bits, "definitions": DEFINITIONS}
+        beside = {"maps": by_map, "scalar_bits": self.scalar_bits, "kept": dict(self.kept)}
+        return {**figures, **beside, "definitions": DEFINITIONS}
 
 
 @runtime_checkable
@@ -126,13 +140,13 @@ class HoldsNetwork(Protocol):
     """A packed network: it knows its own bits, those of its file included."""
 
     @property
-    def network(self) -> Network: ...
+    def network(self) -> nnx.Module: ...
 
     def bits(self) -> BitReport: ...
 
 
-def count_bits(net: Network | HoldsNetwork, *, file_bits: int | None = None) -> BitReport:
-    """Count the bits of a network by formula; ``file_bits`` is the size of its file.
+def count_bits(net: Network | nnx.Module | HoldsNetwork, *, file_bits: int | None = None) -> BitReport:
+    """Count the bits of a network, or of a Flax model, by formula; ``file_bits`` is the size of its file.
 
     Of a packed network, such as ``load`` gives, it is ``net.bits()``, file and all.
 
@@ -153,23 +167,44 @@ def count_bits(net: Network | HoldsNetwork, *, file_bits: int | None = None) -> 
     if isinstance(net, HoldsNetwork):
         return net.bits()
     if not isinstance(net, Network):
-        raise TypeError(f"count_bits: expected a network, such as Unrolled(...) or load(path), got {shown(net)}")
+        return _bits_of_model(net, file_bits)
     maps, A = {}, net.operator
     for name, weights in net.maps.items():
-        m, n = weights.shape
-        uses = net.uses(name)
-        maps[name] = MapBits(
-            links=m * n * uses,
-            active_links=weights.active_links * uses,
-            stored_weights=weights.stored_weights(),
-            weight_bits=weights.weight_bits(),
-            scale_bits=weights.scale_bits(),
-            mask_bits=0 if _has_mask(A, weights) else weights.mask_bits,
-            resident_bits=weights.resident_bits() - _indices_of_physics(net, weights),
-        )
+        mask_bits = 0 if _has_mask(A, weights) else weights.mask_bits
+        maps[name] = _counted(weights, net.uses(name), mask_bits, _indices_of_physics(net, weights))
     scalars = sum(held.stored_bits for held in net.held_scalars().values())
     held = net.physics_resident_bits()
     return BitReport(maps, scalars, A.physics_bits(), held, file_bits)
+
+
+def _bits_of_model(model: nnx.Module, file_bits: int | None) -> BitReport:
+    """Of any Flax model: biases of quantised layers are scalars, all else that is held is kept."""
+    if not isinstance(model, nnx.Module):
+        raise TypeError(
+            f"count_bits: expected a network, such as Unrolled(...) or load(path), or a Flax model, got {shown(model)}"
+        )
+    layers, scalars, kept = quantised_layers(model), 0, {}
+    for path, variable in kept_variables(model).items():
+        bits, owner = 8 * variable.size * variable.dtype.itemsize, path[:-1]
+        if owner in layers:
+            scalars += bits
+        else:
+            kept[named(owner)] = kept.get(named(owner), 0) + bits
+    maps = {named(path): _counted(layer.weights, 1, layer.weights.mask_bits) for path, layer in layers.items()}
+    return BitReport(maps, scalars, 0, 0, file_bits, kept)
+
+
+def _counted(weights: Weights, uses: int, mask_bits: int, held_already: int = 0) -> MapBits:
+    m, n = weights.shape
+    return MapBits(
+        links=m * n * uses,
+        active_links=weights.active_links * uses,
+        stored_weights=weights.stored_weights(),
+        weight_bits=weights.weight_bits(),
+        scale_bits=weights.scale_bits(),
+        mask_bits=mask_bits,
+        resident_bits=weights.resident_bits() - held_already,
+    )
 
 
 def _has_mask(A: LinearOperator, weights: Weights) -> bool:

@@ -6,10 +6,11 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import jax
 import jax.numpy as jnp
+from flax import nnx
 from jaxtyping import Array, Float
 
 from unrollbit.arguments import shown
@@ -24,6 +25,7 @@ from unrollbit.packed import runtime
 from unrollbit.packed.error_bar import ErrorBar, Recovered
 from unrollbit.packed.file import extract_arrays, unstored, write_file
 from unrollbit.packed.flips import code_signs, decode_signs
+from unrollbit.packed.model import PackedModel, load_model, pack_model
 from unrollbit.packed.run import Run, fingerprint
 
 
@@ -160,27 +162,38 @@ def _forward(net: Network, y: Array) -> Array:
     return net(y)
 
 
-def pack(net: Network, *, problem: Any = None, training: dict[str, Any] | None = None) -> PackedNetwork:
+@overload
+def pack(net: Network, *, problem: Any = None, training: dict[str, Any] | None = None) -> PackedNetwork: ...
+@overload
+def pack(net: nnx.Module, *, training: dict[str, Any] | None = None) -> PackedModel: ...
+def pack(net: Any, *, problem: Any = None, training: dict[str, Any] | None = None) -> PackedNetwork | PackedModel:
     """Pack a network for shipping: ``pack(net, problem=problem).save("network.safetensors")``.
 
     Args:
-        net: a trained (or untrained) network.
+        net: a trained (or untrained) network, or a Flax model (``quantise``).
         problem: its problem; the file then carries the recipe, so that ``unrollbit evaluate`` can draw fresh data. A
             user's data is named there by what is in it, not by the folder it lies in.
         training: JSON-able facts to keep (seed, command); absolute paths in them become names.
     """
-    if not isinstance(net, Network):
-        raise TypeError(f"net: expected a network, such as Unrolled(...), got {shown(net)}")
-    if problem is not None and not hasattr(problem, "recipe"):  # the core knows no problems
-        raise TypeError(f"problem: expected a Problem, such as SparseRecovery(), or None, got {shown(problem)}")
     if not isinstance(training, Mapping | None):
         raise TypeError(f"training: expected a mapping of facts, such as {{'seed': 0}}, or None, got {shown(training)}")
+    if not isinstance(net, Network):
+        return pack_model(net, training)
+    if problem is not None and not hasattr(problem, "recipe"):  # the core knows no problems
+        raise TypeError(f"problem: expected a Problem, such as SparseRecovery(), or None, got {shown(problem)}")
     return PackedNetwork(Network.from_parts(net.parts(), frozen=True), Run.of(problem, training, net.operator))
 
 
-def load(path: str | os.PathLike[str]) -> PackedNetwork:
+@overload
+def load(path: str | os.PathLike[str]) -> PackedNetwork: ...
+@overload
+def load(path: str | os.PathLike[str], model: nnx.Module) -> PackedModel: ...
+def load(path: str | os.PathLike[str], model: nnx.Module | None = None) -> PackedNetwork | PackedModel:
     """Read a packed network, from its file or from the folder of its run. Everything in the file is checked: what is
     wrong is one clear ``ValueError``.
+
+    A file of a Flax model holds its weights; ``model`` is its code: a model of the same structure, quantised or not, of
+    any values, or of none (``nnx.eval_shape(lambda: Model(...))``). It is not changed.
 
     Raises:
         FileNotFoundError: no such file.
@@ -189,7 +202,11 @@ def load(path: str | os.PathLike[str]) -> PackedNetwork:
             not finite, a payload that does not match its checksum, or physics that differ from the trained one's.
     """
     file = runtime.read(path)
+    if runtime.of_model(file.description):
+        return load_model(file, model)
     with runtime.refusing(file.path):
+        if model is not None:
+            raise ValueError("a recovery network, which needs no model: load(path)")
         network = _restored(runtime.parts_of(file.description, file.arrays))
     return PackedNetwork(network, Run(**file.run), file=file.path)
 

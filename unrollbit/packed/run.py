@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any, Self
@@ -35,7 +36,7 @@ class Run:
         Absolute paths become names: a file says nothing of the machine that wrote it. Raises ``TypeError`` for facts
         that are not JSON-able.
         """
-        facts = None if training is None else without_folders(json.loads(json.dumps(training)))
+        facts = facts_of(training)
         if problem is None:
             return cls(training=facts)
         measured, held = fingerprint(problem.operator), fingerprint(physics)
@@ -45,6 +46,11 @@ class Run:
     def to_json(self) -> dict[str, Any]:
         """The second part of a file."""
         return asdict(self)
+
+
+def facts_of(training: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Facts about a training as a file holds them. Raises ``TypeError`` for such as are not JSON-able."""
+    return None if training is None else without_folders(json.loads(json.dumps(training)))
 
 
 def fingerprint(physics: LinearOperator) -> list[float]:

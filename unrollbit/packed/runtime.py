@@ -36,6 +36,7 @@ DESCRIPTION = ("network", "maps", "physics", "fingerprint")  # what identifies t
 RUN = ("problem", "fingerprint", "training")  # what describes how it came about
 CERTIFICATES = "certificates"  # beside them: what is known of the network on fresh signals, where something is
 SIZES = ("measurement", "residual", "change", "deviation")  # norms that error bars are made of
+MODEL = "Model"  # the kind of a file that holds the weights of a Flax model, which its own code runs
 NETWORK_FILE = "network.safetensors"  # in a run folder
 DTYPES = {
     "U8": "|u1",
@@ -76,7 +77,33 @@ def load(path: str | os.PathLike[str]) -> Network:
     """
     file = read(path)
     with refusing(file.path):
+        if of_model(file.description):
+            raise ValueError(
+                "the weights of a Flax model, which its own code runs: unrollbit.load(path, model); here, "
+                "matrices(path) reads them"
+            )
         return Network(file.description, file.arrays)
+
+
+def matrices(path: str | os.PathLike[str]) -> tuple[dict[str, Operator], dict[str, np.ndarray]]:
+    """What a file of a Flax model holds: the matrices (out, in) of its quantised layers, which ``apply`` to inputs
+    (batch, in), and all its other variables, each by its path in the model.
+
+    A convolution's columns are taps and input features in the order of Flax's kernel. Raises as ``load`` does.
+    """
+    file = read(path)
+    with refusing(file.path):
+        if not of_model(file.description):
+            raise ValueError("expected the weights of a Flax model; load(path) reads a recovery network")
+        parts, found = parts_of(file.description, file.arrays), {}
+        nothing = diagonal(np.zeros(1, np.float32))  # physics, which these formats do not look at
+        for name, (spec, arrays) in parts.maps.items():
+            held = held_map(spec, dict(arrays))
+            kind_of(held.format, FORMATS, f"weight format of layer {name}")  # a wrapper would need physics
+            linear = Map(structure_of(held.structure).shape, lambda: nothing)
+            (found[name],) = matrices_of(held.format, held, linear, nothing)
+        others = {name: a.floats() if a.dtype == "BF16" else a.entries for name, a in parts.scalars.items()}
+        return found, others
 
 
 @contextlib.contextmanager
@@ -184,7 +211,10 @@ def content_of(path: Path, content: bytes) -> File:
             raise ValueError(f"the {what} must have exactly the fields {', '.join(names)}; got {sorted(part)!r:.200}")
     if not all(isinstance(run[name], dict | None) for name in ("problem", "training")):
         raise ValueError("expected objects, or null, as problem and training")
-    fingerprint_of(description["fingerprint"])
+    if not of_model(description):
+        fingerprint_of(description["fingerprint"])
+    elif description["physics"] is not None or description["fingerprint"] is not None:
+        raise ValueError("expected null as physics and fingerprint of a Flax model")
     if run["fingerprint"] is not None:
         fingerprint_of(run["fingerprint"])
     if certificates is not None:
@@ -192,6 +222,12 @@ def content_of(path: Path, content: bytes) -> File:
     if not isinstance(description["maps"], dict):
         raise ValueError(f"expected an object of maps, got {description['maps']!r:.60}")
     return File(path, description, run, arrays, len(content))
+
+
+def of_model(description: Spec) -> bool:
+    """Whether a file holds the weights of a Flax model."""
+    spec = description["network"]
+    return isinstance(spec, dict) and spec.get("kind") == MODEL
 
 
 def check_metadata(metadata: Any) -> None:

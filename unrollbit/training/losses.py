@@ -7,10 +7,10 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from unrollbit.arrays import direction
 from unrollbit.specs import Specified
 
 
@@ -187,12 +187,4 @@ def _followed_nmse(estimates: Float[Array, "*K batch n"], teacher: Float[Array, 
 
 
 def _direction_error(estimates: Float[Array, "*K batch n"], teacher: Float[Array, "*K batch n"]) -> Float[Array, "*K"]:
-    return jnp.mean(jnp.sum((_direction(teacher) - _direction(estimates)) ** 2, axis=-1), axis=-1)
-
-
-def _direction(v: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
-    """``v / ||v||``; 0, with a zero gradient, for a vector that has none."""
-    largest = jax.lax.stop_gradient(jnp.max(jnp.abs(v), axis=-1, keepdims=True))
-    v = v / jnp.where(largest > 0, largest, 1.0)  # a vector that is not 0 has now a norm of at least 1
-    square = jnp.sum(v * v, axis=-1, keepdims=True)
-    return jnp.where(largest > 0, v * jax.lax.rsqrt(jnp.where(largest > 0, square, 1.0)), 0.0)
+    return jnp.mean(jnp.sum((direction(teacher) - direction(estimates)) ** 2, axis=-1), axis=-1)
