@@ -31,11 +31,14 @@ def rows_of(
     if complex_physics and np.iscomplexobj(array) and array.ndim == 2:
         array = np.concatenate([np.real(array), np.imag(array)], 1)
     if np.iscomplexobj(array):
-        raise ValueError(f"{name}: expected real numbers, got {array.dtype}; stack real and imaginary parts")
+        raise ValueError(
+            f"{name}: expected real numbers, got {array.dtype}; stack real and imaginary parts (of "
+            "measurements: give the physics as a complex matrix)"
+        )
     if not np.issubdtype(array.dtype, np.number) and array.dtype != bool:
         raise ValueError(f"{name}: expected numbers, got dtype {array.dtype}")
     if array.ndim != 2 or array.size == 0:
-        raise ValueError(f"{name}: expected a non-empty 2-D array, got shape {array.shape}")
+        raise ValueError(f"{name}: expected a non-empty 2-D array, one signal a row, got shape {array.shape}")
     with np.errstate(over="ignore"):
         array = np.array(array, np.float32)
     if not np.isfinite(array).all():
@@ -48,6 +51,8 @@ def _as_array(name: str, value: Any) -> np.ndarray:
         return np.asarray(value)
     except ValueError as error:
         raise ValueError(f"{name}: expected an array with rows of equal length ({error})") from error
+    except (TypeError, RuntimeError) as error:  # tensors of other libraries that NumPy cannot read
+        raise ValueError(f"{name}: expected an array, got {type(value).__name__} ({error})") from error
 
 
 def subsets_of(
@@ -68,7 +73,10 @@ def subsets_of(
     given = [rows_of(name, entry, folder, complex_physics=complex_physics) for entry in (value if three else [value])]
     for rows in given:
         if rows.shape[1] != columns:
-            raise ValueError(f"{name}: expected rows of {columns} entries, as the physics has; got shape {rows.shape}")
+            advice = "; transpose it" if rows.shape[0] == columns else ""
+            raise ValueError(
+                f"{name}: expected rows of {columns} entries, as the physics has; got shape {rows.shape}{advice}"
+            )
     if three:
         return tuple(given)
     parts = shuffled_parts(f"{name}: rows", len(given[0]), shares, seed)

@@ -55,6 +55,9 @@ def instance(name: str, value: Any, kind: type[T], example: str) -> T:
         advice = f"; write {value.__name__}()"
     elif isinstance(value, str) and value in getattr(kind, "kinds", ()):
         advice = f"; write {value}()"
+    for part in getattr(value, "_fields", ()):  # of a named tuple, such as a recipe
+        if isinstance(getattr(value, part), kind):
+            advice = f"; its .{part} is one"
     raise TypeError(f"{name}: expected {a} {kind.__name__}, such as {example}, got {shown(value)}{advice}")
 
 

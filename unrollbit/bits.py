@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from flax import nnx
 
-from unrollbit.arguments import shown
+from unrollbit.arguments import instance
 from unrollbit.arrays import same_array
 from unrollbit.formats import Weights
 from unrollbit.models.parts import kept_variables, quantised_layers
@@ -179,10 +179,7 @@ def count_bits(net: Network | nnx.Module | HoldsNetwork, *, file_bits: int | Non
 
 def _bits_of_model(model: nnx.Module, file_bits: int | None) -> BitReport:
     """Of any Flax model: biases of quantised layers are scalars, all else that is held is kept."""
-    if not isinstance(model, nnx.Module):
-        raise TypeError(
-            f"count_bits: expected a network, such as Unrolled(...) or load(path), or a Flax model, got {shown(model)}"
-        )
+    model = instance("count_bits: net", model, nnx.Module, "Unrolled(...), load(path) or a Flax model")
     layers, scalars, kept = quantised_layers(model), 0, {}
     for path, variable in kept_variables(model).items():
         bits, owner = 8 * variable.size * variable.dtype.itemsize, path[:-1]

@@ -7,6 +7,7 @@ import sys
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
+from zlib import crc32
 
 _imported: list[str] = []
 
@@ -14,7 +15,7 @@ _imported: list[str] = []
 def import_extension(name: str, folder: Path | None = None) -> ModuleType:
     """Import a module by its name, or a ``.py`` file by its path; both also relative to ``folder`` (the working one).
 
-    Raises ``ValueError`` for what is not found, what raises an exception, and for two files of one name.
+    Raises ``ValueError`` for what is not found, and what raises an exception.
 
     Example:
         >>> import_extension("json").__name__
@@ -44,22 +45,29 @@ def _by_name(name: str, folder: Path) -> ModuleType:
 
 
 def _from_file(file: Path) -> ModuleType:
-    """The module of a file, under the name of the file: what pickles and spawned processes find it by."""
+    """The module of a file, under the name of the file or, where a module has it, that and a number made of the path:
+    what pickles and spawned processes find it by.
+    """
     if not file.is_file():
         raise FileNotFoundError(f"no such file: {file}")
     file = file.resolve()
-    held = sys.modules.get(file.stem)
-    if held is not None:
+    for name in (file.stem, f"{file.stem}_{crc32(str(file).encode()):08x}"):
+        held = sys.modules.get(name)
+        if held is None:
+            return _loaded(name, file)
         if Path(getattr(held, "__file__", None) or "").resolve() == file:
             return held
-        raise ValueError(f"a module {file.stem!r} is imported already; give the file another name")
-    spec = spec_from_file_location(file.stem, file)
+    raise ValueError(f"a module {file.stem!r} is imported already; give the file another name")
+
+
+def _loaded(name: str, file: Path) -> ModuleType:
+    spec = spec_from_file_location(name, file)
     assert spec is not None
     assert spec.loader is not None
-    module = sys.modules[file.stem] = module_from_spec(spec)
+    module = sys.modules[name] = module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
     except BaseException:
-        del sys.modules[file.stem]
+        del sys.modules[name]
         raise
     return module

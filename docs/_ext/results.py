@@ -32,17 +32,31 @@ class Results(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         path = DATA / self.arguments[0]
         self.env.note_dependency(str(path))
-        rows = _inside(json.loads(path.read_text()), self.options.get("rows", "rows"))
-        wanted = [pair.partition("=")[::2] for pair in self.options.get("where", "").split(",") if pair]
-        for key, value in wanted:
-            rows = [row for row in rows if str(row.get(key.strip())) == value.strip()]
-        if not rows:
-            raise self.error(f"{path.name}: no rows where {self.options.get('where')}")
-        columns = [entry.partition("=")[::2] for entry in self.options["columns"].split(",")]
-        pairs = [(key.strip(), (heading or key).strip()) for key, heading in columns]
-        digits = self.options.get("digits", 1)
-        body = [[_shown(row.get(key), digits) for key, _ in pairs] for row in rows]
-        return [_table([heading for _, heading in pairs], body)]
+        try:
+            headings, body = table_of(json.loads(path.read_text()), **self.options)
+        except (OSError, KeyError, ValueError) as error:
+            raise self.error(f"{path.name}: {error}") from error
+        return [_table(headings, body)]
+
+
+def table_of(
+    report: Any, *, rows: str = "rows", columns: str, where: str = "", digits: int = 1
+) -> tuple[list[str], list[list[str]]]:
+    """Headings and cells. Raises ``KeyError`` for a list that the report lacks, ``ValueError`` where no row is wanted
+    or none has a column.
+    """
+    found = _inside(report, rows)
+    for key, _, value in (pair.partition("=") for pair in where.split(",") if pair):
+        found = [row for row in found if str(row.get(key.strip())) == value.strip()]
+    if not found:
+        raise ValueError(f"no {rows} where {where}")
+    pairs = [
+        (key.strip(), (heading or key).strip()) for key, _, heading in (c.partition("=") for c in columns.split(","))
+    ]
+    for key, _ in pairs:
+        if not any(key in row for row in found):
+            raise ValueError(f"{rows} where {where}: no column {key!r}; they have {', '.join(found[0])}")
+    return [heading for _, heading in pairs], [[_shown(row.get(key), digits) for key, _ in pairs] for row in found]
 
 
 def _inside(report: Any, keys: str) -> list[dict[str, Any]]:

@@ -237,6 +237,21 @@ def test_torch_tensors_are_matrices() -> None:
     torch = pytest.importorskip("torch", reason="torch is not installed")
     tensor = torch.tensor(REAL, requires_grad=True)
     np.testing.assert_allclose(as_operator(tensor).dense(), REAL, rtol=1e-6)
+    np.testing.assert_allclose(as_operator(tensor.bfloat16()).dense(), REAL, rtol=2**-7)
+
+
+def test_zeros_that_a_fourier_transform_rounds_are_zeros() -> None:
+    """By hand: three taps along the rows of an image, which go round, have three entries a row of the matrix."""
+
+    def blur(image: jax.Array) -> jax.Array:
+        taps = jnp.zeros(16).at[jnp.array([0, 1, 15])].set(1 / 3)
+        return jnp.fft.irfft(jnp.fft.rfft(image) * jnp.fft.rfft(taps), 16)
+
+    A = as_operator(blur, shape=(16, 16))
+    assert np.count_nonzero(A.dense()) == 3 * 256
+    x = np.random.RandomState(0).randn(16, 16).astype(np.float32)
+    expected = sum(np.roll(x, shift, 1) for shift in (-1, 0, 1)) / 3
+    np.testing.assert_allclose(A(x.ravel()), expected.ravel(), atol=1e-6)
 
 
 class WrongAdjoint(sparse_linalg.LinearOperator):

@@ -17,6 +17,7 @@ from unrollbit import AMP, ISTA, FullyConnected, OneBit, Unrolled, count_bits, l
 from unrollbit.formats import Normalised, Surrogate
 from unrollbit.operators import gaussian
 from unrollbit.packed import runtime
+from unrollbit.training.recipe import Recipe
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +46,10 @@ def test_a_run_folder_is_its_network(file: Path, tmp_path: Path) -> None:
 
 def test_what_is_packed_is_a_network(file: Path) -> None:
     for wrong in (None, Unrolled, "AMP", load(file), gaussian(8, 16)):
-        with pytest.raises(TypeError, match="net: expected a network"):
+        with pytest.raises(TypeError, match="net: expected a Module"):
             pack(wrong)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(TypeError, match=r"got Recipe\(.*; its .network is one"):
+        pack(Recipe(load(file).network, ()))  # pyright: ignore[reportArgumentType]
 
 
 def test_a_packed_network_says_in_one_line_what_it_is(file: Path) -> None:
@@ -69,7 +72,7 @@ def test_bits_of_a_packed_network(file: Path) -> None:
     assert report.file_bits == 8 * file.stat().st_size
     assert count_bits(packed.network).weight_bits == report.weight_bits == 8 * 16
     for wrong in (None, Unrolled, file, packed.network.maps["W"]):
-        with pytest.raises(TypeError, match="count_bits: expected a network"):
+        with pytest.raises(TypeError, match="count_bits: net: expected a Module"):
             count_bits(wrong)  # pyright: ignore[reportArgumentType]
 
 
@@ -128,6 +131,7 @@ import numpy as np
 from unrollbit import FISTA, FullPrecision, OneBit, Unrolled, load, pack
 from unrollbit.operators import Convolution, Dense
 from unrollbit.packed import runtime
+from unrollbit.training.recipe import Recipe
 matrix = np.random.RandomState(0).standard_normal((8, 16))
 for name, A in (("taps", Convolution.of([0.25, 0.5, 0.25], 16)), ("dense", Dense.of(matrix))):
     for format in (OneBit(), FullPrecision()):

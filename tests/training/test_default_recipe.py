@@ -51,7 +51,7 @@ def problem(request: pytest.FixtureRequest) -> Problem:
 def test_where_physics_is_not_random_the_network_starts_as_the_best_classic_solver(problem: Problem) -> None:
     net, _ = recipes.default(problem, 4, steps=10)
     assert isinstance(net.algorithm, FISTA | ADMM)
-    assert net.maps["W"].format.representation == OneBit()
+    assert net.maps["W"].format.representation == OneBit(planes=2)
     _, y = problem.split("test").all()
     assert_allclose(net(y), solve(net.algorithm, problem, y, 4).x, rtol=1e-3, atol=1e-3 * float(jnp.std(y)))
     assert recipes.two_stage(problem, 4, steps=10).network.algorithm == net.algorithm
@@ -80,7 +80,7 @@ def test_amp_is_for_random_physics_alone() -> None:
     problem = SparseRecovery(32, 64)
     net, stages = recipes.default(problem, 3, steps=20)
     assert isinstance(net.algorithm, AMP)
-    assert net.maps["W"].format.representation == OneBit()
+    assert net.maps["W"].format.representation == OneBit(planes=2)
     assert [stage.name for stage in stages][-2:] == ["refit", "one-bit"]
     x, y = problem.sample(jax.random.key(0), 64)
     assert noise_excess_db(problem.operator, problem.prior(), x, y) < 1.0
@@ -103,3 +103,16 @@ def test_the_default_of_a_config_is_the_default_recipe() -> None:
     of_config, of_python = build_recipe({"depth": 2}, problem, None), recipes.default(problem, 2)
     assert of_config.network.maps["W"].format == of_python.network.maps["W"].format
     assert Anchored(OneBit()).name in of_python.network.maps["W"].format.name
+
+
+def test_the_rate_of_matrices_has_their_unit() -> None:
+    """The same physics in millivolts trains the same network."""
+    random = np.random.RandomState(0)
+    matrix, x = random.randn(16, 32), random.randn(60, 32)
+    rates = []
+    for unit in (1.0, 2.0**-10):
+        recipe = recipes.default(Problem.from_arrays(unit * matrix, x), 2, steps=8, algorithm=FISTA())
+        first = recipe.stages[0].rates["matrices"]
+        assert first == pytest.approx(3e-3 * float(np.sqrt(np.mean(np.sum((unit * matrix) ** 2, 0)))), rel=1e-5)
+        rates.append(first / unit)
+    assert rates[0] == pytest.approx(rates[1], rel=1e-6)

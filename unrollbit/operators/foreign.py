@@ -20,6 +20,7 @@ from unrollbit.operators.probes import check_adjoint, check_linear
 from unrollbit.operators.sparse import Sparse
 
 _FEW = 1 / 16  # share of entries up to which the matrix of an operator is held as a sparse one
+_ROUNDING = 4  # in units of the rounding of the largest entry
 _WORTH_IT = 2**16  # entries of a matrix below which a dense product is as fast
 
 
@@ -44,7 +45,8 @@ def of_matrix(matrix: Any, request: Request) -> LinearOperator:
 
 
 def _of_tensor(tensor: Any, request: Request) -> LinearOperator:
-    return of_matrix(tensor.detach().cpu().resolve_conj().numpy(), request)
+    tensor = tensor.detach().cpu().resolve_conj()
+    return of_matrix((tensor.float() if tensor.dtype.itemsize < 4 else tensor).numpy(), request)  # no NumPy bfloat16
 
 
 def of_sparse(matrix: Any, request: Request) -> LinearOperator:
@@ -102,7 +104,8 @@ def of_foreign(operator: Any, request: Request) -> LinearOperator:
     if request.check:
         check_linear(name, lambda x: foreign.forward(x[None])[0], n)
     if request.as_matrix(m, n):
-        return _matrix_of(foreign.complex_measurements, foreign.forward(np.eye(n, dtype=np.float32)).T)
+        matrix = foreign.forward(np.eye(n, dtype=np.float32)).T
+        return _matrix_of(foreign.complex_measurements, matrix, foreign.dtype)
     A = Host(foreign)
     if request.check:
         try:
@@ -142,7 +145,7 @@ def of_function(function: Any, request: Request) -> LinearOperator:
         apply = jax.jit(A._apply)
         check_linear(name, lambda x: np.asarray(apply(jnp.asarray(x))), A.shape[1])
     if request.as_matrix(*A.shape):
-        return _matrix_of(A.complex_measurements, np.asarray(A.dense()))
+        return _matrix_of(A.complex_measurements, np.asarray(A.dense()), np.dtype(np.float32))
     if request.check and A.adjoint is not None:
         check_adjoint(name, A)
     return A
@@ -179,8 +182,15 @@ def _of_lineax(operator: Any, request: Request) -> LinearOperator:
     return of_function(product, request._replace(shape=(product.size,)))
 
 
-def _matrix_of(complex_measurements: bool, matrix: np.ndarray) -> LinearOperator:
-    """The matrix that an operator was found to be; a sparse one where most entries are 0."""
+def _matrix_of(complex_measurements: bool, matrix: np.ndarray, dtype: np.dtype[Any]) -> LinearOperator:
+    """The matrix that an operator was found to be; a sparse one where most entries are 0.
+
+    What computes by a Fourier transform rounds zeros to something: entries below the rounding of ``dtype`` in their row
+    and in their column are 0.
+    """
+    size = np.abs(matrix)
+    rounding = _ROUNDING * np.finfo(dtype).eps * np.minimum(size.max(1, keepdims=True), size.max(0))
+    matrix = np.where(size > rounding, matrix, 0)
     few = 0 < np.count_nonzero(matrix) <= _FEW * matrix.size and matrix.size >= _WORTH_IT
     A = Sparse.of(matrix) if few else Dense.of(matrix)
     return ComplexMeasurements(A) if complex_measurements else A

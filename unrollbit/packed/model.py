@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from unrollbit.arguments import shown
+from unrollbit.arguments import instance, shown
 from unrollbit.bits import BitReport, count_bits
 from unrollbit.formats import PackedWeights
 from unrollbit.formats.representation import required
@@ -96,8 +96,7 @@ def _run(graph: Any, state: Any, inputs: tuple[Any, ...], static: tuple[tuple[st
 
 def pack_model(model: Any, training: Mapping[str, Any] | None) -> PackedModel:
     """``pack`` of a Flax model."""
-    if not isinstance(model, nnx.Module):
-        raise TypeError(f"net: expected a network, such as Unrolled(...), or a Flax model, got {shown(model)}")
+    model = instance("net", model, nnx.Module, "Unrolled(...) or a Flax model")
     return PackedModel(_read_again(model, frozen=True), Run(training=facts_of(training)))
 
 

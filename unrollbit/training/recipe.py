@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from unrollbit.algorithms import Algorithm, LinearMap
-from unrollbit.arguments import check_names
+from unrollbit.arguments import check_names, integer
 from unrollbit.formats import Format, Normalised, SignalDomain, as_format
 from unrollbit.networks import Activations, Unrolled
 from unrollbit.operators import LinearOperator
@@ -20,6 +20,7 @@ from unrollbit.training.chosen import Chosen, chosen_algorithm
 from unrollbit.training.losses import Loss
 from unrollbit.training.stage import Stage, grown
 
+_MATRIX_RATE = 3e-3
 _LARGEST = 2**25  # entries of physics whose columns are normalised
 
 
@@ -60,6 +61,9 @@ class Setting:
     batch: int = 64
     loss: Loss | None = None
 
+    def __post_init__(self) -> None:
+        integer("depth", self.depth, 1)
+
     @property
     def held(self) -> Any:
         """What the network holds as its physics: the problem's, or a form of it of the same shape."""
@@ -76,6 +80,15 @@ class Setting:
         if self.algorithm is not None:
             return Chosen(self.algorithm, False)
         return chosen_algorithm(self.problem, self.held, self.depth)
+
+    @property
+    def matrix_rate(self) -> float:
+        """A learning rate for learned matrices: 3e-3 of the norm of a column at the start, so that it has the unit of
+        the matrix.
+        """
+        maps = self.chosen.algorithm.maps(physics_of(self.held)).values()
+        norms = [float(linear_map.initial.column_rms()) for linear_map in maps if linear_map.learned]
+        return _MATRIX_RATE * (math.fsum(norms) / len(norms) if norms else 1.0)
 
     def network(self, weights: Format, **scalars: Any) -> Unrolled:
         """The network with maps of a format, fitted to map and physics; ``scalars`` as in ``Unrolled``."""

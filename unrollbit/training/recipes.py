@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 from unrollbit.algorithms import Algorithm
-from unrollbit.arguments import switch
+from unrollbit.arguments import number, switch
 from unrollbit.formats import Anchored, Designed, Format, FullPrecision, OneBit
 from unrollbit.operators.physics import grid_of_unknowns
 from unrollbit.training.distilled import distilled
@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 
-_REFIT = 0.1  # of the steps, after signs have taken over
+_PLANES = 2  # of what a default network adds to its anchor
 
 
 @recipe()
@@ -41,7 +41,7 @@ def default(
     problem: Any,
     depth: int | None = None,
     *,
-    planes: int = 1,
+    planes: int | None = None,
     steps: int = 1500,
     algorithm: Algorithm | None = None,
     distinct: int | None = 1,
@@ -49,16 +49,29 @@ def default(
 ) -> Recipe:
     """What is safe for any problem: a network that starts as what one would use without training.
 
-    Signals on a grid (``problem.signal_shape``), images say, get ``learned_prior`` of 8 layers. Elsewhere the physics
-    decides (``unrollbit.training.chosen``): AMP where it is random-like, else FISTA or ADMM, tuned on validation
-    signals; 16 layers. Their map is anchored, ``W = W_0 + V`` with the start value W_0 that the physics gives and V in
-    ``planes`` sign planes, so that the network starts as that solver; ``two_stage`` trains it. ``fit`` keeps the start
-    if training does not get ahead of it.
+    Signals on a grid (``problem.signal_shape``), images say, get ``learned_prior`` of 8 layers, with filters of one
+    bit. Elsewhere the physics decides (``unrollbit.training.chosen``): AMP where it is random-like, else FISTA or ADMM,
+    tuned on validation signals; 16 layers. Their map is anchored, ``W = W_0 + V`` with the start value W_0 that the
+    physics gives and V in two sign planes (or ``planes``) that all layers share (``distinct=1``), so that the network
+    starts as that solver; ``two_stage`` trains it, three quarters of the steps in full precision. ``fit`` keeps the
+    start if training does not get ahead of it.
     """
     if algorithm is None and grid_of_unknowns(problem) is not None:
-        return learned_prior(problem, 8 if depth is None else depth, planes=planes, steps=steps, **setting)
-    weights, depth = Anchored(OneBit(planes=planes), share=0.0), 16 if depth is None else depth
-    return two_stage(problem, depth, weights=weights, steps=steps, algorithm=algorithm, distinct=distinct, **setting)
+        depth, planes = 8 if depth is None else depth, 1 if planes is None else planes
+        return learned_prior(problem, depth, planes=planes, steps=steps, **setting)
+    start = Setting(problem, 16 if depth is None else depth, algorithm, distinct=distinct, **setting)
+    return two_stage(
+        problem,
+        start.depth,
+        weights=Anchored(OneBit(planes=_PLANES if planes is None else planes), share=0.0),
+        steps=steps,
+        share=0.75,
+        matrix_rate=start.matrix_rate,
+        sign_rate=1e-2,
+        algorithm=start.chosen.algorithm,
+        distinct=distinct,
+        **setting,
+    )
 
 
 @recipe()
@@ -69,20 +82,26 @@ def two_stage(
     weights: Format | None = None,
     planes: int = 1,
     steps: int = 1500,
+    share: float = 0.6,
+    matrix_rate: float = 1e-3,
     sign_rate: float = 3e-4,
     **setting: Any,
 ) -> Recipe:
     """Train in full precision with growing depth, then take the signs, fit scalars and scales to them, and train on.
 
-    Works for every algorithm and problem. 60 % of the steps go to full precision; after the hand-over 10 % re-fit
-    steps, momenta, thresholds and scales, which fitted other matrices. ``weights`` defaults to ``OneBit``
-    with one scale per matrix and plane, in the domain of the signal where the physics is a composition ``A = Phi Psi``.
+    Works for every algorithm and problem. ``share`` of the steps goes to full precision; after the hand-over a quarter
+    of the others re-fits steps, momenta, thresholds and scales, which fitted other matrices. ``weights`` defaults to
+    ``OneBit`` with one scale per matrix and plane, in the domain of the signal where the physics is a composition
+    ``A = Phi Psi``.
     """
+    share = number("share", share, lambda value: 0 < value < 1, "a share between 0 and 1")
     start = Setting(problem, depth, **setting)
-    growing = start.grown(round(0.6 * steps), quantised=False)
-    refit = start.stage(max(1, round(_REFIT * steps)), rates={"scalars": 1e-2, "scales": 1e-2}, name="refit")
+    first = round(share * steps)
+    growing = start.grown(first, quantised=False, rates={"scalars": 1e-2, "matrices": matrix_rate})
+    again = max(1, round((1 - share) / 4 * steps))
+    refit = start.stage(again, rates={"scalars": 1e-2, "scales": 1e-2}, name="refit")
     rates = {"scalars": 1e-2, "signs": sign_rate, "scales": 1e-3}
-    final = start.stage(max(1, round((0.4 - _REFIT) * steps)), rates=rates, name="one-bit")
+    final = start.stage(max(1, steps - first - again), rates=rates, name="one-bit")
     return Recipe(start.network(OneBit(planes=planes) if weights is None else weights), (*growing, refit, final))
 
 

@@ -21,6 +21,7 @@ from unrollbit.cli.studies.experiment import Experiment, Row, run_all
 from unrollbit.cli.tables import print_table
 from unrollbit.packed import load
 from unrollbit.problems import Problem
+from unrollbit.training.recipe import Setting
 
 ONE_BIT, FLOAT, UNTRAINED, CLASSIC = "one-bit", "full precision", "untrained", "classic"
 SIGNALS = 500
@@ -62,8 +63,9 @@ def experiments(case: Case, seed: int, out: Path, options: argparse.Namespace) -
     config = case.config()
     problem = Problem.beside(config["problem"], data.resolve())
     recipe = config["recipe"] | (_QUICK if options.quick else {})
-    if Problem.from_spec(problem).signal_shape is None:
-        in_floats = {**recipe, "name": "full_precision", "distinct": 1}
+    if (described := Problem.from_spec(problem)).signal_shape is None:
+        rate = Setting(described, recipe["depth"]).matrix_rate
+        in_floats = {**recipe, "name": "full_precision", "distinct": 1, "matrix_rate": rate}
     else:  # the default recipe learns filters
         in_floats = {**recipe, "name": "learned_prior", "weights": "FullPrecision"}
     return [
