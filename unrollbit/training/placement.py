@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -92,6 +93,17 @@ def shared_rows(mesh: Mesh, batch: Any) -> Any:
         return jax.lax.with_sharding_constraint(array, NamedSharding(mesh, spec))
 
     return jax.tree.map(shared, batch)
+
+
+def by_rows(mesh: Mesh, network: Callable[[Any, Array], Array], net: Any, y: Array) -> Array:
+    """Inside a compiled program: ``network(net, y)``, (K, batch, n), of each device's rows by themselves.
+
+    What the devices have of the gradient is so summed once, not in each layer.
+    """
+    if mesh.shape[DATA] == 1:
+        return network(net, y)
+    places = {"in_specs": (PartitionSpec(), PartitionSpec(DATA)), "out_specs": PartitionSpec(None, DATA)}
+    return jax.shard_map(network, mesh=mesh, axis_names={DATA}, check_vma=False, **places)(net, y)
 
 
 def kept_state(mesh: Mesh, state: Any) -> Any:

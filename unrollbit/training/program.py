@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 
 from unrollbit.networks import Network
 from unrollbit.training.losses import batch_nmse
-from unrollbit.training.placement import Placement, kept_state, local, shared_rows
+from unrollbit.training.placement import Placement, by_rows, kept_state, local, shared_rows
 from unrollbit.training.stage import Stage
 from unrollbit.variables import TRAINED
 
@@ -114,11 +114,13 @@ def compiled_chunk(graph: Any, stage: Stage, unit: float, mesh: Mesh) -> Any:
             source = source.drawn(physics_key)
             net.measured_by(source.operator)
         x, y = shared_rows(mesh, source.sample(key, stage.batch))
-        estimates = _estimates(net, y, stage.depth, stage.per_layer)
+        estimates = by_rows(mesh, lambda net, y: _estimates(net, y, stage.depth, stage.per_layer), net, y)
         followed = None
         if stage.loss.needs_teacher and teacher is not None:
             depth = net.depth if stage.depth is None else stage.depth
-            followed = jax.lax.stop_gradient(_followed(teacher, y, depth, stage.loss.teacher_per_layer)) / unit
+            per_layer = stage.loss.teacher_per_layer
+            followed = by_rows(mesh, lambda teacher, y: _followed(teacher, y, depth, per_layer), teacher, y)
+            followed = jax.lax.stop_gradient(followed) / unit
         estimates, x = estimates / unit, x / unit
         error = batch_nmse(estimates[-1], x)
         loss = stage.loss(estimates if stage.loss.per_layer else estimates[-1:], x, followed)
