@@ -70,6 +70,11 @@ for samples in (None, 1_000):
     run = TrainingRun(Unrolled(AMP(), small, 2), small, [Stage(2, batch=BATCH)], samples=samples)
     assert largest(programs(run)) < (BATCH * 24 if samples is None else samples * 24), samples
 
+# signals are those of one device, bit for bit
+draw = jax.jit(lambda problem, key: shared_rows(run._placement.mesh, problem.sample(key, BATCH))[0])
+assert np.array_equal(draw(small, jax.random.key(3)), small.sample(jax.random.key(3), BATCH)[0])
+assert len(draw(small, jax.random.key(3)).addressable_shards[0].data) == BATCH // 4
+
 # crops of photographs whose pixels lie in four parts: the crops of one device, bit for bit
 crops = RandomCrops.of([np.random.RandomState(i).rand(70, 51).astype(np.float32) for i in range(3)], (8, 8))
 placement = Placement()
