@@ -15,6 +15,7 @@ from unrollbit.algorithms import ISTA, ForwardBackward
 from unrollbit.cli.main import main
 from unrollbit.cli.picture_files import read_photograph
 from unrollbit.formats import Fixed, Uniform, UnitFilters
+from unrollbit.networks import local_sizes
 from unrollbit.operators import Subsampling
 from unrollbit.problems import BlockCamera, Deblurring, Gaussian, ImageRecovery
 
@@ -94,6 +95,29 @@ def test_a_noisy_photograph(denoiser: Path, tmp_path: Path, mode: str, planes: i
     assert np.std(clean.planes) < np.std(noisy.planes)
 
 
+def test_error_bars_of_the_pixels_of_a_photograph(denoiser: Path, tmp_path: Path) -> None:
+    """A map beside the photograph, of its size, by the formula of the file; bars are wider at edges."""
+    bar = {"level": 0.9, "signals": 400, "quantile": 2.0, "floor": 1e-4}
+    made = {"signals": 400, "confidence": 0.95, "share": 0.99, "limit_db": -10.0, "failure_db": -20.0, "failure": 0.5}
+    made |= {"risk": 0.1, "error_bar": {**bar, "exponents": {}}, "assumes": "nothing"}
+    made["sample_error_bar"] = {**bar, "exponents": {"texture": 0.5}}
+    certified = load(denoiser).certified(made).save(tmp_path / "certified.safetensors")
+    noisy = np.full((20, 27, 3), 60, np.uint8)
+    noisy[:, 20:] = 180
+    Image.fromarray(noisy).save(tmp_path / "noisy.png")
+    arguments = [str(certified), str(tmp_path / "noisy.png"), str(tmp_path / "clean.png"), "--error-bar"]
+    assert main(["recover", *arguments, "--json", str(tmp_path / "r.json")]) == 0
+    bars = np.load(tmp_path / "clean-error-bar.npy")
+    assert bars.shape == (3, 20, 27)
+    assert json.loads((tmp_path / "r.json").read_text())["error_bar"].endswith("clean-error-bar.npy")
+    assert bars[:, :, 20].min() > 3 * bars[:, :, :10].max()
+    shape = (20, 27)
+    moved = load(certified).with_physics(Subsampling.full(shape), shape).network
+    _, found = local_sizes(moved, jnp.asarray(noisy[..., 0].ravel() / 255 - 0.5, jnp.float32))
+    expected = 2 * np.sqrt(np.maximum(found["texture"], 1e-4))
+    np.testing.assert_allclose(bars[0].ravel(), expected, rtol=1e-3)
+
+
 def test_what_is_no_noisy_photograph(camera: Path, denoiser: Path, folder: Path, tmp_path: Path, capsys) -> None:
     photograph, floats = str(folder / "set11" / "a.png"), str(tmp_path / "floats" / "a.tif")
     (tmp_path / "floats").mkdir()
@@ -104,7 +128,7 @@ def test_what_is_no_noisy_photograph(camera: Path, denoiser: Path, folder: Path,
         (["recover", str(camera), photograph, str(tmp_path / "x.png")], "remove noise"),
         (["recover", str(denoiser), photograph, photograph], "is an input"),
         (["recover", str(denoiser), photograph, str(tmp_path / "x.npy")], "PNG"),
-        (["recover", str(denoiser), photograph, str(tmp_path / "x.png"), "--error-bar"], "--error-bar: "),
+        (["recover", str(denoiser), photograph, str(tmp_path / "x.png"), "--error-bar"], "no error bar of samples"),
         (["recover", str(denoiser), floats, str(tmp_path / "x.png")], "one of floats"),
         (["evaluate", str(coefficients), "--images", str(folder / "set11")], "unknowns are pixels"),
         (["evaluate", str(denoiser), "--images", str(tmp_path)], "no photographs"),

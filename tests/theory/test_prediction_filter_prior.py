@@ -90,6 +90,21 @@ def test_the_last_layer_repeated_converges_to_the_minimum_of_its_energy(A):
         assert _gradient_at_the_end(net, y[0]) < 1e-6
 
 
+def test_a_prior_that_is_less_concave_than_the_data_term_is_convex():
+    A = PHYSICS[0]
+    for falling, convex in ((-0.02, True), (-0.4, False)):
+        net = network(A, Clips((0.1, 0.5), (0.5, falling)))
+        net.scalars["step"][...] = jnp.full(3, np.log(0.3))
+        at = held(net, A)
+        report = C8(at)
+        assert report.assumptions[CONVEX] is convex
+        if convex:
+            assert not net.prior_steps.convex
+            assert stages(net)[-1].prior > 1
+            assert (report.status, report.vacuous) == ("holds", False)
+            assert _gradient_at_the_end(net, np.asarray(at.y[0], np.float64)) < 1e-6
+
+
 def _gradient_at_the_end(net, y):
     """Relative gradient of ``R(x) + c ||x - y||^2 / 2``, of which a layer of denoising is a proximal gradient step:
     ``x = (1 - a) u + a y`` is the proximal map with c = a / (1 - a).
@@ -113,7 +128,6 @@ def _prior(K, slopes, knots, x):
 
 def test_what_is_not_met_is_told():
     A = PHYSICS[0]
-    assert C8(held(network(A, FREE), A)).assumptions[CONVEX] is False
     long = network(A)
     long.scalars["slopes"][...] = long.scalars["slopes"][...] + 2.0
     report = C8(held(long, A))

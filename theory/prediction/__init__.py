@@ -11,6 +11,7 @@ from unrollbit.theory.prediction.held_out import HeldOut, decibels, sized
 from unrollbit.theory.prediction.layers import E1, predict
 from unrollbit.theory.prediction.optimum import O1, Limit, O1b, bayes_limit, genie_bound, optimum_db
 from unrollbit.theory.prediction.robustness import H3, H4, H5
+from unrollbit.theory.prediction.sample_bars import H2p, Local, calibrated_map, fitted_map, local
 
 __all__ = [
     "C8",
@@ -27,21 +28,26 @@ __all__ = [
     "Evolution",
     "H1p",
     "H1r",
+    "H2p",
     "HeldOut",
     "Limit",
+    "Local",
     "O1b",
     "Spectrum",
     "Stage",
     "bayes_limit",
     "calibrate",
     "calibrated",
+    "calibrated_map",
     "certificate",
     "conformal_quantile",
     "decibels",
     "filter_gain",
     "fitted",
+    "fitted_map",
     "genie_bound",
     "lipschitz_constant",
+    "local",
     "multiples",
     "optimum_db",
     "predict",

@@ -13,6 +13,7 @@ from unrollbit.problems import Problem
 from unrollbit.theory.prediction.certificates import certificate, largest_share
 from unrollbit.theory.prediction.error_bars import LEVEL, calibrated, fitted
 from unrollbit.theory.prediction.held_out import HeldOut, sized
+from unrollbit.theory.prediction.sample_bars import calibrated_map, fitted_map, local
 from unrollbit.theory.settings import Settings
 
 _DRAWN = "signals are independent draws of the problem that the file carries, with its noise and its physics"
@@ -51,10 +52,17 @@ def calibrate(
         name: float(f"{value:.9g}") if isinstance(value, float) else value for name, value in asdict(made).items()
     }
     tightness = float(np.median(held.sizes.errors / np.asarray(bar(held.sizes.sizes))))  # pyright: ignore
+    bars = {"error_bar": {**bar.to_json(), "tightness": float(f"{tightness:.3g}")}}
+    if net.signal_shape is not None:
+        seen = local(net, held.x, held.y)
+        samples = calibrated_map(fitted_map(local(net, *held.chosen), held.chosen[1]), seen, level)
+        if math.isfinite(samples.quantile):  # signals this large are few
+            tightness = float(np.median(seen.scores(samples)) / samples.quantile)
+            bars["sample_error_bar"] = {**samples.to_json(), "tightness": float(f"{tightness:.3g}")}
     drawn = problem.split("test").all() is None
     return {
         **rounded,
         "seed": seed,
-        "error_bar": {**bar.to_json(), "tightness": float(f"{tightness:.3g}")},
+        **bars,
         "assumes": _DRAWN if drawn else _DATA,
     }

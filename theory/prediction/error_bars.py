@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 
 import jax.numpy as jnp
@@ -40,20 +41,24 @@ def conformal_quantile(scores: Float[np.ndarray, " N"], level: float) -> float:
 
 
 def fitted(chosen: Sized) -> ErrorBar:
-    """An uncalibrated bar: exponents of the sizes that follow the logarithms of the errors best (least squares, none
-    negative: a bar grows with every size).
-
-    Its signals must not be those of the calibration.
-    """
+    """An uncalibrated bar, with the exponents of ``followed``. Its signals must not be those of the calibration."""
     floor = float(np.finfo(np.float32).eps) * math.sqrt(float(np.mean(chosen.sizes["measurement"] ** 2)))
-    names = sorted(chosen.sizes)
-    logs = np.stack([np.log(np.maximum(chosen.sizes[name], floor)) for name in names], axis=1)
-    errors = np.log(np.maximum(chosen.errors, floor))
+    return ErrorBar(LEVEL, len(chosen.errors), 1.0, followed(chosen.errors, chosen.sizes, floor), floor)
+
+
+def followed(
+    errors: Float[np.ndarray, " N"], sizes: Mapping[str, Float[np.ndarray, " N"]], floor: float
+) -> dict[str, float]:
+    """Exponents with which products of sizes follow the logarithms of errors best (least squares, none negative: a bar
+    grows with every size).
+    """
+    names = sorted(sizes)
+    logs = np.stack([np.log(np.maximum(sizes[name], floor)) for name in names], axis=1)
+    errors = np.log(np.maximum(errors, floor))
     kept = np.isfinite(logs).all(axis=1) & np.isfinite(errors)
     logs, errors = logs[kept], errors[kept]
     exponents, _ = nnls(logs - logs.mean(axis=0), errors - errors.mean())
-    used = {name: float(power) for name, power in zip(names, exponents, strict=True) if power > 0}
-    return ErrorBar(LEVEL, len(errors), 1.0, used, floor)
+    return {name: float(power) for name, power in zip(names, exponents, strict=True) if power > 0}
 
 
 def calibrated(bar: ErrorBar, held: Sized, level: float = LEVEL) -> ErrorBar:

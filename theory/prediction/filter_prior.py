@@ -28,7 +28,7 @@ _SETTLED = 1e-9  # of the size of an estimate: differences below are rounding
 PRIOR = "the layers are steps with a learned prior, its influence functions with known slopes"
 SMALL = "the grid is small enough for exact norms"
 EXACT = "the data steps are exact inverses of known singular values"
-CONVEX = "all influence functions rise: the energy is convex"
+CONVEX = "influence functions rise, or fall less than the data term makes up for: the energy is convex"
 SHORT = "the prior's step is shorter than 2 / its Lipschitz constant"
 PROXIMAL = "the data step is the proximal step of a quadratic"
 
@@ -136,27 +136,27 @@ def S6(held: HeldOut) -> Report:
     meaning="its last layer repeated converges, by a factor of {bound:.3g} a layer at least",
 )
 def C8(held: HeldOut) -> Report:
-    """The last layer without its momentum, repeated: a gradient step of the convex prior, averaged where
-    ``||K^T diag(h) K|| < 2``, then the proximal step of a quadratic: ``I - step B A`` is one where its eigenvalues,
-    which are at most 1, are positive. It converges to the minimum of their sum where one is, and each change is at most
-    ``d g`` times the one before: at most 1, below it where the data determine x.
+    """The last layer without its momentum, repeated: a gradient step of the prior, then the proximal step of a
+    quadratic: ``I - step B A`` is one where its eigenvalues, which are at most 1, are positive. Each change is at most
+    ``d g`` times the one before. Below 1 it converges to the one minimum of the sum of both, which is convex. At 1 that
+    needs influence functions that rise and ``||K^T diag(h) K|| < 2``: then the step of the prior is averaged.
 
     Measured on the successive changes of a few signals. Vacuous above 1; at 1 changes never grow. Sources: Combettes,
     Wajs, Multiscale Model. Simul. 4 (2005); Goujon et al., "A neural-network-based convex regularizer", IEEE Trans.
-    Comput. Imaging 9 (2023).
+    Comput. Imaging 9 (2023), and "Learning weakly convex regularizers", SIAM J. Imaging Sci. 17 (2024).
     """
     assumptions = assumed(held.net)
     steps = held.net.prior_steps
     if steps is None or not all(assumptions.values()):
         return not_applicable("C8", assumptions)
     last = stages(held.net)[-1]
-    assumptions |= {CONVEX: steps.convex, SHORT: last.steepest < 2, PROXIMAL: last.least > 0}
+    bound = last.data * last.prior
+    assumptions |= {CONVEX: steps.convex or bound < 1, SHORT: last.steepest < 2, PROXIMAL: last.least > 0}
     if not all(assumptions.values()):
         return not_applicable("C8", assumptions)
     changes, sizes = _repeated(held.net, np.asarray(held.y[: max(1, _SIGNALS // 5)], np.float64))
     alive = changes[:-1] > _SETTLED * sizes
     measured = float(np.max(np.where(alive, changes[1:] / np.where(alive, changes[:-1], 1), 0.0)))
-    bound = last.data * last.prior
     return upper_bound("C8", bound, measured, math.nextafter(1.0, 2.0), assumptions, size=1.0)
 
 

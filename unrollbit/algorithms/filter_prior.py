@@ -181,13 +181,10 @@ class ForwardBackward(FilterPrior):
         return self._begun(s["inverse"](y, s["rho"]))
 
     def prior_steps(self, s: Scalars) -> PriorSteps | None:
-        slopes = self.influence.slopes_between(
-            {name: np.asarray(value) for name, value in s.items()}, self.bank.channels
-        )
+        slopes = self.influence.slopes_between(s, self.bank.channels)
         if self.levels is not None or not self.shrinkage.linear or slopes is None:
             return None
-        momentum, step, rho = (np.asarray(s[name], np.float64) for name in ("momentum", "step", "rho"))
-        return PriorSteps(momentum, step, rho, *slopes)
+        return PriorSteps(s["momentum"], s["step"], s["rho"], *slopes, self.influence.rises)
 
     def step(self, state: State, y: Array, A: LinearOperator, maps: Maps, s: Scalars) -> State:
         x, levels = state["x"], self.levels

@@ -31,8 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--error-bar",
         action="store_true",
-        help="also write X-error-bar.npy beside X.npy: a bar of ||x - truth|| for every signal, for a file that "
-        "unrollbit calibrate wrote",
+        help="also write X-error-bar.npy beside X.npy: a bar of ||x - truth|| for every signal, or of every pixel of a "
+        "photograph, for a file that unrollbit calibrate wrote",
     )
     add_common(parser, out="folder for recover.json")
 
@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> None:
         _denoise(options, outputs)
         return
     estimates = outputs.file("X.npy", options.estimates, NUMPY)
-    beside = options.estimates.with_name(f"{options.estimates.stem}-error-bar.npy")
+    beside = _beside(options)
     error_bars = outputs.file("--error-bar", beside, NUMPY) if options.error_bar else None
     reports = outputs.reports(options.json, options.out, "recover.json")
     if options.refine and error_bars is not None:
@@ -82,21 +82,28 @@ def _denoise(options: argparse.Namespace, outputs: Outputs) -> None:
     """A photograph without its noise."""
     if options.refine:
         raise ValueError("--refine: photographs are recovered in one go; leave it out")
-    if options.error_bar:
-        raise ValueError("--error-bar: bars are of signals, and a photograph has none; leave it out")
     if options.estimates.suffix.lower() != ".png":
         raise ValueError(f"X.npy: expected a PNG file for a photograph, got {options.estimates}; call it something.png")
     picture = outputs.file("X.npy", options.estimates, PNG)
+    error_bars = outputs.file("--error-bar", _beside(options), NUMPY) if options.error_bar else None
     reports = outputs.reports(options.json, options.out, "recover.json")
+    import numpy as np
+
     from unrollbit.cli.denoised import denoised
     from unrollbit.cli.picture_files import read_photograph
     from unrollbit.packed import load
 
     photograph = read_photograph(options.measurements)
-    found = denoised(load(options.network), photograph, options.measurements)
+    found, bars = denoised(load(options.network), photograph, options.measurements, error_bar=options.error_bar)
     picture.write(lambda file: found.image().save(file, "PNG"))
+    if error_bars is not None and bars is not None:
+        error_bars.write(lambda file: np.save(file, bars))
     planes, height, width = found.planes.shape
-    reports.write(
-        {"planes": planes, "height": height, "width": width, "bits": found.bits, "output": str(options.estimates)}
-    )
+    result = {"planes": planes, "height": height, "width": width, "bits": found.bits, "output": str(options.estimates)}
+    reports.write(result | {"error_bar": None if error_bars is None else str(_beside(options))})
     print(f"wrote {options.estimates}: {height} x {width} pixels, {planes} plane{'s' * (planes != 1)}")
+
+
+def _beside(options: argparse.Namespace) -> Path:
+    """Where error bars are written."""
+    return options.estimates.with_name(f"{options.estimates.stem}-error-bar.npy")

@@ -88,6 +88,11 @@ class Network(nnx.Module):
         return None
 
     @property
+    def signal_shape(self) -> tuple[int, ...] | None:
+        """The grid of which the unknowns are samples; None where they are not known to be."""
+        return None
+
+    @property
     def prior_steps(self) -> PriorSteps | None:
         """The layers as steps with a learned prior, for proofs; None where they are none."""
         return None

@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
@@ -177,11 +178,9 @@ class Unrolled(Network):
     def __call__(
         self, y: Float[Array, "*batch m"], *, iterates: bool = False, depth: int | None = None
     ) -> Float[Array, "*batch n"] | Float[Array, "K *batch n"]:
-        """Recover ``x`` from measurements; with ``iterates`` the estimate after each layer, shape (K, ..., n).
-
-        The measurement's dtype (at least float32) is that of the computation, and the estimate comes in it.
-        ``depth`` runs the first layers only. Raises ``ValueError`` for a wrong length of ``y`` or depth,
-        ``TypeError`` for what is no array of real numbers.
+        """Recover ``x``, computed in the dtype of ``y`` (at least float32); with ``iterates`` the estimate after each
+        layer, shape (K, ..., n). ``depth`` runs the first layers only. Raises ``ValueError`` for a wrong length of
+        ``y`` or depth, ``TypeError`` for what is no array of real numbers.
         """
         K = self.depth if depth is None else depth
         if not 1 <= K <= self.depth:
@@ -227,9 +226,8 @@ class Unrolled(Network):
 
     @property
     def form(self) -> Form:
-        """Normal form of the layers, that of the algorithm (``Algorithm.form``).
-
-        Raises ``OutsideNormalForm`` (a ``ValueError``) where it has none, and for activations, which are not linear.
+        """Normal form of the layers (``Algorithm.form``). Raises ``OutsideNormalForm`` (a ``ValueError``) where there
+        is none, and for activations, which are not linear.
         """
         self._check_linear()
         return self.algorithm.form
@@ -240,16 +238,18 @@ class Unrolled(Network):
         return None if self.activations else self.algorithm.first_order(self.values() | self.constants.get_value())
 
     @property
+    def signal_shape(self) -> tuple[int, ...] | None:
+        """The grid of the algorithm or of the physics, if one of them has one."""
+        return grid_of_unknowns(self.algorithm) or grid_of_unknowns(self.operator)
+
+    @property
     def prior_steps(self) -> PriorSteps | None:
-        """The layers as steps with a learned prior (``Algorithm.prior_steps``); None also for activations."""
-        return None if self.activations else self.algorithm.prior_steps(self.values())
+        """The layers as steps with a learned prior (``Algorithm.prior_steps``), float64; None for activations too."""
+        exact = {name: np.asarray(values, np.float64) for name, values in self.values().items()}
+        return None if self.activations else self.algorithm.prior_steps(exact)
 
     def linear_parts(self, dtype: Any = jnp.float32) -> tuple[Float[Array, "K n n"], Float[Array, "K n m"]]:
-        """Dense ``(H, G)`` of all layers in the algorithm's normal form (``Algorithm.form``), differentiable.
-
-        For what checks or penalises a network: it forms K dense n x n matrices. Raises ``OutsideNormalForm`` (a
-        ``ValueError``) for an algorithm without a normal form, and for activations, which are not linear.
-        """
+        """Dense ``(H, G)`` of all layers in their normal form, differentiable: K matrices n x n. Raises as ``form``."""
         self._check_linear()
         return linear_parts(self, jnp.dtype(dtype).name)
 

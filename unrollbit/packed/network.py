@@ -6,23 +6,23 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, get_args, overload
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from unrollbit.arguments import shown
+from unrollbit.arguments import choice, shown
 from unrollbit.arrays import as_signal
 from unrollbit.bits import BitReport, count_bits
 from unrollbit.formats import PackedWeights
 from unrollbit.kernels import Compiled
-from unrollbit.networks import LastStep, Network, sizes
+from unrollbit.networks import LastStep, Network, local_sizes, sizes
 from unrollbit.networks.parts import Parts
 from unrollbit.operators import LinearOperator
 from unrollbit.packed import runtime
-from unrollbit.packed.error_bar import ErrorBar, Recovered
+from unrollbit.packed.error_bar import ErrorBar, Of, Recovered
 from unrollbit.packed.file import extract_arrays, unstored, write_file
 from unrollbit.packed.flips import code_signs, decode_signs
 from unrollbit.packed.model import PackedModel, load_model, pack_model
@@ -92,20 +92,32 @@ class PackedNetwork:
             runtime.check_certificates(certificates)
         return PackedNetwork(self.network, replace(self.run, certificates=certificates))
 
-    def recover(self, y: Float[Array, "*batch m"], *, error_bar: bool = False) -> Float[Array, "*batch n"] | Recovered:
-        """Recover ``x``; with ``error_bar`` beside it a bar for every signal: ``||x^ - x*||`` is below it with the
-        probability ``certificates["error_bar"]["level"]``, for signals like those of the calibration.
+    def recover(
+        self, y: Float[Array, "*batch m"], *, error_bar: bool | Of = False
+    ) -> Float[Array, "*batch n"] | Recovered:
+        """Recover ``x``; with ``error_bar`` (True or "signal") beside it a bar for every signal: ``||x^ - x*||`` is
+        below it with the probability ``certificates["error_bar"]["level"]``, for signals like those of the calibration.
+        "sample": a bar for every sample of signals on a grid, ``(*batch, n)``; as many of them are within theirs on
+        average.
 
         Raises ``ValueError`` where bars are wanted and the file has none: ``unrollbit calibrate`` makes them.
         """
         if not error_bar:
             return self(y)
-        bar = ErrorBar.from_json(self.certificates)
-        if bar is None:
-            raise ValueError("this network has no error bar; make one with unrollbit calibrate FILE")
+        of: Of = "signal" if error_bar is True else choice("error_bar", error_bar, get_args(Of))
+        bar = self.error_bar(of)
         y = as_signal(y, self._measurements, "recover(y)", "m", complex_physics=self._complex)
-        step, found = _sizes(self.network, y)
+        step, found = (_sizes if of == "signal" else _local_sizes)(self.network, y)
         return Recovered(step.x, bar(found))
+
+    def error_bar(self, of: Of = "signal") -> ErrorBar:
+        """The calibrated error bar of signals, or of their samples. Raises ``ValueError`` where the file has none."""
+        bar = ErrorBar.from_json(self.certificates, of)
+        if bar is None:
+            raise ValueError(
+                f"this network has no error bar of {of}s; unrollbit calibrate FILE makes those it can have"
+            )
+        return bar
 
     def __repr__(self) -> str:
         report = self.bits()
@@ -118,7 +130,8 @@ class PackedNetwork:
         return Network.from_parts(self.network.parts())
 
     def with_physics(self, problem: Any, signal_shape: tuple[int, ...] | None = None) -> PackedNetwork:
-        """The same bits for other physics: see ``Unrolled.with_physics``. What the file says of a problem is left out.
+        """The same bits for other physics: see ``Unrolled.with_physics``. What the file says of a problem, and what is
+        certified, is left out.
 
         Raises ``ValueError`` where the weights do not fit.
         """
@@ -156,6 +169,11 @@ class PackedNetwork:
 @jax.jit
 def _sizes(net: Network, y: Array) -> tuple[LastStep, dict[str, Array]]:
     return sizes(net, y)
+
+
+@jax.jit
+def _local_sizes(net: Network, y: Array) -> tuple[LastStep, dict[str, Array]]:
+    return local_sizes(net, y)
 
 
 def _forward(net: Network, y: Array) -> Array:

@@ -23,7 +23,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -37,6 +37,7 @@ RUN = ("problem", "fingerprint", "training")  # what describes how it came about
 CERTIFICATES = "certificates"  # beside them: what is known of the network on fresh signals, where something is
 SIZES = ("measurement", "residual", "change", "deviation")  # norms that error bars are made of
 MODEL = "Model"  # the kind of a file that holds the weights of a Flax model, which its own code runs
+LOCAL_SIZES = ("change", "texture")  # maps that error bars of samples are made of
 NETWORK_FILE = "network.safetensors"  # in a run folder
 DTYPES = {
     "U8": "|u1",
@@ -347,17 +348,19 @@ def check_certificates(value: Any, network: str | None = None) -> None:
         raise ValueError(f"certificates: {signals} signals allow no probability and no risk below {least:.3g}")
     if numbers["share"] ** signals > fails * slack:
         raise ValueError(f"certificates: {signals} signals allow no limit for a share of {numbers['share']:g}")
-    check_error_bar(value["error_bar"])
+    check_error_bar(value["error_bar"], SIZES)
+    if "sample_error_bar" in value:
+        check_error_bar(value["sample_error_bar"], LOCAL_SIZES)
 
 
-def check_error_bar(value: Any) -> None:
-    """Raises ``ValueError`` unless an error bar is one that its number of signals allows."""
+def check_error_bar(value: Any, sizes: Sequence[str]) -> None:
+    """Raises ``ValueError`` unless an error bar is one that its number of signals allows, made of these sizes."""
     if not isinstance(value, dict):
         raise ValueError(f"expected an object as error bar, got {value!r:.60}")
     level, quantile, floor = (number(f"error bar {name}", value.get(name)) for name in ("level", "quantile", "floor"))
     signals, exponents = integer("error bar signals", value.get("signals")), value.get("exponents")
-    if not isinstance(exponents, dict) or not set(exponents) <= set(SIZES):
-        raise ValueError(f"error bar: expected exponents of {', '.join(SIZES)}, got {exponents!r:.60}")
+    if not isinstance(exponents, dict) or not set(exponents) <= set(sizes):
+        raise ValueError(f"error bar: expected exponents of {', '.join(sizes)}, got {exponents!r:.60}")
     powers = [number(f"exponent {name}", power) for name, power in exponents.items()]
     if not (0 < level < 1 and quantile > 0 and floor > 0 and min(powers, default=0.0) >= 0):
         raise ValueError("error bar: expected a level in (0, 1), a quantile and a floor above 0, exponents from 0")

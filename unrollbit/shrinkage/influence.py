@@ -22,6 +22,7 @@ from unrollbit.specs import Specified
 
 Responses = Float[Array, "*batch channels places"]
 Sharing = Literal["none", "knots", "all"]
+Table = np.ndarray | Array
 
 
 class Influence(Specified, abc.ABC):
@@ -35,6 +36,11 @@ class Influence(Specified, abc.ABC):
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         register_numbers(cls)
+
+    @property
+    def rises(self) -> bool:
+        """Whether no slope can be negative, whatever the scalars: the potential is convex."""
+        return False
 
     @abc.abstractmethod
     def scalars(self, weight: float | Array, channels: int) -> dict[str, ScalarSpec]:
@@ -52,10 +58,11 @@ class Influence(Specified, abc.ABC):
     def steepest(self) -> Any:
         """The largest slope of the function with its own numbers and weight 1."""
 
-    def slopes_between(
-        self, scalars: Mapping[str, np.ndarray], channels: int
-    ) -> tuple[Float[np.ndarray, "K C"], Float[np.ndarray, "K C"]] | None:
-        """The smallest and the largest slope of every filter in every layer; None where they are not known."""
+    def slopes_between(self, scalars: Mapping[str, Table], channels: int) -> tuple[Table, Table] | None:
+        """The smallest and the largest slope of every filter in every layer, (K, C); None where they are not known.
+
+        Of NumPy arrays in their dtype, or of JAX arrays, traced ones too.
+        """
         del scalars, channels
         return None
 
@@ -98,6 +105,10 @@ class Clips(Influence):
     bits: Width = 16
     sign: ClassVar[Constraint] = "free"
 
+    @property
+    def rises(self) -> bool:
+        return self.sign == "positive"
+
     def __post_init__(self) -> None:
         if not self.knots or len(self.knots) != len(self.slopes):
             raise ValueError(f"{type(self).__name__}: expected a slope for each of {len(self.knots)} knots, at least 1")
@@ -132,16 +143,15 @@ class Clips(Influence):
             rho = rho + a * jnp.where(size <= t, size * size / 2, t * (size - t / 2))
         return rho
 
-    def slopes_between(
-        self, scalars: Mapping[str, np.ndarray], channels: int
-    ) -> tuple[Float[np.ndarray, "K C"], Float[np.ndarray, "K C"]]:
-        tables = [np.asarray(scalars[name], np.float64) for name in ("knots", "slopes")]
+    def slopes_between(self, scalars: Mapping[str, Table], channels: int) -> tuple[Table, Table]:
+        tables = [scalars[name] for name in ("knots", "slopes")]
+        xp: Any = tables[0].__array_namespace__()
         knots, slopes = (
-            np.broadcast_to(table.reshape(*table.shape[:2], -1), (*table.shape[:2], channels)) for table in tables
+            xp.broadcast_to(table.reshape(*table.shape[:2], -1), (*table.shape[:2], channels)) for table in tables
         )
-        inwards = np.argsort(-knots, axis=1, kind="stable")  # a clip is flat beyond its knot
-        sums = np.cumsum(np.take_along_axis(slopes, inwards, axis=1), axis=1) / channels
-        return np.minimum(sums.min(axis=1), 0.0), np.maximum(sums.max(axis=1), 0.0)
+        inwards = xp.argsort(-knots, axis=1, stable=True)  # a clip is flat beyond its knot
+        sums = xp.cumsum(xp.take_along_axis(slopes, inwards, axis=1), axis=1) / channels
+        return xp.minimum(sums.min(axis=1), 0.0), xp.maximum(sums.max(axis=1), 0.0)
 
     def steepest(self) -> Any:
         """The largest partial sum of the slopes, from the largest knot inwards: a clip is flat beyond its own."""

@@ -1,6 +1,7 @@
 """Training: stages as data, losses, penalties, recipes, and the loop that runs them."""
 
 from unrollbit.training import recipes
+from unrollbit.training.convex_energy import ConvexEnergy
 from unrollbit.training.diverged import TrainingDiverged
 from unrollbit.training.events import Consumer, Event
 from unrollbit.training.fit import TrainingReport, fit
@@ -20,6 +21,7 @@ from unrollbit.training.validation import ResultWarning
 __all__ = [
     "Consumer",
     "Contraction",
+    "ConvexEnergy",
     "Distillation",
     "Event",
     "FlipPenalty",

@@ -111,6 +111,9 @@ def _check_stage(stage: Stage, net: Network, batches: int) -> None:
         )
     if not jax.tree.leaves(nnx.state(net, stage.types())):
         raise ValueError(f"Stage rates {sorted(stage.kinds)}: the network has no such variables to train")
+    names = sorted(getattr(net, "scalars", {}))
+    if missing := sorted(set(stage.held) - set(names)):
+        raise ValueError(f"Stage held: the network has no scalars {', '.join(missing)}; it has {', '.join(names)}")
     for penalty in stage.penalties:
         penalty.check(net)
 

@@ -15,13 +15,21 @@ from unrollbit.arguments import choice, integer
 from unrollbit.formats import Format, Uniform, UnitFilters
 from unrollbit.networks import Unrolled
 from unrollbit.operators.physics import grid_of_unknowns, physics_of
-from unrollbit.shrinkage import Clips, Influence
+from unrollbit.shrinkage import Clips, Influence, MonotoneClips
+from unrollbit.training.convex_energy import ConvexEnergy
 from unrollbit.training.losses import MeanLogError
 from unrollbit.training.recipe import Recipe, Setting, recipe
 from unrollbit.training.stage import TRAINABLE
 
 _KNOTS = (0.06, 0.16, 0.4, 1.0)  # in units of the root mean square of the signals: filter responses of photographs
 _SLOPE = 0.6  # of the second clip, in units of what a step of the prior bears
+_RISING = (0.6, 0.3, 0.02, 0.01)  # the same of functions that rise everywhere, steepest at 0
+_HELD = ("momentum",)
+_CERTIFIED: dict[str, dict[str, Any]] = {
+    "no": {},
+    "prior": {"penalties": (ConvexEnergy(),), "held": _HELD},
+    "energy": {"penalties": (ConvexEnergy(concave=0.9),), "held": _HELD},
+}
 _CORRECTION = 0.04  # a typical correction of a data step, in the same units
 _SIGNALS = 64
 _RATES = {"scalars": 1e-2, "scales": 1e-3, "signs": 6e-3, "matrices": 1e-2}  # latents: times their size
@@ -39,6 +47,7 @@ def learned_prior(
     weights: Format | None = None,
     influence: Influence | None = None,
     levels: Literal["auto", "fixed", "signal", "noise"] = "auto",
+    convex: Literal["no", "prior", "energy"] = "no",
     steps: int = 2000,
     **setting: Any,
 ) -> Recipe:
@@ -57,7 +66,10 @@ def learned_prior(
         influence: the influence function; None: ``Clips`` with knots of the size of the signals, in 8 bits (measured on
             BSD68: 0.006 dB below 16 bits).
         levels: what thresholds follow: nothing ("fixed"), the level of each signal or of its noise; "auto": nothing
-            where noisy signals are measured as they are, else the level of the signal.
+            where noisy signals are measured as they are or ``convex`` asks for it, else the level of the signal.
+        convex: layers that can be certified, with fixed thresholds, no momentum and the penalty ``ConvexEnergy``.
+            "prior": a convex prior (``MonotoneClips``), with which no layer makes differences of measurements larger;
+            "energy": data term and prior together are convex (orthonormal physics), which costs less accuracy.
         steps: of training.
 
     Raises:
@@ -73,13 +85,16 @@ def learned_prior(
             "problems have them with transform=None"
         )
     planes, followed = integer("planes", planes, 1), choice("levels", levels, ("auto", "fixed", "signal", "noise"))
+    certified = _CERTIFIED[choice("convex", convex, tuple(_CERTIFIED))]
     unit = signal_size(problem)
     size = (5 if len(shape) == 2 else 13) if size is None else integer("size", size, 2)
     filters = min(24, size ** len(shape) - 1) if filters is None else filters
     if influence is None:
-        influence = Clips(tuple(unit * knot for knot in _KNOTS), (0.0, 1.0, 0.0, 0.0), bits=8)
+        knots = tuple(unit * knot for knot in _KNOTS)
+        kind, slopes = (MonotoneClips, _RISING) if convex == "prior" else (Clips, (0.0, 1.0, 0.0, 0.0))
+        influence = kind(knots, slopes, bits=8)
     if followed == "auto":
-        followed = "fixed" if A.is_orthogonal else "signal"
+        followed = "fixed" if A.is_orthogonal or certified else "signal"
     rule = None if followed == "fixed" else Levels(unit, _CORRECTION, followed)
     options = {"influence": influence, "filters": filters, "size": size, "levels": rule}
     algorithm = ForwardBackward(signal_shape=shape, **options)
@@ -87,7 +102,10 @@ def learned_prior(
     start = Setting(problem, depth, algorithm, **setting)
     filters_format = UnitFilters(Uniform(planes) if weights is None else weights)
     net = start.network(filters_format, scalars=started(algorithm, A, depth))
-    return Recipe(net, (start.stage(steps, **_training(net)),))
+    stage = start.stage(steps, **_training(net), **certified)
+    for penalty in stage.penalties:
+        penalty.check(net)
+    return Recipe(net, (stage,))
 
 
 def _training(net: Unrolled) -> dict[str, Any]:

@@ -76,7 +76,7 @@ class Contraction(Penalty):
     limit: float = 0.8
 
     def __post_init__(self) -> None:
-        _check_positive(self, weight=self.weight, limit=self.limit)
+        check_positive(self, weight=self.weight, limit=self.limit)
 
     def __call__(self, net: Network, estimates: Array, x: Array) -> Array:
         H, _ = net.linear_parts()
@@ -115,7 +115,7 @@ class SupportContraction(Penalty):
     per_layer = True
 
     def __post_init__(self) -> None:
-        _check_positive(self, weight=self.weight, limit=self.limit)
+        check_positive(self, weight=self.weight, limit=self.limit)
         _check_number(self, "outside", self.outside)
         if not 0 <= self.outside <= _LARGEST:
             raise ValueError(f"SupportContraction: expected outside >= 0, got {self.outside}")
@@ -155,7 +155,7 @@ class FlipPenalty(Penalty):
     weight: float = 100.0
 
     def __post_init__(self) -> None:
-        _check_positive(self, weight=self.weight)
+        check_positive(self, weight=self.weight)
 
     def __call__(self, net: Network, estimates: Array, x: Array) -> Array:
         total, entries = jnp.zeros(()), 0
@@ -198,7 +198,7 @@ def _form(penalty: Penalty, net: Network) -> Form:
         raise ValueError(f"{type(penalty).__name__}: the layers have no normal form ({error})") from error
 
 
-def _check_positive(penalty: Penalty, **numbers: float) -> None:
+def check_positive(penalty: Penalty, **numbers: float) -> None:
     for name, value in numbers.items():
         _check_number(penalty, name, value)
         if not 0 < value <= _LARGEST:

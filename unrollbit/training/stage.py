@@ -17,6 +17,7 @@ from unrollbit.training.penalties import Penalty
 from unrollbit.variables import BinaryParam, MatrixParam, ScalarParam, ScaleParam
 
 TRAINABLE = {param.kind: param for param in (ScalarParam, ScaleParam, BinaryParam, MatrixParam)}
+_HELD = "held"  # the label of scalars that keep their values
 DEFAULT_RATES = {"scalars": 1e-2, "scales": 1e-2, "signs": 1e-3, "matrices": 1e-3}
 
 
@@ -41,6 +42,7 @@ class Stage:
         optimisers: optax transformations by kind of variable, in place of Adam, clip, warm-up and cosine.
         bounds: largest magnitude by kind, to which variables are clipped after each step: latents that go on growing
             never turn again.
+        held: names of scalars that keep their values, such as "momentum".
 
     Raises:
         ValueError: a number out of range, an unknown kind of variable, one with a rate and an optimiser, a bound for a
@@ -66,6 +68,7 @@ class Stage:
     penalties: tuple[Penalty, ...] = ()
     optimisers: Mapping[str, optax.GradientTransformation] = field(default_factory=dict)
     bounds: Mapping[str, float] = field(default_factory=dict)
+    held: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.rates is None:
@@ -98,6 +101,8 @@ class Stage:
             raise ValueError(f"Stage: expected quantised = true or false, got {self.quantised!r}")
         if not 0 <= self.warmup < 1 or not self.clip > 0:
             raise ValueError(f"Stage: expected 0 <= warmup < 1 and clip > 0, got {self.warmup} and {self.clip}")
+        if not isinstance(self.held, tuple) or not all(isinstance(name, str) for name in self.held):
+            raise ValueError(f"Stage held: expected a tuple of names of scalars, got {self.held!r}")
         if not isinstance(self.penalties, tuple) or not all(isinstance(entry, Penalty) for entry in self.penalties):
             raise ValueError(f"Stage: expected penalties as a tuple of Penalty objects, got {self.penalties!r}")
 
@@ -127,8 +132,12 @@ class Stage:
             schedule = optax.warmup_cosine_decay_schedule(0.0, rate, warmup, max(self.steps, warmup + 1))
             return optax.chain(optax.clip_by_global_norm(self.clip), optax.adam(schedule, *self.betas))
 
-        labels = jax.tree.map(lambda variable: variable.kind, trained, is_leaf=lambda leaf: hasattr(leaf, "kind"))
-        transforms: dict[Hashable, optax.GradientTransformation] = {**self.optimisers}
+        def label(path: tuple[Any, ...], variable: Any) -> str:
+            name = getattr(path[-1], "key", None)
+            return _HELD if variable.kind == ScalarParam.kind and name in self.held else variable.kind
+
+        labels = jax.tree.map_with_path(label, trained, is_leaf=lambda leaf: hasattr(leaf, "kind"))
+        transforms: dict[Hashable, optax.GradientTransformation] = {**self.optimisers, _HELD: optax.set_to_zero()}
         transforms = {name: adam(rate) for name, rate in self.rates.items()} | transforms
         for kind, bound in self.bounds.items():
             transforms[kind] = optax.chain(transforms[kind], _kept_within(bound))
@@ -149,6 +158,8 @@ class Stage:
             spec["penalties"] = [penalty.to_spec() for penalty in self.penalties]
         if self.bounds:
             spec["bounds"] = dict(self.bounds)
+        if self.held:
+            spec["held"] = list(self.held)
         return spec
 
     @staticmethod
@@ -161,8 +172,7 @@ class Stage:
             if not isinstance(fields["penalties"], list | tuple):
                 raise ValueError(f"Stage: expected a list of penalties, got {fields['penalties']!r}")
             fields["penalties"] = tuple(Penalty.from_spec(entry) for entry in fields["penalties"])
-        if "betas" in fields:
-            fields["betas"] = tuple(fields["betas"])
+        fields |= {name: tuple(fields[name]) for name in ("betas", "held") if name in fields}
         try:
             return Stage(**fields)
         except TypeError as error:
