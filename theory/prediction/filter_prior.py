@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from unrollbit.networks import Network
 from unrollbit.operators import LinearOperator
@@ -193,7 +193,7 @@ def _inverts(A: LinearOperator) -> bool:
     return True
 
 
-def _extreme(K: LinearOperator, weights: Float[np.ndarray, " C"], *, largest: bool) -> float:
+def _extreme(K: LinearOperator, weights: Float[np.ndarray | Array, " C"], *, largest: bool) -> float:
     """The largest, or the smallest, eigenvalue of ``K^T diag(w) K``."""
     n = K.shape[1]
     with jax.enable_x64(True):
