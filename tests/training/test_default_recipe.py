@@ -113,6 +113,6 @@ def test_the_rate_of_matrices_has_their_unit() -> None:
     for unit in (1.0, 2.0**-10):
         recipe = recipes.default(Problem.from_arrays(unit * matrix, x), 2, steps=8, algorithm=FISTA())
         first = recipe.stages[0].rates["matrices"]
-        assert first == pytest.approx(3e-3 * float(np.sqrt(np.mean(np.sum((unit * matrix) ** 2, 0)))), rel=1e-5)
+        assert first == pytest.approx(2e-3 * float(np.sqrt(np.mean(np.sum((unit * matrix) ** 2, 0)))), rel=1e-5)
         rates.append(first / unit)
     assert rates[0] == pytest.approx(rates[1], rel=1e-6)
