@@ -3,10 +3,12 @@
     python examples/benchmarks/kernels.py                     # everything (about 20 minutes, 7 GB of memory)
     python examples/benchmarks/kernels.py --sizes 2048 8192 --batches 1 64 --only products
     python examples/benchmarks/kernels.py --only recovery     # 16 layers against FISTA and Lasso to equal NMSE
+    python examples/benchmarks/kernels.py --threads 2 --sizes 8192 --only products
 
-One thread, medians of CPU time, all functions in turn, on the same bits. PyTorch's columns need `torch` (the extra
-`benchmarks`): float32, bfloat16, and int8 with activations rounded per vector to 8 bits (`torch._int_mm`; batches of 32
-or more), which is not as exact. The first tables are those of `unrollbit bench`, which has `--quick` and `--json` too.
+One thread (`--threads`: as many on both sides), medians (one thread: of CPU time), all functions in turn, on the same
+bits. PyTorch's columns need `torch` (the extra `benchmarks`): float32, bfloat16, and int8 with activations rounded per
+vector to 8 bits (`torch._int_mm`; batches of 32 or more), which is not as exact. The first tables are those of
+`unrollbit bench`, which has `--quick` and `--json` too.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ import numpy as np
 from unrollbit import FISTA, load, nmse_db, solve
 from unrollbit.baselines import Classic, tune
 from unrollbit.cli import bench, bench_networks, bench_products
-from unrollbit.cli.bench_timing import Timer, one_thread, read_bandwidth
+from unrollbit.cli.bench_timing import Timer, read_bandwidth, take_threads
 from unrollbit.cli.networks import problem_of
 from unrollbit.kernels import kernels
 
@@ -68,7 +70,6 @@ def _torch_products(W: np.ndarray, x: np.ndarray, transpose: bool) -> dict[str, 
         return {}
     import torch
 
-    torch.set_num_threads(1)
     matrix, vectors = torch.from_numpy(W), torch.from_numpy(x)
     right = matrix if transpose else matrix.T
     short, few = right.bfloat16(), vectors.bfloat16()
@@ -91,7 +92,6 @@ def networks_in_torch(timer: Timer) -> Iterator[Row]:
     """Networks of the second table beside the same layers written plainly in PyTorch, one signal."""
     import torch
 
-    torch.set_num_threads(1)
     for case in bench_networks.cases(True):
         floats, packed, y = bench_networks.build(case)
         values = {name: torch.tensor(np.asarray(found)) for name, found in floats.values().items()}
@@ -161,16 +161,19 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=list(_SIZES), metavar="N", help="square matrices")
     parser.add_argument("--batches", type=int, nargs="+", default=list(_BATCHES), metavar="B", help="vectors")
     parser.add_argument("--only", choices=("products", "networks", "others", "recovery"), help="one of the tables")
+    parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads of both sides")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the result as JSON")
     options = parser.parse_args()
-    one_thread()  # before JAX starts its threads
-    if min(*options.sizes, *options.batches, 8) < 1 or any(n % 8 for n in options.sizes):
-        parser.error("sizes must be multiples of 8, batches positive")
-    print(f"path: {kernels().path} ({kernels().reason})")
-    started, timer, result = time.perf_counter(), Timer(2.0), {"path": kernels().path}
+    if min(*options.sizes, *options.batches, options.threads) < 1 or any(n % 8 for n in options.sizes):
+        parser.error("sizes must be multiples of 8, batches and threads positive")
+    take_threads(options.threads)  # before JAX starts its threads
+    bandwidth = read_bandwidth(options.threads)
+    print(f"path: {kernels().path} ({kernels().reason}); memory is read at {bandwidth / 1e9:.1f} GB/s")
+    started, timer = time.perf_counter(), Timer(2.0, options.threads)
+    result: dict[str, Any] = {"path": kernels().path, "threads": options.threads, "bandwidth_gb_per_s": bandwidth / 1e9}
     if options.only in (None, "products"):
         cases = bench_products.cases([*((n, n, 1) for n in options.sizes), (128, 128, 64)], options.batches)
-        found = bench_products.measure(cases, kernels().path, ("hot", "cold"), timer, read_bandwidth())
+        found = bench_products.measure(cases, kernels().path, ("hot", "cold"), timer, bandwidth)
         result["rows"] = list(found)
     if options.only in (None, "networks"):
         result["networks"] = list(bench_networks.measure(timer, False, kernels().path))

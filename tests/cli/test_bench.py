@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from unrollbit.cli import bench, bench_networks, bench_products, bench_timing
-from unrollbit.cli.bench_timing import Timer, beyond_caches, extra_mebibytes, in_turn, read_bandwidth
+from unrollbit.cli.bench_timing import Timer, beyond_caches, extra_mebibytes, in_turn, read_bandwidth, take_threads
 from unrollbit.kernels import kernels
 
 NEEDED = {"path", "rows"}
@@ -68,6 +68,15 @@ def test_functions_take_turns_and_slow_ones_look_slow():
 def test_sleeping_is_not_working():
     seconds = Timer(0.05).compare({"asleep": lambda: time.sleep(0.02)})
     assert seconds["asleep"] < 0.01
+
+
+def test_several_threads_are_timed_by_the_clock_on_the_wall():
+    assert Timer(0.05, threads=2).compare({"asleep": lambda: time.sleep(0.02)})["asleep"] >= 0.02
+
+
+def test_more_threads_than_cores_are_refused():
+    with pytest.raises(ValueError, match="as many as there are cores, got 100000"):
+        take_threads(100_000)
 
 
 def test_cold_calls_go_round_copies_that_do_not_fit_the_caches(monkeypatch):

@@ -1,4 +1,4 @@
-"""``unrollbit bench``: packed products and networks against float32, on one thread."""
+"""``unrollbit bench``: packed products and networks against float32, both on as many threads."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from unrollbit.cli.arguments import add_common, positive
-from unrollbit.cli.bench_timing import Timer, one_thread, read_bandwidth
+from unrollbit.cli.bench_timing import Timer, read_bandwidth, take_threads
 from unrollbit.cli.outputs import Outputs
 from unrollbit.cli.tables import print_table
 
 Row = dict[str, Any]
 _NOTES = (
-    "One thread, medians of CPU time, all functions in turn. Speed-up: over the same product in float32 by jax.jit, in",
+    "Medians (one thread: of CPU time), functions in turn. Speed-up: over the same product in float32 by jax.jit, in",
     "the faster of the forms X W^T and (W X^T)^T. Cold: calls go round copies of the matrix that do not fit in caches.",
     "Error: ||found - exact|| / ||exact|| against float64. Extra: peak of memory while one vector is multiplied, MiB.",
     "Roofline: time to read the packed bits from memory / time taken.",
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
     parser.add_argument("--quick", action="store_true", help="three sizes, less than 3 minutes")
     parser.add_argument(
-        "--kernels", metavar="PATH", help="portable, avx2, avx512, amx or plain (default: the best here)"
+        "--kernels", metavar="PATH", help="portable, avx2, avx512, amx, neon or plain (default: the best here)"
     )
     parser.add_argument(
         "--sizes",
@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="square matrices to multiply by, in place of the usual ones",
     )
+    parser.add_argument("--threads", type=positive, default=1, metavar="N", help="threads of both sides (default: 1)")
     parser.add_argument("--only", choices=("products", "networks"), help="one of the two tables")
     add_common(parser, out="folder for bench.json")
 
@@ -51,7 +52,7 @@ def batches(quick: bool) -> tuple[int, ...]:
 def run(options: argparse.Namespace) -> None:
     """Measure, print the tables, write the JSON."""
     reports = Outputs().reports(options.json, options.out, "bench.json")
-    one_thread()
+    take_threads(options.threads)
     from unrollbit.cli import bench_networks, bench_products  # start JAX, which reads its flags then
     from unrollbit.kernels import kernels, use_kernels
 
@@ -61,7 +62,7 @@ def run(options: argparse.Namespace) -> None:
     path = options.kernels or chosen.path
     why = "it was asked for" if options.kernels else chosen.reason
     print(f"path: {path} ({why}); available: {', '.join(chosen.available)}")
-    timer, bandwidth = Timer(0.6 if options.quick else 1.5), read_bandwidth()
+    timer, bandwidth = Timer(0.6 if options.quick else 1.5, options.threads), read_bandwidth(options.threads)
     products: list[Row] = []
     networks: list[Row] = []
     with use_kernels(path):
@@ -74,7 +75,8 @@ def run(options: argparse.Namespace) -> None:
         if options.only != "products":
             total = len(bench_networks.cases(options.quick))
             networks = with_progress(bench_networks.measure(timer, options.quick, path), total, "networks")
-    result = {"path": path, "reason": why, "bandwidth_gb_per_s": bandwidth / 1e9, "rows": products}
+    result = {"path": path, "reason": why, "threads": options.threads, "bandwidth_gb_per_s": bandwidth / 1e9}
+    result["rows"] = products
     result["networks"] = networks
     reports.write(result)
     show(products, networks)

@@ -1,4 +1,4 @@
-"""Timing on one thread: functions take turns, so that what else the machine does meets them alike."""
+"""Timing on one thread or several: functions take turns, so that what else the machine does meets them alike."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,27 +22,37 @@ _MOST_COPIES = 2**16
 _SETTLING = 2e-3  # seconds: XLA's threads spin after a call, on the core of whatever is timed next
 
 
-def one_thread() -> None:
-    """Bind this process to one core, before JAX and BLAS start their threads."""
+def take_threads(count: int) -> None:
+    """Bind this process to as many cores, before JAX and BLAS start their threads.
+
+    Raises ``ValueError`` for more threads than there are cores.
+    """
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_FLAGS}".strip()
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[name] = "1"
+        cores = sorted(os.sched_getaffinity(0))
+        if count > len(cores):
+            raise ValueError(f"threads: expected at most {len(cores)}, as many as there are cores, got {count}")
+        os.sched_setaffinity(0, cores[-count:])
+    if count == 1:
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_FLAGS}".strip()
+    for name in ("NPROC", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):  # the first one is XLA's
+        os.environ[name] = str(count)
 
 
 class Timer:
-    """Median CPU times of functions that run in turn."""
+    """Median times of functions that run in turn."""
 
-    def __init__(self, seconds: float) -> None:
-        """``seconds``: what one comparison may take, about; every function runs 5 times at least."""
-        self.seconds = seconds
+    def __init__(self, seconds: float, threads: int = 1) -> None:
+        """``seconds``: what one comparison may take, about; every function runs 5 times at least.
+
+        One thread is timed by the CPU time of the process, which other processes on the machine disturb less than the
+        clock on the wall. Several are timed by that clock.
+        """
+        self.seconds, self._clock = seconds, time.process_time if threads == 1 else time.perf_counter
 
     def compare(self, functions: Mapping[str, Function]) -> dict[str, float]:
         """Seconds per call by name: the median over samples of all rounds; in a round every function has its turn.
 
-        CPU time of the process, which other processes on the machine disturb less than the clock on the wall. Samples
-        are short, so that what now and then takes a slice of the core falls into few of them.
+        Samples are short, so that what now and then takes a slice of the core falls into few of them.
         """
         repeats = {name: self._repeats(function) for name, function in functions.items()}
         times: dict[str, list[float]] = {name: [] for name in functions}
@@ -53,10 +64,10 @@ class Timer:
                 time.sleep(_SETTLING)
                 turn = time.perf_counter()
                 while True:
-                    started = time.process_time()
+                    started = self._clock()
                     for _ in range(repeats[name]):
                         function()
-                    times[name].append((time.process_time() - started) / repeats[name])
+                    times[name].append((self._clock() - started) / repeats[name])
                     if time.perf_counter() - turn > _TURN:
                         break
         return {name: statistics.median(spent) for name, spent in times.items()}
@@ -87,14 +98,16 @@ def beyond_caches() -> int:
     return min(max(4 * last, _BEYOND[0]), _BEYOND[1])
 
 
-def read_bandwidth() -> float:
-    """Bytes per second that one thread reads from memory: the best of ten sums over what does not fit the caches."""
+def read_bandwidth(threads: int = 1) -> float:
+    """Bytes per second that threads read from memory: the best of ten sums over what does not fit the caches."""
     values = np.ones(beyond_caches() // 8)
+    parts, clock = np.array_split(values, threads), time.process_time if threads == 1 else time.perf_counter
     best = float("inf")
-    for _ in range(10):
-        started = time.process_time()
-        values.sum()
-        best = min(best, time.process_time() - started)
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in range(10):
+            started = clock()
+            list(pool.map(np.sum, parts))
+            best = min(best, clock() - started)
     return values.nbytes / best
 
 

@@ -22,15 +22,16 @@ static inline signs_t whole_signs(const uint8_t *bits, size_t blocks, size_t row
     return (signs_t){bits, blocks * rows * row_bytes, blocks, rows, columns, row_bytes};
 }
 
-/* out = S x (transpose: S^T x) for `batch` vectors, which start x_stride and out_stride floats after each other. Where rows
- * (transpose: columns) from a multiple of GRANULE on, or vectors from a multiple of GROUPED on, are multiplied alone, their
- * results have the same bits. */
+/* out = S x (transpose: S^T x) for `batch` vectors, which start x_stride and out_stride floats after each other. Parts
+ * of what is produced that start at multiples of PART_ROWS (transpose: PART_COLUMNS), and are at least as large, have the
+ * same bits if they are computed alone; so have parts of the batch that start at multiples of PART_VECTORS. */
 typedef void signs_product(const signs_t *signs, int transpose, const float *x, size_t x_stride, size_t batch, float *out,
                            size_t out_stride);
 
 enum {
-    GRANULE = 512,
-    GROUPED = 64,
+    PART_ROWS = 64,
+    PART_COLUMNS = 512,
+    PART_VECTORS = 64,
 };
 
 /* The same for vectors that lie side by side, in parts by the threads of a team. */
