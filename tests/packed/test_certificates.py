@@ -48,6 +48,12 @@ def test_a_bar_is_its_formula(tmp_path):
     assert found.recover(np.zeros(8, np.float32), error_bar=True).error_bar == pytest.approx(1.5e-7)
 
 
+def test_a_bar_that_follows_nothing_is_one_for_every_signal(tmp_path):
+    made = copy.deepcopy(MADE)
+    made["error_bar"]["exponents"] = {}
+    np.testing.assert_allclose(packed().certified(made).recover(jnp.ones((2, 8)), error_bar=True).error_bar, [1.5, 1.5])
+
+
 def test_a_network_without_a_posterior_has_no_deviation(tmp_path):
     made = copy.deepcopy(MADE)
     made["error_bar"]["exponents"] = {"deviation": 1.0}

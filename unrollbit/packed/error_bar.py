@@ -52,7 +52,7 @@ class ErrorBar:
         if missing := sorted(set(self.exponents) - set(sizes)):
             raise ValueError(f"error bar: expected the sizes {', '.join(self.exponents)}; {', '.join(missing)} missing")
         parts = [power * jnp.log(jnp.maximum(sizes[name], self.floor)) for name, power in self.exponents.items()]
-        return jnp.exp(sum(parts, jnp.zeros(())))
+        return jnp.exp(sum(parts, jnp.zeros(jnp.broadcast_shapes(*map(jnp.shape, sizes.values())))))
 
     def to_json(self) -> dict[str, Any]:
         """As a file has it."""
