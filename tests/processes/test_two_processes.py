@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -35,6 +36,24 @@ stages = (Stage(20, batch=4, quantised=False), Stage(20, batch=4))
 options = {"out": folder / "run", "chunk": 1, "checkpoint_seconds": 0.0, "resume": True, "progress": False}
 report = fit(net, problem, stages, **options)
 assert len(report.records) == 40, len(report.records)
+np.savez(folder / f"{index}.npz", *jax.tree.leaves(net))
+"""
+SPLIT = """
+from pathlib import Path
+import numpy as np
+import unrollbit.training.placement
+from unrollbit import AMP, OneBit, Stage, Unrolled, fit
+from unrollbit.packed import pack
+from unrollbit.problems import SparseRecovery
+
+unrollbit.training.placement._WHOLE = 64  # entries, from which arrays are split
+folder = Path(sys.argv[4])
+problem = SparseRecovery(12, 24, seed=1)
+net = Unrolled(AMP(), problem, 2, OneBit(scale="row"), distinct=1)
+stages = (Stage(4, batch=8, quantised=False), Stage(4, batch=8))
+options = {"out": folder / "run", "chunk": 2, "checkpoint_seconds": 0.0, "resume": True, "progress": False}
+fit(net, problem, stages, model_parallel=count, **options)
+assert all(leaf.is_fully_addressable for leaf in jax.tree.leaves(net) if isinstance(leaf, jax.Array))
 np.savez(folder / f"{index}.npz", *jax.tree.leaves(net))
 """
 STAGES = (Stage(STEPS // 2, batch=4, quantised=False), Stage(STEPS // 2, batch=4))
@@ -120,6 +139,34 @@ def test_interrupted_and_killed_they_go_on_to_the_identical_end(plain, team, tmp
     folder, _ = plain
     assert equal(result(tmp_path), result(folder))
     assert log(tmp_path) == log(folder)
+
+
+@pytest.mark.slow
+def test_four_agree_with_two_and_go_on_from_where_they_were(plain, team, tmp_path: Path) -> None:
+    folder, _ = plain
+    team(SCRIPT, 4, tmp_path / "fresh").finish()
+    shutil.copytree(folder / "run", tmp_path / "resumed" / "run")
+    (tmp_path / "resumed" / "run" / "checkpoints" / f"{STEPS}.npz").unlink()
+    team(SCRIPT, 4, tmp_path / "resumed").finish()
+    for four in (tmp_path / "fresh", tmp_path / "resumed"):
+        for index in range(4):
+            assert equal(result(four, index), result(four, 0))
+        close(result(four), result(folder))
+
+
+@pytest.mark.slow
+def test_matrices_are_split_over_processes(team, tmp_path: Path) -> None:
+    """Both have the whole network at the end, that of one process, also where they were killed on the way."""
+    alone, split = tmp_path / "alone", tmp_path / "split"
+    team(SPLIT, 1, alone).finish()
+    team(SPLIT, 2, split).finish()
+    first = result(split)
+    close(first, result(alone))
+    assert equal(first, result(split, 1))
+    (split / "run" / "checkpoints" / "8.npz").unlink()
+    team(SPLIT, 2, split).finish()
+    assert equal(first, result(split))
+    assert equal(first, result(split, 1))
 
 
 def test_one_process_resumes_what_two_have_begun(plain) -> None:

@@ -75,6 +75,9 @@ class Checkpoints:
         try:
             with np.load(path, allow_pickle=False) as file:
                 return {name: file[name] for name in file.files}
+        except FileNotFoundError:
+            reason = "no such checkpoint here; all processes of a run must see its folder"
+            raise FileNotFoundError(errno.ENOENT, reason, str(path)) from None
         except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise ValueError(f"{path}: damaged ({error}); delete it to go on from the one before") from error
 

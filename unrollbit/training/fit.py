@@ -170,6 +170,7 @@ def _train(run: TrainingRun, listeners: Listeners, folder: RunFolder | None) -> 
             listeners.tell(event)
     except BaseException as error:
         if not is_everywhere(error):  # nothing that needs the other processes can be done any more
+            error.add_note("fit: has another process of this run ended? Start all of them again with resume")
             raise
         run.write_back()
         listeners.tell(run.event("interrupted"))

@@ -111,6 +111,11 @@ def kept_state(mesh: Mesh, state: Any) -> Any:
     return jax.tree.map(lambda leaf: jax.lax.with_sharding_constraint(leaf, _split(mesh, leaf.shape, MODEL)), state)
 
 
+def everywhere(mesh: Mesh, figures: Any) -> Any:
+    """Inside a compiled program: every device, and so every process, has all of them."""
+    return jax.lax.with_sharding_constraint(figures, NamedSharding(mesh, PartitionSpec()))
+
+
 def local(tree: Any) -> Any:
     """Arrays that each process can use alone: those that are split stay so if one process has all their parts, and
     come into the memory of its host otherwise.

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 
 from unrollbit.networks import Network
 from unrollbit.training.losses import batch_nmse
-from unrollbit.training.placement import Placement, by_rows, kept_state, local, shared_rows
+from unrollbit.training.placement import Placement, by_rows, everywhere, kept_state, local, shared_rows
 from unrollbit.training.stage import Stage
 from unrollbit.variables import TRAINED
 
@@ -146,7 +146,7 @@ def compiled_chunk(graph: Any, stage: Stage, unit: float, mesh: Mesh) -> Any:
         following = jax.random.fold_in(key, begin + steps)  # no loss has judged the last update yet
         healthy = jnp.isfinite(objective(trained, state["other"], frozen, source, teacher, following)[0])
         state = {**state, "trained": trained, "optimiser": moments}
-        return kept_state(mesh, (state, losses, errors, healthy))
+        return kept_state(mesh, state), *everywhere(mesh, (losses, errors, healthy))
 
     return jax.jit(chunk)
 
