@@ -12,7 +12,17 @@ import numpy as np
 from unrollbit.cli.arguments import positive
 from unrollbit.cli.parallel import in_parallel
 from unrollbit.cli.studies.language_text import standard_library
-from unrollbit.cli.studies.language_training import CONTINUED, FLOAT, QUICK, WAYS, Size, Training, told, train_one
+from unrollbit.cli.studies.language_training import (
+    CONTINUED,
+    FLOAT,
+    QUICK,
+    WAYS,
+    Size,
+    Training,
+    speeds,
+    told,
+    train_one,
+)
 from unrollbit.cli.tables import print_table
 from unrollbit.formats import BitNet, Format, LittleBit, OneBitSVID, Ternary
 from unrollbit.plots import quality_at_bits, save
@@ -80,6 +90,10 @@ def run(options: argparse.Namespace, out: Path) -> dict[str, Any]:
     rows += sorted(done, key=lambda row: order[row["network"], row["way"], row["seed"]])
     rows = [{**row, "share": row["accuracy"] / teachers[row["seed"]]} for row in rows]
     table = summarise(rows)
+    files = {row["network"]: out / row["path"] for row in rows if row["way"] == "text" and row["seed"] == options.seed}
+    found_speeds = speeds(files, size, text.test)
+    for line in table:
+        line |= found_speeds[line["network"]]
     show(table, size)
     for line in missing:
         print(f"not at this width: {line}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -141,16 +141,19 @@ def _scored(model: Any, tokens: Array) -> tuple[Array, Array]:
     return loss, jnp.sum(jnp.argmax(logits, -1) == following)
 
 
-def tokens_per_second(model: Any, tokens: np.ndarray, repeats: int = 5) -> float:
-    """Bytes that a model reads in a second, the median of some calls on the same windows."""
+def bytes_per_second(models: Mapping[str, Any], tokens: np.ndarray, rounds: int = 15) -> dict[str, float]:
+    """Bytes that models read in a second, by name: the median of some calls on the same windows. They run in turn, so
+    that what else the machine does meets all of them alike; compare ratios.
+    """
     run, batch = jax.jit(lambda model, tokens: model(tokens)), jnp.asarray(tokens, jnp.int32)
-    jax.block_until_ready(run(model, batch))
-    times = []
-    for _ in range(repeats):
-        begun = time.perf_counter()
-        jax.block_until_ready(run(model, batch))
-        times.append(time.perf_counter() - begun)
-    return batch.size / float(np.median(times))
+    times: dict[str, list[float]] = {name: [] for name in models}
+    for count in range(rounds + 1):
+        for name, model in models.items():
+            begun = time.perf_counter()
+            jax.block_until_ready(run(model, batch))
+            if count:  # the first call compiles
+                times[name].append(time.perf_counter() - begun)
+    return {name: batch.size / float(np.median(spent)) for name, spent in times.items()}
 
 
 def generated(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,10 @@ from flax import nnx
 from unrollbit.bits import count_bits
 from unrollbit.cli.studies.language_model import (
     LanguageModel,
+    bytes_per_second,
     cross_entropy,
     is_block,
     measured,
-    tokens_per_second,
     train,
 )
 from unrollbit.cli.studies.language_text import standard_library, windows
@@ -113,15 +114,20 @@ def _measured(task: Training, file: Path, text: Any) -> dict[str, Any]:
     """What the file does, and what it holds."""
     packed = load(file, task.size.model(0))
     report, tokens = count_bits(packed), windows(text, task.size.context + 1, task.size.windows)
-    batch = tokens[:8, :-1]
     return {
         **measured(packed.network, tokens),
         "bits_per_weight": report.bits_per_link or 32.0,
         "file_bytes": file.stat().st_size,
         "embedding_bytes": sum(report.kept[part] for part in ("tokens", "places")) // 8,
-        "read_per_second": tokens_per_second(packed.network, batch),
-        "next_per_second": tokens_per_second(packed.network, batch[:1, :1]),
     }
+
+
+def speeds(files: Mapping[str, Path], size: Size, text: Any) -> dict[str, dict[str, float]]:
+    """Bytes per second of packed models by name: ``read``, whole windows, and ``next``, one byte at a time."""
+    models = {name: load(file, size.model(0)).network for name, file in files.items()}
+    window = windows(text, size.context, 1)
+    read, following = bytes_per_second(models, window), bytes_per_second(models, window[:, :1])
+    return {name: {"read_per_second": read[name], "next_per_second": following[name]} for name in files}
 
 
 def told(row: dict[str, Any]) -> str:
