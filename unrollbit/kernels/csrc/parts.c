@@ -10,8 +10,8 @@ static const double LEAST = 1 << 21; /* signs times vectors of a part: they take
 
 enum {
     FEW = 8,           /* vectors of a product that is cut into panels */
-    MOST_PANELS = 8,
-    PANEL_ROWS = 1024, /* at least */
+    MOST_PANELS = 4,
+    PANEL_ROWS = 2048, /* at least */
     PANEL_STEP = 512,  /* rows between which panels start */
 };
 
