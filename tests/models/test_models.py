@@ -106,6 +106,7 @@ def test_the_first_and_the_last_layer_are_kept_and_said(transformer):
     model, _ = transformer
     kept = unrollbit.count_bits(unrollbit.quantise(model, OneBitSVID())).kept
     assert {"tokens", "head"} <= set(kept)
+    assert repr(unrollbit.quantise(model, BitNet()).blocks[0].up) == "QuantisedLinear(BitNet, 64 x 32)"
     assert kept["head"] == 32 * (32 * 20 + 20)
     report = unrollbit.count_bits(unrollbit.quantise(model, OneBitSVID(), keep=nnx.PathContains("attention")))
     assert set(report.maps) == {"blocks.0.up", "blocks.0.down", "head"}

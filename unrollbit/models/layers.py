@@ -48,6 +48,12 @@ class QuantisedLayer(nnx.Module):
                 setattr(self, name, value)
         self.weights = weights
 
+    def __repr__(self) -> str:
+        m, n = self.weights.shape
+        return f"{type(self).__name__}({self.weights.format.name}, {m} x {n}{', packed' * self.weights.packed})"
+
+    __str__ = __repr__  # Flax's would print every variable
+
     @staticmethod
     @abc.abstractmethod
     def structure(layer: Any) -> Structure:
