@@ -14,6 +14,12 @@ static unsigned draw(unsigned limit)
     return (state >> 8) % limit;
 }
 
+static int none_comes(const void *lender, void (*task)(void *), void *data)
+{
+    (void)lender, (void)task, (void)data;
+    return 0;
+}
+
 static int check(signs_product *product, size_t blocks, size_t rows, size_t columns, size_t batch, int transpose)
 {
     const size_t bytes = (columns + 7) / 8, in = transpose ? rows : columns, made = transpose ? columns : rows;
@@ -27,7 +33,8 @@ static int check(signs_product *product, size_t blocks, size_t rows, size_t colu
     const size_t lost = odd && !draw(2) ? draw((unsigned)(blocks * in)) : SIZE_MAX;
     if (lost != SIZE_MAX) odd[lost] = NAN;
     const signs_t signs = whole_signs(bits, blocks, rows, columns);
-    product(&signs, transpose, x, blocks * in, batch, out, blocks * made);
+    const team_t team = {1 + draw(5), none_comes, NULL}; /* large products are cut into parts */
+    signs_product_shared(&team, product, &signs, transpose, x, batch, out);
     int wrong = 0;
     for (size_t v = 0; v < batch; v++)
         for (size_t b = 0; b < blocks; b++)
@@ -138,6 +145,7 @@ int main(int count, char **arguments)
             wrong |= check(product, 1, 35, 8300, batches[i], transpose);
             wrong |= check(product, 1, i < 3 ? 2600 : 5200, 40, batches[i], transpose);
         }
+    wrong |= check(product, 1, 4200, 1061, 1, 1); /* panels of rows */
     for (int64_t n = 1; n <= 256; n *= 2) wrong |= check_tape(run, product, n, 1 + (int64_t)draw(5));
     return wrong;
 }
