@@ -12,7 +12,7 @@ from unrollbit.problems import ArrayProblem
 physics = Convolution.of(np.load("kernel.npy"), 128, boundary="zero")
 problem = ArrayProblem(physics, np.load("signals.npy"), snr_db=30)
 
-recipe = recipes.default(problem, depth=8, steps=600)
+recipe = recipes.default(problem, depth=8)
 report = fit(recipe, problem)
 pack(recipe.network, problem=problem).save("network.safetensors")
 print(f"validation: {report.nmse_db:.1f} dB; {report.shortfall or 'ahead of zero and the untrained network'}")

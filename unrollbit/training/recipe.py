@@ -20,7 +20,7 @@ from unrollbit.training.chosen import Chosen, chosen_algorithm
 from unrollbit.training.losses import Loss
 from unrollbit.training.stage import Stage, grown
 
-_MATRIX_RATE = 2e-3
+_MATRIX_RATE = 1e-3
 _LARGEST = 2**25  # entries of physics whose columns are normalised
 
 
@@ -83,7 +83,7 @@ class Setting:
 
     @property
     def matrix_rate(self) -> float:
-        """A learning rate for learned matrices: 2e-3 of the norm of a column at the start, so that it has the unit of
+        """A learning rate for learned matrices: 1e-3 of the norm of a column at the start, so that it has the unit of
         the matrix.
         """
         maps = self.chosen.algorithm.maps(physics_of(self.held)).values()

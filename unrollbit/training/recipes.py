@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 
-_PLANES = 2  # of what a default network adds to its anchor
+_PLANES = 3  # of what a default network adds to its anchor
 
 
 @recipe()
@@ -52,7 +52,7 @@ def default(
     Signals on a grid (``problem.signal_shape``), images say, get ``learned_prior`` of 8 layers, with filters of one
     bit. Elsewhere the physics decides (``unrollbit.training.chosen``): AMP where it is random-like, else FISTA or ADMM,
     tuned on validation signals; 16 layers. Their map is anchored, ``W = W_0 + V`` with the start value W_0 that the
-    physics gives and V in two sign planes (or ``planes``) that all layers share (``distinct=1``), so that the network
+    physics gives and V in three sign planes (or ``planes``) that all layers share (``distinct=1``), so that the network
     starts as that solver; ``two_stage`` trains it, three quarters of the steps in full precision. ``fit`` keeps the
     start if training does not get ahead of it.
     """
