@@ -1,4 +1,4 @@
-"""The part of a model card that shows photographs: figures, gains over classic methods, and a page of pictures."""
+"""What a model card shows of photographs: figures on a folder, gains over other methods, a page of pictures."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from unrollbit.cli.evaluate_images import NETWORK, methods_of, on_images, recove
 from unrollbit.cli.networks import image_problem_of
 from unrollbit.packed import PackedNetwork
 from unrollbit.plots import image_page
+from unrollbit.problems.photographs import Shipped
 
 _SHOWN = ("linear estimate", "total variation", NETWORK)
 _CROP = 160  # pixels a side of what the page shows
@@ -20,18 +21,20 @@ _CROP = 160  # pixels a side of what the page shows
 def measured_images(
     packed: PackedNetwork, pictures: Mapping[str, np.ndarray], seed: int
 ) -> tuple[dict[str, Any], Figure]:
-    """Figures on photographs, and the page: the photographs of least, median and largest gain over total variation."""
+    """Figures on photographs, and the page: the library's own test photographs of least, median and largest gain over
+    total variation. A card shows no photograph of the user's.
+    """
     problem = image_problem_of(packed)
     methods = methods_of(packed, problem, seed)
-    found = on_images(methods, problem, pictures, seed)
-    gains = next(row["gains_db"] for row in found["baselines"] if row["method"] == "total variation")
-    order = np.argsort(gains)
-    names, rows = list(pictures), []
     shown = {name: methods[name] for name in _SHOWN}
-    for index in dict.fromkeys(int(order[i]) for i in (0, len(order) // 2, -1)):
-        row = recovered_pictures(shown, problem, pictures[names[index]], seed, index)
-        rows.append({name: _centre(pixels) for name, pixels in row.items()})
-    return found, image_page(rows)
+    shipped = Shipped()
+    middles = {name: _centre(shipped.read(name)) for name in shipped.names("test")}
+    compared = on_images(shown, problem, middles, seed)["baselines"]
+    gains = next(row["gains_db"] for row in compared if row["method"] == "total variation")
+    order, names = np.argsort(gains), list(middles)
+    indices = dict.fromkeys(int(order[i]) for i in (0, len(order) // 2, -1))
+    rows = [recovered_pictures(shown, problem, middles[names[i]], seed, i) for i in indices]
+    return on_images(methods, problem, pictures, seed), image_page(rows)
 
 
 def _centre(pixels: np.ndarray) -> np.ndarray:
@@ -56,7 +59,7 @@ def images_text(found: Mapping[str, Any], picture: str) -> str:
         "over the method's on the same photograph: least, quartiles, largest. Weights of total variation and Tikhonov "
         "are the best on other photographs."
     )
-    shown = "The middle of the photographs of least, median and largest gain over total variation."
+    shown = "The middle of the library's own test photographs, by rising gain over total variation."
     return f"{table}\n\n{notes}\n\n![photographs]({picture})\n\n{shown}"
 
 
