@@ -1,10 +1,10 @@
-"""The single-pixel camera's page: what 6 KB recover of whole images beside FISTA, on photographs unseen in training.
+"""The single-pixel camera's page: what 6 KB recover of whole images beside total variation and wavelets.
 
     python examples/single_pixel_page.py [--network FILE] [--out FOLDER] [--json FILE]
 
-Prints mean PSNR over all test images of the shipped network (16 layers; fast transforms and scalars, no float matrix),
-of FISTA with as many iterations and of FISTA until it settles, each with its best weight, chosen on validation images
-by NMSE; draws three test images, from the most to less contrast.
+Prints mean PSNR over all test images of the shipped network (ten layers of one-bit filters, fast transforms, no float
+matrix), of total variation and of wavelet FISTA, both tuned on validation images; draws three test images, from the
+most to less contrast.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from unrollbit import FISTA, load
-from unrollbit.baselines import Classic, tune
+from unrollbit import load
+from unrollbit.baselines import drawn, suited, training_signals, tune
 from unrollbit.plots import image_page, save
 from unrollbit.problems import Problem, SinglePixelCamera
 
 SHIPPED = Path(__file__).parent / "networks" / "single-pixel-image.safetensors"
-CONVERGED, TOLERANCE = 1000, 1e-5
+BESIDE, CONVERGED = ("wavelet fista", "total variation"), 300
 SHOWN = 3
 
 
@@ -41,13 +41,13 @@ def main() -> None:
         parser.error(str(error))
     if not isinstance(problem, SinglePixelCamera):
         parser.error(f"--network: expected one for SinglePixelCamera, got {type(problem).__name__}")
-    test, validation = problem.split("test"), problem.split("validation")
+    test, tuning = problem.split("test"), drawn(problem, "validation", 64, 0)
     x, y = test.all()
-    depth = packed.network.depth
-    estimates = {}
-    for name, iterations, tolerance in ((f"FISTA, {depth}", depth, 0.0), ("FISTA, converged", CONVERGED, TOLERANCE)):
-        tuned = tune(Classic(FISTA(), iterations, tolerance), problem, *validation.all())
-        estimates[name] = tuned.baseline(problem, y)
+    found = suited(problem, training_signals(problem, 0), tuning, packed.network.depth, CONVERGED)
+    methods = {baseline.name: baseline for baseline in found}
+    estimates = {
+        name: tune(methods[name], problem, *tuning, reduction="mean_of_db").baseline(problem, y) for name in BESIDE
+    }
     estimates[f"network, {options.network.stat().st_size / 1024:.1f} KiB"] = packed(y)
     levels = {name: psnr(test, estimate, x) for name, estimate in estimates.items()}
     ours = list(levels.values())[-1]
