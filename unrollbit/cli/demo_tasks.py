@@ -121,8 +121,8 @@ METHODS: dict[str, dict[str, Callable[[Problem, int], Training]]] = {
         "one-bit, 2 planes": _designed(planes=2, distinct=1, steps=1000),
         "dense relu": _dense_relu,
     },
-    "eeg": _priors(filters=14, size=15, batch=32, steps=600),
-    "patches": _priors(batch=16, steps=600),
+    "eeg": _priors(filters=14, size=15, batch=32, steps=800),
+    "patches": _priors(batch=16, steps=800),
 }
 
 
