@@ -55,6 +55,11 @@ class QuantisedLayer(nnx.Module):
     __str__ = __repr__  # Flax's would print every variable
 
     @staticmethod
+    def kind_of(layer: Any) -> type[QuantisedLayer]:
+        """The class that holds a layer in a format: its own, if it is quantised already."""
+        return type(layer) if isinstance(layer, QuantisedLayer) else QuantisedLayer.kinds[type(layer)]
+
+    @staticmethod
     @abc.abstractmethod
     def structure(layer: Any) -> Structure:
         """Where the matrix of a layer may be non-zero: everywhere, or in blocks."""

@@ -49,8 +49,7 @@ def by_name(paths: Iterable[Path]) -> dict[str, Path]:
 
 def read_weights(layer: Any, packed: PackedWeights, *, frozen: bool) -> Weights:
     """The weights of a layer from what a file holds. Raises ``ValueError`` for others than the layer's."""
-    kind = type(layer) if isinstance(layer, QuantisedLayer) else QuantisedLayer.kinds[type(layer)]
-    structure = kind.structure(layer)
+    structure = QuantisedLayer.kind_of(layer).structure(layer)
     m, n = structure.shape
     nothing: Any = np.broadcast_to(np.zeros((), np.float32), (m, n))  # takes no memory
     linear = LinearMap(Dense(nothing), Full(m, n))

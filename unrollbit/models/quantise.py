@@ -66,17 +66,13 @@ def replaced(model: M, weights: Callable[[Path], Weights], paths: Any) -> M:
     def at(path: Path, node: Any) -> Any:
         if path not in paths:
             return node
-        return _kind(node)(node, weights(path))
+        return QuantisedLayer.kind_of(node)(node, weights(path))
 
     return nnx.recursive_map(at, nnx.clone(model))
 
 
-def _kind(layer: Any) -> type[QuantisedLayer]:
-    return type(layer) if isinstance(layer, QuantisedLayer) else QuantisedLayer.kinds[type(layer)]
-
-
 def _started(path: Path, layer: Any, format: Format) -> Weights:
-    kind = QuantisedLayer.kinds[type(layer)]
+    kind = QuantisedLayer.kind_of(layer)
     structure, kernel = kind.structure(layer), layer.kernel[...]
     if kernel.size != structure.size:
         raise ValueError(

@@ -34,7 +34,7 @@ def selected(model: nnx.Module, where: filterlib.Filter, keep: filterlib.Filter)
             "keep=None keeps none"
         )
     for path, layer in chosen.items():
-        if reason := QuantisedLayer.kinds[type(layer)].refused(layer):
+        if reason := QuantisedLayer.kind_of(layer).refused(layer):
             raise ValueError(f"quantise: {named(path)} cannot be quantised ({reason}); name it in keep")
     return chosen
 
