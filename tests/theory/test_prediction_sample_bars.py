@@ -12,7 +12,7 @@ from unrollbit.operators import Dense
 from unrollbit.packed.error_bar import ErrorBar
 from unrollbit.problems import ArrayProblem, SparseRecovery
 from unrollbit.theory import Settings
-from unrollbit.theory.prediction import H2p, HeldOut, Local, calibrate, calibrated_map, local, sample_bars
+from unrollbit.theory.prediction import H2p, HeldOut, Sized, calibrate, calibrated_map, local, sample_bars
 
 N, SHAPE = 48, (6, 8)
 
@@ -44,7 +44,7 @@ def test_maps_are_root_mean_squares_over_windows(at):
 @pytest.mark.parametrize(("signals", "n", "level"), [(9, 4, 0.9), (19, 7, 0.9), (30, 5, 0.75), (8, 4, 0.9)])
 def test_the_quantile_is_the_smallest_that_controls_the_risk(signals, n, level):
     scores = np.random.RandomState(signals).random_sample((signals, n))
-    bar = calibrated_map(ErrorBar(0.5, 2, 1.0, {}, 1e-7), Local(scores, {}), level)
+    bar = calibrated_map(ErrorBar(0.5, 2, 1.0, {}, 1e-7), Sized(scores, {}), level)
 
     def controlled(q):
         return (np.mean(scores > q, axis=1).sum() + 1) / (signals + 1) <= 1 - level + 1e-12
@@ -59,7 +59,7 @@ def test_samples_are_covered_on_average_over_calibrations():
     random, found = np.random.RandomState(0), []
     for _ in range(2000):
         scores = random.exponential(size=(20, 1)) * random.random_sample((20, 6))
-        bar = calibrated_map(ErrorBar(0.5, 2, 1.0, {}, 1e-7), Local(scores[:19], {}), 0.8)
+        bar = calibrated_map(ErrorBar(0.5, 2, 1.0, {}, 1e-7), Sized(scores[:19], {}), 0.8)
         found.append(np.mean(scores[19] <= bar.quantile))
     error = np.std(found) / np.sqrt(len(found))
     assert 0.8 - 3 * error < np.mean(found) < 0.8 + 1 / 20 + 3 * error

@@ -7,11 +7,11 @@ from unrollbit.theory.prediction.conditions import Spectrum, multiples, spectrum
 from unrollbit.theory.prediction.error_bars import H2, calibrated, conformal_quantile, fitted
 from unrollbit.theory.prediction.evolution import Evolution, state_evolution
 from unrollbit.theory.prediction.filter_prior import C8, S6, Stage, filter_gain, lipschitz_constant, stages
-from unrollbit.theory.prediction.held_out import HeldOut, decibels, sized
+from unrollbit.theory.prediction.held_out import HeldOut, Sized, decibels, sized
 from unrollbit.theory.prediction.layers import E1, predict
 from unrollbit.theory.prediction.optimum import O1, Limit, O1b, bayes_limit, genie_bound, optimum_db
 from unrollbit.theory.prediction.robustness import H3, H4, H5
-from unrollbit.theory.prediction.sample_bars import H2p, Local, calibrated_map, fitted_map, local
+from unrollbit.theory.prediction.sample_bars import H2p, calibrated_map, fitted_map, local
 
 __all__ = [
     "C8",
@@ -31,8 +31,8 @@ __all__ = [
     "H2p",
     "HeldOut",
     "Limit",
-    "Local",
     "O1b",
+    "Sized",
     "Spectrum",
     "Stage",
     "bayes_limit",

@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 from scipy.optimize import nnls
@@ -63,7 +62,7 @@ def followed(
 
 def calibrated(bar: ErrorBar, held: Sized, level: float = LEVEL) -> ErrorBar:
     """The bar with the conformal quantile of ``||x^ - x|| / size`` on signals that nothing else has seen."""
-    scores = _scores(bar, held)
+    scores = held.scores(bar)
     return replace(bar, level=level, signals=len(scores), quantile=conformal_quantile(scores, level))
 
 
@@ -87,7 +86,7 @@ def H2(held: HeldOut, level: float = LEVEL) -> Report:
     """
     bar = calibrated(fitted(sized(held.net, *held.chosen)), held.sizes.part(held.first), level)
     assumptions = {EXCHANGEABLE: True, ENOUGH: math.isfinite(bar.quantile)}
-    fresh = _scores(bar, held.sizes.part(held.second)) / bar.quantile
+    fresh = held.sizes.part(held.second).scores(bar) / bar.quantile
     coverage = float(np.mean(fresh <= 1))
     report = lower_bound("H2", level, None, 0.0, assumptions)
     if report.bound is None:
@@ -101,10 +100,3 @@ def is_plausible(covered: int, signals: int, calibration: int, level: float) -> 
     k = math.ceil((calibration + 1) * level)
     law = betabinom(signals, k, calibration + 1 - k)
     return min(law.cdf(covered), law.sf(covered - 1)) >= _CHECK / 2
-
-
-def _scores(bar: ErrorBar, held: Sized) -> Float[np.ndarray, " N"]:
-    """Errors over sizes; NaN counts as infinite."""
-    sizes = {name: jnp.asarray(values) for name, values in held.sizes.items()}
-    scores = held.errors / np.asarray(bar.size(sizes), np.float64)
-    return np.where(np.isnan(scores), np.inf, scores)

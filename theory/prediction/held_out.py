@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
@@ -13,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from unrollbit.networks import Network, sizes
+from unrollbit.packed.error_bar import ErrorBar
 from unrollbit.problems import Problem
 from unrollbit.theory.settings import Settings
 
@@ -85,25 +87,39 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class Sized:
-    """Errors ``||x^ - x||``, and norms that tell of them without the signal (``unrollbit.networks.sizes``)."""
+    """Errors of signals ``||x^ - x||``, (N,), or of their samples ``|x^_i - x_i|``, (N, n), and sizes that tell of them
+    without the signal (``unrollbit.networks.sizes``, ``local_sizes``).
+    """
 
-    errors: Float[np.ndarray, " N"]
-    sizes: dict[str, Float[np.ndarray, " N"]]
+    errors: Float[np.ndarray, "*signals"]
+    sizes: dict[str, Float[np.ndarray, "*signals"]]
 
     def part(self, part: slice) -> Sized:
         """Those of some signals."""
         return Sized(self.errors[part], {name: values[part] for name, values in self.sizes.items()})
 
+    def scores(self, bar: ErrorBar) -> Float[np.ndarray, "*signals"]:
+        """Errors over the bars before calibration; NaN counts as infinite."""
+        scores = self.errors / np.asarray(bar.size({name: jnp.asarray(size) for name, size in self.sizes.items()}))
+        return np.where(np.isnan(scores), np.inf, scores)
+
 
 def sized(net: Network, x: Float[np.ndarray, "N n"], y: Float[np.ndarray, "N m"]) -> Sized:
     """Run a network and look at its last step."""
-    size, errors, found = max(1, _ENTRIES // (8 * max(net.operator.shape))), [], []
-    for begin in range(0, len(x), size):
-        part = slice(begin, begin + size)
-        estimates, norms = _sizes(net, jnp.asarray(y[part]))
-        errors.append(np.linalg.norm(np.asarray(estimates, np.float64) - x[part], axis=-1))
-        found.append({name: np.asarray(values, np.float64) for name, values in norms.items()})
-    return Sized(np.concatenate(errors), {name: np.concatenate([row[name] for row in found]) for name in found[0]})
+
+    def run(x: np.ndarray, y: np.ndarray) -> Sized:
+        estimates, norms = _sizes(net, jnp.asarray(y))
+        errors = np.linalg.norm(np.asarray(estimates, np.float64) - x, axis=-1)
+        return Sized(errors, {name: np.asarray(values, np.float64) for name, values in norms.items()})
+
+    return in_parts(run, x, y, max(1, _ENTRIES // (8 * max(net.operator.shape))))
+
+
+def in_parts(run: Callable[[np.ndarray, np.ndarray], Sized], x: np.ndarray, y: np.ndarray, together: int) -> Sized:
+    """What ``run`` gives of all signals, of so many together."""
+    parts = [run(x[begin : begin + together], y[begin : begin + together]) for begin in range(0, len(x), together)]
+    sizes = {name: np.concatenate([part.sizes[name] for part in parts]) for name in parts[0].sizes}
+    return Sized(np.concatenate([part.errors for part in parts]), sizes)
 
 
 def _drawn(

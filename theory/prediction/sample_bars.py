@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,7 @@ from unrollbit.networks import Network, local_sizes
 from unrollbit.packed.error_bar import ErrorBar
 from unrollbit.theory.prediction.certificates import ENOUGH
 from unrollbit.theory.prediction.error_bars import EXCHANGEABLE, LEVEL, followed
-from unrollbit.theory.prediction.held_out import HeldOut
+from unrollbit.theory.prediction.held_out import HeldOut, Sized, in_parts
 from unrollbit.theory.registry import theorem
 from unrollbit.theory.report import Report, lower_bound, not_applicable
 
@@ -24,36 +24,20 @@ _RUN = 2**20
 _UNLIKELY = 4.0  # standard errors: a true statement is called violated with a probability below 0.0001
 
 
-@dataclass(frozen=True)
-class Local:
-    """Errors ``|x^_i - x_i|`` of every sample, and maps that tell of them (``unrollbit.networks.local_sizes``)."""
-
-    errors: Float[np.ndarray, "N n"]
-    sizes: dict[str, Float[np.ndarray, "N n"]]
-
-    def part(self, part: slice) -> Local:
-        """Those of some signals."""
-        return Local(self.errors[part], {name: values[part] for name, values in self.sizes.items()})
-
-    def scores(self, bar: ErrorBar) -> Float[np.ndarray, "N n"]:
-        """Errors over sizes; NaN counts as infinite."""
-        scores = self.errors / np.asarray(bar.size({name: jnp.asarray(map) for name, map in self.sizes.items()}))
-        return np.where(np.isnan(scores), np.inf, scores)
-
-
-def local(net: Network, x: Float[np.ndarray, "N n"], y: Float[np.ndarray, "N m"]) -> Local:
-    """Run a network on as many of the signals as memory allows, and look at its last step. Needs a grid."""
+def local(net: Network, x: Float[np.ndarray, "N n"], y: Float[np.ndarray, "N m"]) -> Sized:
+    """Run a network on as many of the signals as memory allows, and look at its last step, sample by sample. Needs a
+    grid.
+    """
     x, y = (rows[: max(1, _SAMPLES // x.shape[1])] for rows in (x, y))
-    size, errors, found = max(1, _RUN // x.shape[1]), [], []
-    for begin in range(0, len(x), size):
-        part = slice(begin, begin + size)
-        estimates, maps = _local_sizes(net, jnp.asarray(y[part], jnp.float32))
-        errors.append(np.abs(np.asarray(estimates) - x[part]))
-        found.append({name: np.asarray(values) for name, values in maps.items()})
-    return Local(np.concatenate(errors), {name: np.concatenate([row[name] for row in found]) for name in found[0]})
+
+    def run(x: np.ndarray, y: np.ndarray) -> Sized:
+        estimates, maps = _local_sizes(net, jnp.asarray(y, jnp.float32))
+        return Sized(np.abs(np.asarray(estimates) - x), {name: np.asarray(values) for name, values in maps.items()})
+
+    return in_parts(run, x, y, max(1, _RUN // x.shape[1]))
 
 
-def fitted_map(chosen: Local, y: Float[np.ndarray, "N m"]) -> ErrorBar:
+def fitted_map(chosen: Sized, y: Float[np.ndarray, "N m"]) -> ErrorBar:
     """An uncalibrated bar of samples, as ``fitted`` makes one of signals; its floor is rounding in y."""
     floor = float(np.finfo(np.float32).eps) * math.sqrt(float(np.mean(np.square(y, dtype=np.float64))))
     maps = {name: values.reshape(-1).astype(np.float64) for name, values in chosen.sizes.items()}
@@ -61,7 +45,7 @@ def fitted_map(chosen: Local, y: Float[np.ndarray, "N m"]) -> ErrorBar:
     return ErrorBar(LEVEL, len(chosen.errors), 1.0, exponents, floor)
 
 
-def calibrated_map(bar: ErrorBar, held: Local, level: float = LEVEL) -> ErrorBar:
+def calibrated_map(bar: ErrorBar, held: Sized, level: float = LEVEL) -> ErrorBar:
     """The bar with the quantile of conformal risk control on signals that nothing else has seen: ``(sum_i missed_i + 1)
     / (N + 1) <= 1 - level``, missed_i the share of samples of signal i outside of their bars. Then a share of at least
     ``level`` of the samples of a signal exchangeable with these is within theirs, on average.
@@ -71,7 +55,7 @@ def calibrated_map(bar: ErrorBar, held: Local, level: float = LEVEL) -> ErrorBar
 
     Example:
         >>> bar = ErrorBar(0.5, 2, 1.0, {}, 1e-7)
-        >>> calibrated_map(bar, Local(np.arange(1.0, 13.0).reshape(3, 4), {}), 0.5).quantile  # 4 of 12 may be missed
+        >>> calibrated_map(bar, Sized(np.arange(1.0, 13.0).reshape(3, 4), {}), 0.5).quantile  # 4 of 12 may be missed
         8.0
     """
     scores = held.scores(bar)
