@@ -28,21 +28,8 @@ static inline fvec exchanged_pairs(fvec values)
 #include "quantum.inc"
 #include "digits_neon.inc"
 
-/* A vector that cannot be had in fixed point is left to plain C, and does not disturb the others. */
-static void several(const signs_t *S, int transpose, const float *x, size_t x_stride, size_t count, float *out,
-                    size_t out_stride, work_t *work)
-{
-    int (*const digits)(const signs_t *, const float *, size_t, size_t, float *, size_t, work_t *) =
-        transpose ? transpose_digits : forward_digits;
-    if (digits(S, x, x_stride, count, out, out_stride, work)) return;
-    for (size_t v = 0; v < count; v++) {
-        const float *from = x + v * x_stride;
-        float *into = out + v * out_stride;
-        if (count == 1 || !digits(S, from, x_stride, 1, into, out_stride, work))
-            signs_product_plain(S, transpose, from, x_stride, 1, into, out_stride);
-    }
-}
-
+#define OTHERWISE signs_product_plain
+#include "several.inc"
 #include "product.inc"
 #include "tape.inc"
 
