@@ -80,3 +80,9 @@ def test_every_figure_has_a_definition():
     figures = count_bits(Unrolled(AMP(), gaussian(8, 16), 2)).to_dict()
     assert set(DEFINITIONS) <= set(figures)
     assert figures["maps"]["W"]["links"] == figures["links"]
+
+
+def test_the_weights_of_one_map_are_no_network() -> None:
+    net = Unrolled(AMP(), gaussian(8, 16), 2)
+    with pytest.raises(TypeError, match="got the weights of a map: count the network"):
+        count_bits(next(iter(net.maps.values())))  # pyright: ignore[reportArgumentType]

@@ -179,7 +179,12 @@ def count_bits(net: Network | nnx.Module | HoldsNetwork, *, file_bits: int | Non
 
 def _bits_of_model(model: nnx.Module, file_bits: int | None) -> BitReport:
     """Of any Flax model: biases of quantised layers are scalars, all else that is held is kept."""
-    model = instance("count_bits: net", model, nnx.Module, "Unrolled(...), load(path) or a Flax model")
+    expected = "Unrolled(...), load(path) or a Flax model"
+    if isinstance(model, Weights):
+        raise TypeError(
+            f"count_bits: net: expected {expected}, got the weights of a map: count the network of which they are"
+        )
+    model = instance("count_bits: net", model, nnx.Module, expected)
     layers, scalars, kept = quantised_layers(model), 0, {}
     for path, variable in kept_variables(model).items():
         bits, owner = 8 * variable.size * variable.dtype.itemsize, path[:-1]
