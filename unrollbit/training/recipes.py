@@ -33,6 +33,7 @@ __all__ = [
 ]
 
 
+STEPS = 1500  # of a default network's training
 _PLANES = 3  # of what a default network adds to its anchor
 
 
@@ -42,7 +43,7 @@ def default(
     depth: int | None = None,
     *,
     planes: int | None = None,
-    steps: int = 1500,
+    steps: int = STEPS,
     algorithm: Algorithm | None = None,
     distinct: int | None = 1,
     **setting: Any,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import inspect
 import math
 from collections.abc import Sequence
 from functools import partial
@@ -28,7 +27,6 @@ from unrollbit.training.recipe import Setting
 ONE_BIT, FLOAT, UNTRAINED, CLASSIC = "one-bit", "full precision", "untrained", "classic"
 SIGNALS = 500
 _TUNED_ON = 64
-_STEPS = inspect.signature(recipes.default).parameters["steps"].default
 MARGIN = 0.5  # dB that one bit may be behind full precision
 _QUICK = {"depth": 2, "steps": 12, "batch": 8}
 _ROUNDING = 0.01  # dB
@@ -65,7 +63,7 @@ def experiments(case: Case, seed: int, out: Path, options: argparse.Namespace) -
     case.write_data(data, seed)
     config = case.config()
     problem = Problem.beside(config["problem"], data.resolve())
-    recipe = {"steps": _STEPS} | config["recipe"] | (_QUICK if options.quick else {})
+    recipe = {"steps": recipes.STEPS} | config["recipe"] | (_QUICK if options.quick else {})
     if (described := Problem.from_spec(problem)).signal_shape is None:
         rate = Setting(described, recipe["depth"]).matrix_rate
         in_floats = {**recipe, "name": "full_precision", "distinct": 1, "matrix_rate": rate}
