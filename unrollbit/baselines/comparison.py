@@ -30,6 +30,11 @@ class Signals(NamedTuple):
     x: Float[Array, "N n"]
     y: Float[Array, "N m"]
 
+    def spread(self, count: int) -> Signals:
+        """At most ``count`` of them, spread evenly: data sets are ordered, and their first signals are of one kind."""
+        rows = np.unique(np.linspace(0, len(self.x) - 1, min(count, len(self.x))).round().astype(int))
+        return Signals(self.x[rows], self.y[rows])
+
 
 def compare(
     problem: Any,
@@ -91,8 +96,7 @@ def drawn(problem: Any, subset: str, count: int, seed: int) -> Signals:
     pairs = part.all() if hasattr(part, "all") else None
     if pairs is None:
         return Signals(*part.sample(jax.random.key(seed), count))
-    rows = np.unique(np.linspace(0, len(pairs[0]) - 1, min(count, len(pairs[0]))).round().astype(int))
-    return Signals(pairs[0][rows], pairs[1][rows])
+    return Signals(*pairs).spread(count)
 
 
 def _compiled(net: Recovery) -> Recovery:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from jaxtyping import Array
 
-from unrollbit.baselines import compare
+from unrollbit.baselines import Signals, compare
 from unrollbit.packed import PackedNetwork
 from unrollbit.problems import Problem
 
@@ -21,9 +20,8 @@ Row = dict[str, Any]
 
 def beside(packed: PackedNetwork, problem: Problem, x: Array, y: Array, seed: int) -> list[Row]:
     """Rows of ``unrollbit.baselines.compare`` on at most 512 of these test signals; first the network's."""
-    rows = np.unique(np.linspace(0, len(x) - 1, min(_SIGNALS, len(x))).round().astype(int))
     net = packed.network
-    return compare(problem, {NETWORK: net}, signals=(x[rows], y[rows]), iterations=net.depth, seed=seed)
+    return compare(problem, {NETWORK: net}, signals=Signals(x, y).spread(_SIGNALS), iterations=net.depth, seed=seed)
 
 
 def cells(row: Mapping[str, Any]) -> tuple[str, float, float | None, float | None]:

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from unrollbit.algorithms import FISTA, solve
-from unrollbit.baselines import compare
+from unrollbit.baselines import Signals, compare
 from unrollbit.cli.accuracy import accuracy, classic_solvers, draw_test
 from unrollbit.formats import Fixed, FullPrecision
 from unrollbit.networks import FullyConnected, Network
@@ -216,8 +216,7 @@ def _classic(task: Task, problem: Problem, x: Any, y: Any) -> Outcome:
         blank = dict.fromkeys(("bits_per_link", "resident_bits_per_link", "file_bytes"))
         rows.append({"problem": task.problem, "layers": solver.pop("iterations"), **solver, **blank, "seconds": 0.0})
     blank = dict.fromkeys(("layers", "bits_per_link", "resident_bits_per_link", "file_bytes"))
-    every = max(1, len(x) // _COMPARED)  # evenly spread: data sets are ordered
-    for row in compare(problem, signals=(x[::every], y[::every]), iterations=DEPTH, timed=False):
+    for row in compare(problem, signals=Signals(x, y).spread(_COMPARED), iterations=DEPTH, timed=False):
         if row["method"] not in ("zero", *(row["method"] for row in rows)):
             rows.append({"problem": task.problem, **row, **blank, "seconds": 0.0})
     return Outcome(task, rows, curves, examples, [])
