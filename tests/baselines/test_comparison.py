@@ -87,3 +87,18 @@ def test_a_baseline_says_what_is_wrong_with_a_measurement():
             baseline(A, jnp.ones(4))
     with pytest.raises(TypeError, match="algorithm: expected an Algorithm"):
         Classic("FISTA")  # pyright: ignore[reportArgumentType]
+
+
+def test_total_variation_follows_the_noise():
+    """Noise of one variance asks for one weight, noise of a stated SNR for one that follows each signal's level."""
+    from unrollbit.baselines import TotalVariation
+    from unrollbit.operators import Subsampling
+
+    random, A, n = np.random.RandomState(0), Subsampling.full(64), 64
+    steps = np.repeat(random.randn(48, 8), 8, axis=1)
+    x = steps * np.geomspace(0.1, 10, 48)[:, None]
+    for power, deviation in ((0, 0.3), (2, 0.3 * np.linalg.norm(x, axis=1, keepdims=True) / np.sqrt(n))):
+        y = jnp.asarray(x + deviation * random.randn(*x.shape), jnp.float32)
+        tuned = tune(TotalVariation((n,)), A, x, y, reduction="mean_of_db")
+        assert tuned.parameters["power"] == power
+        assert {trial.parameters["power"] for trial in tuned.trials} == {0, 2}

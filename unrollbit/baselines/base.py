@@ -39,6 +39,7 @@ class Baseline(Value, abc.ABC):
     """
 
     name: ClassVar[str]
+    choices: ClassVar[dict[str, tuple[Any, ...]]] = {}  # parameters of a few values: all are tried, each with its ranges
 
     @abc.abstractmethod
     def __call__(self, problem: Any, y: Float[Array, "*batch m"]) -> Float[Array, "*batch n"]:
@@ -54,7 +55,7 @@ class Baseline(Value, abc.ABC):
         return {}
 
     def with_parameters(self, **values: Any) -> Self:
-        """The same method with other values of the parameters in ``ranges``."""
+        """The same method with other values of the parameters in ``choices`` and ``ranges``."""
         return dataclasses.replace(self, **values)
 
 

@@ -29,8 +29,8 @@ class TotalVariation(Compiled):
 
     ``TV(x)`` is isotropic: the sum over entries of the length of the vector of forward differences along all axes (0
     at the last entry). ``lambda = weight * level^power``, where ``level = ||y|| / (a sqrt(n))`` of the signal (a: RMS
-    norm of the columns of A) is about its root mean square. Power 0 is the textbook's one weight for all; 2 fits noise
-    whose variance follows the energy of the signal (a stated SNR), and is the stronger baseline there.
+    norm of the columns of A) is about its root mean square. Power 0 is the textbook's one weight for all and fits noise
+    of one variance; 2 fits noise whose variance follows the energy of the signal (a stated SNR). ``tune`` tries both.
 
     ``synthesis``: the unknowns are coefficients, ``x = Psi c`` has the total variation, and the estimate is c.
 
@@ -45,6 +45,7 @@ class TotalVariation(Compiled):
     """
 
     name: ClassVar[str] = "total variation"
+    choices: ClassVar[dict[str, tuple[Any, ...]]] = {"power": (0, 2)}
     signal_shape: tuple[int, ...] = field(metadata={"static": True})
     synthesis: LinearOperator | None = None
     weight: float = 1e-2

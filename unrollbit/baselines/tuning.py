@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -51,7 +52,8 @@ def tune(
     """The parameters with the lowest NMSE on validation pairs ``(x, y)``.
 
     Every parameter in ``baseline.ranges`` is tried at the values of its range (all combinations). A best value at an
-    end extends the range; then the two geometric means beside the best one are tried. ``reduction``: the NMSE that
+    end extends the range; then the two geometric means beside the best one are tried. All this for every combination
+    of ``baseline.choices``. ``reduction``: the NMSE that
     counts, as in ``unrollbit.metrics.nmse_db``; ``"mean_of_db"`` is the mean PSNR of images. ``count``: values of every
     parameter to begin with, in place of the ranges' own.
 
@@ -66,9 +68,8 @@ def tune(
         True
     """
     A, trials = physics_of(problem), []
-    ranges = baseline.ranges(A, jnp.asarray(x), jnp.asarray(y))
     if count is not None:
-        ranges = {name: where._replace(count=integer("count", count, 2)) for name, where in ranges.items()}
+        integer("count", count, 2)
 
     def score(values: dict[str, float]) -> float:
         estimate = baseline.with_parameters(**values)(A, y)
@@ -76,9 +77,12 @@ def tune(
         trials.append(Trial(values, level if math.isfinite(level) else math.inf))
         return trials[-1].nmse_db
 
-    if not ranges:
-        return Tuned(baseline, score({}), trials)
-    _searched(list(ranges.items()), {}, score)
+    for values in itertools.product(*baseline.choices.values()):
+        chosen = dict(zip(baseline.choices, values, strict=True))
+        ranges = baseline.with_parameters(**chosen).ranges(A, jnp.asarray(x), jnp.asarray(y))
+        if count is not None:
+            ranges = {name: where._replace(count=count) for name, where in ranges.items()}
+        _searched(list(ranges.items()), chosen, score)
     best = min(trials, key=lambda trial: trial.nmse_db)
     return Tuned(baseline.with_parameters(**best.parameters), best.nmse_db, trials)
 

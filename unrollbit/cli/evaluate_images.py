@@ -41,8 +41,7 @@ def methods_of(packed: PackedNetwork, problem: Problem, seed: int, *, classic: b
         tuned = [tune(method, tuning.problem, tuning.x, tuning.y, reduction="mean_of_db") for method in methods]
         return min(tuned, key=lambda found: found.nmse_db).baseline
 
-    # one weight for all photographs, or one that follows the level of each: whichever suits the noise
-    smooth = best(*(TotalVariation(tuning.shape, power=power) for power in (0, 2)))
+    smooth = best(TotalVariation(tuning.shape))
     ridge = best(Tikhonov(), Tikhonov(signal_shape=tuning.shape))
 
     def of_size(method: Any) -> Method:
