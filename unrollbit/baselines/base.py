@@ -39,7 +39,7 @@ class Baseline(Value, abc.ABC):
     """
 
     name: ClassVar[str]
-    choices: ClassVar[dict[str, tuple[Any, ...]]] = {}  # parameters of a few values: all are tried, each with its ranges
+    choices: ClassVar[dict[str, tuple[Any, ...]]] = {}  # values of parameters that are all tried, each with its ranges
 
     @abc.abstractmethod
     def __call__(self, problem: Any, y: Float[Array, "*batch m"]) -> Float[Array, "*batch n"]:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from unrollbit.cli.tables import FORMS
+
 LARGEST_SEED = 2**32 - 1
 PHOTOGRAPHS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")  # endings of their files
 
@@ -56,17 +58,20 @@ def add_data(parser: argparse.ArgumentParser) -> None:
 
 
 def add_common(parser: argparse.ArgumentParser, *, out: str, seed: int | None = 0) -> None:
-    """``--seed``, ``--out`` and ``--json``; a seed of None stands for that of the config."""
+    """``--seed``, ``--out``, ``--json`` and ``--table``; a seed of None stands for that of the config."""
     default = "that of the config" if seed is None else str(seed)
     parser.add_argument("--seed", type=seed_number, default=seed, metavar="N", help=f"random seed (default: {default})")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help=f"{out}; made if it is missing")
-    add_json(parser)
+    add_result(parser)
 
 
-def add_json(parser: argparse.ArgumentParser) -> None:
-    """``--json``."""
+def add_result(parser: argparse.ArgumentParser) -> None:
+    """``--json`` and ``--table``."""
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="also write the result as JSON, into a folder that exists"
+    )
+    parser.add_argument(
+        "--table", choices=tuple(FORMS), default="text", help="form of the tables: text (default), Markdown, LaTeX"
     )
 
 

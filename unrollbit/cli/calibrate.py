@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from unrollbit.cli.arguments import add_data, add_json, add_network, positive, seed_number
+from unrollbit.cli.arguments import add_data, add_network, add_result, positive, seed_number
 from unrollbit.cli.outputs import NETWORK_FILE, NEW, Outputs
 
 SIGNALS = 2000
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--level", type=float, default=0.9, help="share of signals that error bars cover (default 0.9)")
     parser.add_argument("--seed", type=seed_number, default=0, metavar="S", help="seed of the signals (default 0)")
     add_data(parser)
-    add_json(parser)
+    add_result(parser)
 
 
 def run(options: argparse.Namespace) -> None:

@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unrollbit.cli.arguments import LARGEST_SEED, add_data, add_json, add_network, positive, seed_number
+from unrollbit.cli.arguments import LARGEST_SEED, add_data, add_network, add_result, positive, seed_number
 from unrollbit.cli.outputs import MARKDOWN, NETWORK_FILE, PNG, Output, Outputs
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--images", type=Path, metavar="FOLDER", help="also show the network on the photographs of a folder, whole"
     )
     add_data(parser)
-    add_json(parser)
+    add_result(parser)
 
 
 def run(options: argparse.Namespace) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from unrollbit.cli.arguments import add_json, seed_number
+from unrollbit.cli.arguments import add_result, seed_number
 from unrollbit.cli.outputs import NEW, Outputs
 
 
@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seed", type=seed_number, default=0, metavar="N", help="random seed of that data (default: 0)"
     )
-    add_json(parser)
+    add_result(parser)
 
 
 def run(options: argparse.Namespace) -> None:

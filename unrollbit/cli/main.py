@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import Any, TextIO
 
 from unrollbit.cli.arguments import LazyParser
+from unrollbit.cli.tables import choose_form
 from unrollbit.extensions import import_extension
 
 COMMANDS = {
@@ -55,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             code = import_module("unrollbit.cli.launch").join(options, sys.argv[1:] if arguments is None else arguments)
             if code is not None:
                 return code
+        choose_form(getattr(options, "table", "text"))
         for name in getattr(options, "imports", ()):
             import_extension(name)
         _call(options.command, "run", options)
