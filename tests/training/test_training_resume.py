@@ -18,8 +18,9 @@ import pytest
 
 from unrollbit import AMP, Stage, Unrolled, fit
 from unrollbit.formats import OneBit, clipped, identity
-from unrollbit.problems import SparseRecovery
+from unrollbit.problems import ArrayProblem, SparseRecovery
 from unrollbit.training.checkpoint import Checkpoints
+from unrollbit.training.run import TrainingRun
 
 PROBLEM = SparseRecovery(12, 24, seed=1)
 quiet = partial(fit, progress=False)
@@ -142,7 +143,7 @@ def test_resume_under_another_environment_warns(tmp_path: Path, monkeypatch: pyt
 SCRIPT = """
 import sys
 from unrollbit import AMP, OneBit, Stage, Unrolled, fit
-from unrollbit.problems import SparseRecovery
+from unrollbit.problems import ArrayProblem, SparseRecovery
 
 problem = SparseRecovery(12, 24, seed=1)
 net = Unrolled(AMP(), problem, 3, OneBit(scale="row"))
@@ -197,7 +198,7 @@ from functools import partial
 from pathlib import Path
 import jax, numpy as np
 from unrollbit import AMP, OneBit, Stage, Unrolled, fit
-from unrollbit.problems import SparseRecovery
+from unrollbit.problems import ArrayProblem, SparseRecovery
 
 assert jax.device_count() == 4
 folder = Path(sys.argv[1])
@@ -234,3 +235,22 @@ def test_four_devices_agree_with_one(tmp_path: Path) -> None:
         for expected, name in zip(leaves(net), stored.files, strict=True):
             scale = max(np.abs(expected).max(), 1e-3)
             assert np.abs(stored[name] - expected).max() <= 1e-5 * scale
+
+
+def test_data_may_move_but_not_change(tmp_path: Path) -> None:
+    """A run goes on where its data has been moved; other data of the same name are another problem."""
+    random = np.random.RandomState(0)
+    A, x = random.randn(12, 24), random.randn(40, 24)
+
+    def resumed(place: str, x: np.ndarray) -> TrainingRun:
+        (tmp_path / place).mkdir()
+        np.save(tmp_path / place / "A.npy", A)
+        np.save(tmp_path / place / "x.npy", x)
+        problem = ArrayProblem("A.npy", "x.npy", folder=tmp_path / place)
+        net = Unrolled(AMP(), problem, 2, OneBit(scale="row"))
+        return quiet(net, problem, Stage(2, batch=2), out=tmp_path / "run", resume=(tmp_path / "run").exists())
+
+    first = resumed("here", x)
+    assert resumed("there", x).records == first.records
+    with pytest.raises(ValueError, match=r"resume: the run in .* was started otherwise: problem\.signals\.sha256 was"):
+        resumed("changed", x + 1)

@@ -27,10 +27,10 @@ def run_fingerprint(
     """Network, problem, stages and teacher as JSON values; they are compared after a trip through a file.
 
     The network is about to be trained, so its formats count, with all their options, and its values do not; of a
-    teacher everything does. Runs without one say nothing of it.
+    teacher everything does. Runs without one say nothing of it. Of data what it holds counts, not where it lies.
     """
     maps = {name: weights.pack().spec for name, weights in net.maps.items()}
-    described = problem.to_spec() if hasattr(problem, "to_spec") else None
+    described = problem.recipe() if hasattr(problem, "recipe") else None
     run = {**_described(net), "maps": maps, "problem": described, "stages": [_stage(stage) for stage in stages]}
     if teacher is not None:
         run["teacher"] = {**_described(teacher), "content": _content(teacher)}
