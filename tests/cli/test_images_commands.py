@@ -149,12 +149,15 @@ def test_a_photograph_that_was_taken_upright(tmp_path: Path) -> None:
 def test_the_study_of_public_images(folder: Path, camera: Path, tmp_path: Path) -> None:
     main(["reproduce", "images", str(camera), "--data", str(folder), "--out", str(tmp_path / "out")])
     found = json.loads((tmp_path / "out" / "report.json").read_text())
-    assert [test["test"] for test in found["tests"]] == ["Set11, 25 %"]
+    assert [test["test"] for test in found["tests"]] == ["Set11 at 25 %"]
     row = found["tests"][0]["networks"][0]
     assert row["method"] == "set11-25"
     assert row["bytes"] == camera.stat().st_size
     assert found["tests"][0]["published"][0]["psnr_db"] == 32.57
     assert "set11-10" in found["missing"]
+    kinds = {each["kind"]: each["psnr_db"] for each in found["rows"]}
+    assert set(kinds) == {"published", "classic", "network"}
+    assert kinds["network"] == row["psnr_db"]
     assert (tmp_path / "out" / "figures" / "images.png").is_file()
 
 
