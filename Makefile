@@ -13,7 +13,7 @@ SHARES := --dist worksteal
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
 	XLA_FLAGS="$(XLA_FLAGS) --xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 
-.PHONY: help demo shelf notebooks docs test optimised slow lint format clean
+.PHONY: help demo shelf notebooks docs test long optimised slow lint format clean
 
 help:
 	@echo "make demo       train and measure one-bit networks on synthetic and real signals -> runs/demo (minutes)"
@@ -21,9 +21,10 @@ help:
 	@echo "                DATA=FOLDER: also those for public images, whose folders the configs name)"
 	@echo "make notebooks  run the notebooks of examples in full and store them with their outputs (minutes)"
 	@echo "make docs       the site -> build/site/index.html; warnings are errors"
-	@echo "make test       the test suite, without the tests marked slow"
+	@echo "make test       the test suite, without the tests marked long or slow (minutes)"
+	@echo "make long       the tests marked long: seconds each (a quarter of an hour)"
 	@echo "make optimised  a few tests with XLA's optimisations as users have them (the others compile with few)"
-	@echo "make slow       the tests marked slow"
+	@echo "make slow       the tests marked slow: minutes each, or one of many cases"
 	@echo "make lint       ruff and pyright"
 	@echo "make format     let ruff fix and format the sources"
 	@echo "make clean      remove .venv, builds and caches (runs/ stays)"
@@ -54,6 +55,9 @@ docs: $(VENV)/.docs
 
 test: $(VENV)/.test
 	$(ONE_THREAD) $(BIN)/pytest -n $(WORKERS) $(SHARES) $(PYTEST_ARGS)
+
+long: $(VENV)/.test
+	$(ONE_THREAD) $(BIN)/pytest -n $(WORKERS) $(SHARES) -m "long and not slow" $(PYTEST_ARGS)
 
 # What compilers may get wrong: bits, kernels, a network end to end.
 OPTIMISED := tests/test_signbits_compiled.py tests/kernels/test_looked_up.py tests/kernels/test_compiled.py \
