@@ -11,7 +11,7 @@ from unrollbit.cli import main
 from unrollbit.cli.tables import choose_form, print_table
 from unrollbit.problems import SparseRecovery
 
-COLUMNS, ROWS = ("kept_entry", "share (%)"), [("a|b & c_d", 12.345), (r"x\y^2 [bold]", None)]
+COLUMNS, ROWS = ("kept_entry", "share (%)"), [("a|b & c_d", 12.346), (r"x\y^2 [bold]", None)]
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +31,7 @@ def test_markdown(capsys: pytest.CaptureFixture[str]):
         "**first_try**",
         "| kept_entry | share (%) |",
         "| --- | ---: |",
-        r"| a\|b & c_d | 12.3 |",
+        r"| a\|b & c_d | 12.35 |",
         r"| x\y^2 [bold] | - |",
         "one note",
     ]
@@ -44,7 +44,7 @@ def test_latex(capsys: pytest.CaptureFixture[str]):
         r"\toprule",
         r"kept\_entry & share (\%) \\",
         r"\midrule",
-        r"a|b \& c\_d & 12.3 \\",
+        r"a|b \& c\_d & 12.35 \\",
         r"x\textbackslash{}y\textasciicircum{}2 [bold] & - \\",
     ]
     assert lines[9:] == [r"\bottomrule", r"\end{tabular}", r"\end{table}"]
@@ -52,7 +52,7 @@ def test_latex(capsys: pytest.CaptureFixture[str]):
 
 def test_text(capsys: pytest.CaptureFixture[str]):
     body = "\n".join(printed("text", capsys))
-    assert all(entry in body for entry in ("first_try", *COLUMNS, "a|b & c_d", r"x\y^2 [bold]", "12.3", "one note"))
+    assert all(entry in body for entry in ("first_try", *COLUMNS, "a|b & c_d", r"x\y^2 [bold]", "12.35", "one note"))
 
 
 def test_commands_take_the_form(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -28,6 +28,7 @@ STUDIES = {
     ),
     "images": "Set11, BSD68 and brain slices: networks of the shelf beside published figures; PSNR, SSIM and bytes",
     "language": "a small language model in BitNet, b1.58, OneBit and LittleBit: perplexity and file against bits",
+    "denoiser": "a residual convolutional denoiser in each format, beside learned filter priors: PSNR against bytes",
     "own": "nine problems of a user's own, from data to packed file: networks beside what one would use instead",
     "pibinn": "the claims of arXiv 2502.01908 as experiments: bits, depth, generalization, real data, 65,536 unknowns",
 }

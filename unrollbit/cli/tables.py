@@ -89,6 +89,6 @@ def _text(value: Any) -> str:
         return "-"
     if isinstance(value, float):
         size = abs(value)
-        digits = 4 if 0 < size < 0.1 else 3 if size < 10 else 1
+        digits = 4 if 0 < size < 0.1 else 3 if size < 10 else 2 if size < 100 else 1
         return f"{value:.{digits}f}"
     return f"{value:,}" if isinstance(value, int) else str(value)

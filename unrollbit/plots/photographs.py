@@ -10,6 +10,8 @@ from matplotlib.figure import Figure
 
 from unrollbit.plots.style import GREY, TEXT, legend_above, line_styles, paper_style
 
+_ABREAST = 3  # panels
+
 
 def psnr_against_bytes(
     points: Sequence[Mapping[str, Any]], levels: Mapping[str, Mapping[str, float]] | None = None
@@ -31,8 +33,12 @@ def psnr_against_bytes(
     styles = dict(zip(dict.fromkeys(str(point["group"]) for point in points), line_styles(), strict=False))
     sizes = [float(point["bytes"]) for point in points]
     with paper_style():
-        figure = Figure(figsize=(TEXT, 2.6), layout="constrained")
-        for axes, test in zip(figure.subplots(1, len(tests), sharex=True, squeeze=False)[0], tests, strict=True):
+        rows = -(-len(tests) // _ABREAST)
+        figure = Figure(figsize=(TEXT, 2.4 * rows + 0.2), layout="constrained")
+        panels = figure.subplots(rows, min(len(tests), _ABREAST), sharex=True, squeeze=False)
+        for axes in panels.ravel()[len(tests) :]:
+            axes.remove()
+        for axes, test in zip(panels.ravel(), tests, strict=False):
             for group, style in styles.items():
                 own = [point for point in points if (str(point["test"]), str(point["group"])) == (test, group)]
                 places = np.array([(point["bytes"], point["psnr_db"]) for point in own]).reshape(-1, 2)
@@ -45,6 +51,8 @@ def psnr_against_bytes(
                 place = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "color": GREY}
                 axes.annotate(name, (1, level), xytext=(0, 2), ha="right", fontsize=6, **place)
             axes.set(xscale="log", xlim=(min(sizes) / 3, max(sizes) * 12), xlabel="bytes", title=test)
-        figure.axes[0].set_ylabel("PSNR (dB)")
+            axes.tick_params(labelbottom=True)
+        for axes in panels[:, 0]:
+            axes.set_ylabel("PSNR (dB)")
         legend_above(figure, figure.axes[0])
     return figure

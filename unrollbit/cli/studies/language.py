@@ -23,6 +23,7 @@ from unrollbit.cli.studies.language_training import (
     told,
     train_one,
 )
+from unrollbit.cli.studies.model_training import holdable
 from unrollbit.cli.tables import print_table
 from unrollbit.formats import BitNet, Format, LittleBit, OneBitSVID, Ternary
 from unrollbit.plots import quality_at_bits, save
@@ -55,17 +56,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def formats(width: int) -> tuple[dict[str, Format], list[str]]:
     """The formats by name, and what cannot be had at this width, in words."""
-    found: dict[str, Format] = {"BitNet": BitNet(), "b1.58": Ternary(), "OneBit": OneBitSVID()}
-    missing = []
-    for rate in RATES:
-        format = LittleBit(bits_per_weight=rate, multiple=1, rotate=True)
-        try:
-            format.from_matrix(np.eye(width, dtype=np.float32))
-        except ValueError as error:
-            missing.append(f"LittleBit {rate:g}: {error}")
-        else:
-            found[f"LittleBit {rate:g}"] = format
-    return found, missing
+    all_of_them: dict[str, Format] = {"BitNet": BitNet(), "b1.58": Ternary(), "OneBit": OneBitSVID()}
+    all_of_them |= {f"LittleBit {rate:g}": LittleBit(bits_per_weight=rate, multiple=1, rotate=True) for rate in RATES}
+    return holdable(all_of_them, (width, width))
 
 
 def run(options: argparse.Namespace, out: Path) -> dict[str, Any]:

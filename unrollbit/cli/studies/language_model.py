@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,7 +13,7 @@ import optax
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from unrollbit.variables import BinaryParam
+from unrollbit.cli.studies.model_training import train_model
 
 Objective = Callable[[Any, Any, Array], Array]  # (model, teacher or None, windows): a loss
 _BATCH = 16  # windows that are measured at a time
@@ -75,52 +74,15 @@ def train(
     batch: int,
     context: int,
     seed: int,
-    rate: float = 1e-3,
-    sign_rate: float = 1e-2,
 ) -> Float[np.ndarray, " steps"]:
-    """Train a model in place on random windows of a text; the loss of every step.
+    """Train a model in place on random windows of a text; the loss of every step."""
 
-    All steps are one program. Adam, its rates rise for a tenth of the steps and fall to 0 along a cosine; gradients
-    are cut at norm 1.
-    """
-    graph, trained, rest = nnx.split(model, nnx.Param, ...)
+    def loss(model: LanguageModel, data: tuple[Any, Array], key: Array) -> Array:
+        teacher, text = data
+        starts = jax.random.randint(key, (batch,), 0, len(text) - context)
+        return objective(model, teacher, text[starts[:, None] + jnp.arange(context + 1)].astype(jnp.int32))
 
-    def adam(peak: float) -> optax.GradientTransformation:
-        schedule = optax.warmup_cosine_decay_schedule(0.0, peak, max(1, steps // 10), max(2, steps))
-        return optax.adam(schedule, 0.9, 0.98)
-
-    labels = nnx.map_state(lambda _, variable: "signs" if isinstance(variable, BinaryParam) else "others", trained)
-    rates = optax.multi_transform({"signs": adam(sign_rate), "others": adam(rate)}, labels)
-    optimiser = optax.chain(optax.clip_by_global_norm(1.0), rates)
-    trained, losses = _trained(
-        (graph, optimiser, objective, steps, batch, context),
-        trained,
-        rest,
-        teacher,
-        jnp.asarray(text),
-        jax.random.key(seed),
-    )
-    nnx.update(model, trained)
-    return np.asarray(losses)
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _trained(setting: Any, trained: Any, rest: Any, teacher: Any, text: Array, key: Array) -> tuple[Any, Array]:
-    graph, optimiser, objective, steps, batch, context = setting
-
-    def loss(trained: Any, tokens: Array) -> Array:
-        return objective(nnx.merge(graph, trained, rest), teacher, tokens)
-
-    def step(carry: tuple[Any, Any], index: Array) -> tuple[tuple[Any, Any], Array]:
-        trained, state = carry
-        starts = jax.random.randint(jax.random.fold_in(key, index), (batch,), 0, len(text) - context)
-        tokens = text[starts[:, None] + jnp.arange(context + 1)].astype(jnp.int32)
-        value, gradients = jax.value_and_grad(loss)(trained, tokens)
-        updates, state = optimiser.update(gradients, state, trained)
-        return (optax.apply_updates(trained, updates), state), value
-
-    (trained, _), losses = jax.lax.scan(step, (trained, optimiser.init(trained)), jnp.arange(steps))
-    return trained, losses
+    return train_model(model, loss, (teacher, jnp.asarray(text)), steps=steps, seed=seed)
 
 
 def measured(model: Any, tokens: np.ndarray) -> dict[str, float]:
