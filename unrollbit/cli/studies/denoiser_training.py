@@ -52,11 +52,11 @@ class ResidualDenoiser(nnx.Module):
 class Size:
     """Of the model and of its training."""
 
-    width: int = 24
-    layers: int = 5
+    width: int = 16
+    layers: int = 4
     crop: int = 40
     batch: int = 8
-    steps: int = 2000  # of the teacher, and of every student
+    steps: int = 1500  # of the teacher, and of every student
 
     def model(self, seed: int) -> ResidualDenoiser:
         """A model with random numbers."""
