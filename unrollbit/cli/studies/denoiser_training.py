@@ -54,9 +54,9 @@ class Size:
 
     width: int = 16
     layers: int = 4
-    crop: int = 40
+    crop: int = 24
     batch: int = 8
-    steps: int = 1500  # of the teacher, and of every student
+    steps: int = 1000  # of the teacher, and of every student
 
     def model(self, seed: int) -> ResidualDenoiser:
         """A model with random numbers."""
