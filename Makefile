@@ -64,7 +64,7 @@ OPTIMISED := tests/test_signbits_compiled.py tests/kernels/test_looked_up.py tes
 	tests/kernels/test_hadamard_transform.py tests/kernels/test_export.py
 
 optimised: $(VENV)/.test
-	JAX_DISABLE_MOST_OPTIMIZATIONS=0 $(ONE_THREAD) $(BIN)/pytest -n $(WORKERS) $(OPTIMISED) $(PYTEST_ARGS)
+	JAX_DISABLE_MOST_OPTIMIZATIONS=0 $(ONE_THREAD) $(BIN)/pytest -n $(WORKERS) -m "not slow" $(OPTIMISED) $(PYTEST_ARGS)
 
 slow: $(VENV)/.test
 	$(BIN)/pytest -m slow $(PYTEST_ARGS)

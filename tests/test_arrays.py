@@ -102,6 +102,7 @@ NAMES += ["FullyConnected", "packed", "solve", "solve, iterates", "refine"]
 SCORES = ["nmse_db", "failures", "psnr_db", "support_recovery_rate", "ssim"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES + SCORES)
 @settings(deadline=None, max_examples=16)
 @given(dtype=st.sampled_from(DTYPES), layout=st.sampled_from(sorted(LAYOUTS)))
@@ -133,6 +134,7 @@ def test_complex_numbers_are_told_to_be_stacked(name: str) -> None:
     assert "astype" not in str(refused.value)
 
 
+@pytest.mark.long
 def test_complex_physics_takes_complex_measurements() -> None:
     fourier = SubsampledFourier.random(M, 4, seed=0)
     z = np.random.RandomState(0).standard_normal((3, 4)) + 1j * np.random.RandomState(1).standard_normal((3, 4))
@@ -163,6 +165,7 @@ def test_lists_are_arrays() -> None:
     assert as_signal([[1, 2], [3, 4]], 2, "y", "m").tolist() == [[1.0, 2.0], [3.0, 4.0]]
 
 
+@pytest.mark.long
 def test_the_dtype_of_the_measurement_decides() -> None:
     """Physics in another precision, that of ``jax_enable_x64``, changes nothing of it."""
     with jax.enable_x64(True):
@@ -174,6 +177,7 @@ def test_the_dtype_of_the_measurement_decides() -> None:
                 assert call(y).dtype == dtype
 
 
+@pytest.mark.long
 def test_a_network_of_float64_physics_is_read_back_under_x64(tmp_path) -> None:
     code = (
         "import numpy as np; from unrollbit import AMP, Unrolled; from unrollbit.operators import Convolution\n"

@@ -26,6 +26,7 @@ def with_examples() -> list[str]:
     return sorted(found)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", with_examples())
 def test_examples(name, tmp_path, monkeypatch):
     module = importlib.import_module(name)

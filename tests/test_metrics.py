@@ -86,6 +86,7 @@ def test_psnr_by_hand_and_against_scikit_image():
     assert float(psnr_db(jnp.asarray(b), jnp.asarray(a))) == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("shape", "peak"), [((32, 48), 1.0), ((11, 11), 1.0), ((40, 20), 255.0)])
 def test_ssim_against_scikit_image(shape, peak):
     random = np.random.RandomState(1)

@@ -56,6 +56,7 @@ PRINTED: dict[str, tuple[Callable[[], Any], str]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", PRINTED)
 def test_it_is_one_short_line(name: str) -> None:
     make, begins = PRINTED[name]

@@ -28,6 +28,7 @@ def test_a_fused_sum_over_planes_is_that_of_numpy(planes: int, columns: int) -> 
     np.testing.assert_allclose(energy(jnp.asarray(pack_signs(values))), expected, rtol=1e-5)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("planes", [2, 8])
 def test_the_columns_of_physics_in_sign_planes_have_their_norm(planes: int) -> None:
     held = sign_planes(gaussian(256, 512), planes)

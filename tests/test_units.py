@@ -140,6 +140,7 @@ def check(case: Case, s: float, tolerance: float) -> None:
     np.testing.assert_allclose(found / s**unit, expected, rtol=tolerance, atol=tolerance * np.abs(expected).max())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", CASES)
 @settings(deadline=None, max_examples=8)
 @given(s=VALUES)
@@ -165,6 +166,7 @@ def test_the_stopping_rule_has_no_unit(s: float) -> None:
     assert abs(counts[0] - counts[1]) <= 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("s", [1e-30, 1e-12, 1.0, 1e12, 1e30])
 @pytest.mark.parametrize("name", [*EQUIVARIANT, *SCALED])
 def test_gradients_in_other_units(name: str, s: float) -> None:
@@ -180,6 +182,7 @@ def test_gradients_in_other_units(name: str, s: float) -> None:
     assert np.isfinite(slope(s, 0 * Y)).all()
 
 
+@pytest.mark.long
 def test_silent_measurements_have_finite_gradients() -> None:
     """Also of every scalar and latent: ||v|| at v = 0, tau -> 0."""
     for shrinkage in (BernoulliGaussian(), BernoulliGaussian(learn_variance=True), GroupSoft(4), Firm(), Soft()):

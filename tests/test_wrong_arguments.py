@@ -160,6 +160,7 @@ def refusal(function: Callable[..., Any], arguments: dict[str, Any]) -> str | No
     return None
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", CALLS)
 def test_wrong_arguments_are_named_in_one_short_line(name: str) -> None:
     function, arguments = CALLS[name]

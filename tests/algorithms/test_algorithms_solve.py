@@ -56,6 +56,7 @@ def relative(a, b) -> float:
     return float(jnp.max(jnp.abs(a - b)) / jnp.max(jnp.abs(b)))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_iterates_objective_and_shapes(algorithm: str) -> None:
     A = gaussian(8, 16)
@@ -75,6 +76,7 @@ def test_iterates_objective_and_shapes(algorithm: str) -> None:
     assert not np.allclose(full.iterates[0], full.iterates[-1])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_leading_axes_are_independent_signals(algorithm: str) -> None:
     A = gaussian(8, 16)
@@ -86,6 +88,7 @@ def test_leading_axes_are_independent_signals(algorithm: str) -> None:
         np.testing.assert_allclose(together[i, j], alone, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.long
 @pytest.mark.grid(5)
 @pytest.mark.parametrize(
     ("algorithm", "physics"),
@@ -151,6 +154,7 @@ def test_zero_measurements_give_the_zero_signal(algorithm: str) -> None:
     np.testing.assert_array_equal(solve(ALGORITHMS[algorithm], A, jnp.zeros((2, 8)), 5).x, 0.0)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_float32_stays_float32_under_x64(algorithm: str) -> None:
     y = np.asarray(measurements(PHYSICS["rademacher"](), 2))

@@ -31,6 +31,7 @@ Y = np.random.RandomState(0).standard_normal((2, 8))
 WEIGHTS = np.random.RandomState(1).standard_normal(12)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("tolerance", [0.0, 1e-4])
 @pytest.mark.parametrize("name", ["fista", "admm", "amp"])
 def test_jit_and_vmap_give_the_same(name: str, tolerance: float) -> None:
@@ -46,6 +47,7 @@ def test_jit_and_vmap_give_the_same(name: str, tolerance: float) -> None:
         assert int(each.iterations[i]) == int(alone.iterations)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("iterations", "tolerance"), [(25, 0.0), (20_000, 1e-13)], ids=["unrolled", "implicit"])
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_gradients_against_finite_differences(name: str, iterations: int, tolerance: float) -> None:

@@ -45,6 +45,7 @@ def minimiser(A: np.ndarray, y: np.ndarray, shape: tuple[int, ...]) -> np.ndarra
     return scipy.optimize.minimize(objective, np.zeros(A.shape[1]), jac=True, method="L-BFGS-B", options=options).x
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", [ForwardBackward, ReactionDiffusion])
 @pytest.mark.parametrize("A", [BLUR, gaussian(20, 30, seed=1)], ids=["blur", "dense"])
 def test_differences_and_clips_are_smoothed_total_variation(kind, A) -> None:
@@ -65,6 +66,7 @@ def test_total_variation_of_signals() -> None:
     np.testing.assert_allclose(found, minimiser(np.eye(12), y, (12,)), atol=1e-4)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", [ForwardBackward, ReactionDiffusion])
 @pytest.mark.parametrize("levels", [None, Levels(unit=0.5), Levels(of="noise")], ids=["fixed", "signal", "noise"])
 def test_a_network_at_its_start_is_the_solver(kind, levels) -> None:
@@ -76,6 +78,7 @@ def test_a_network_at_its_start_is_the_solver(kind, levels) -> None:
     assert Algorithm.from_spec(algorithm.to_spec()) == algorithm
 
 
+@pytest.mark.long
 def test_levels_make_thresholds_follow_the_unit() -> None:
     """With exponents that add up to 1, a signal in another unit has its estimate in that unit."""
     levels = Levels(unit=0.3, alpha=0.6, beta=0.4, gamma=0.0)

@@ -19,6 +19,7 @@ def sparse_rows():
     return {row["method"]: row for row in compare(problem, networks, iterations=20, tuned_on=8)}
 
 
+@pytest.mark.long
 def test_sparse_signals_on_random_physics_have_omp_and_amp(sparse_rows):
     assert list(sparse_rows) == ["doubled", "zero", "linear MMSE", "fista", "omp", "amp, true prior"]
     assert sparse_rows["zero"]["nmse_db"] == 0.0
@@ -29,6 +30,7 @@ def test_sparse_signals_on_random_physics_have_omp_and_amp(sparse_rows):
     assert sparse_rows["fista"]["parameters"]["regularisation"] > 0
 
 
+@pytest.mark.long
 def test_images_have_total_variation_and_psnr():
     problem = SinglePixelCamera(size=16)
     signals = tuple(part[::40] for part in problem.split("test").all())
@@ -40,6 +42,7 @@ def test_images_have_total_variation_and_psnr():
     assert min(level for name, level in levels.items() if name != "zero") > levels["zero"] + 3
 
 
+@pytest.mark.long
 def test_signals_of_signs_have_biht():
     rows = {
         row["method"]: row for row in compare(OneBitCompressiveSensing(256, 64), timed=False, iterations=20, tuned_on=8)
@@ -48,6 +51,7 @@ def test_signals_of_signs_have_biht():
     assert "amp, true prior" not in rows
 
 
+@pytest.mark.long
 def test_a_problem_of_arrays_is_compared_on_the_signals_given():
     random = np.random.RandomState(0)
     problem = Problem.from_arrays(random.randn(8, 16), random.randn(100, 16) @ random.randn(16, 16))

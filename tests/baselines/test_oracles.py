@@ -46,6 +46,7 @@ def with_pyproximal(matrix: np.ndarray, y: np.ndarray, weight: float, shape: tup
     return pyproximal.optimization.primaldual.PrimalDual(data, penalty, gradient, start, step, step, niter=3000)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("operator", "shape"),
     [
@@ -80,6 +81,7 @@ def test_denoising_by_total_variation_is_that_of_scikit_image():
     assert_allclose(np.asarray(found).reshape(SIDE, SIDE), theirs, atol=3e-3)
 
 
+@pytest.mark.long
 def test_without_an_exact_data_step_the_minimiser_is_the_same(monkeypatch):
     A = Convolution.of(np.outer([1, 2, 1], [1, 2, 1]) / 16, (SIDE, SIDE), "zero")
     y = A(jnp.asarray(picture(), jnp.float32))
@@ -91,6 +93,7 @@ def test_without_an_exact_data_step_the_minimiser_is_the_same(monkeypatch):
     assert_allclose(method(again, y), exact, atol=5e-3)
 
 
+@pytest.mark.long
 def test_coefficients_have_the_total_variation_of_their_synthesis():
     psi = Wavelet.of((16, 16), "db2")
     phi = gaussian(100, 256, seed=1)
@@ -106,6 +109,7 @@ def test_tikhonov_is_ridge_regression_of_scikit_learn():
     assert_allclose(Tikhonov(0.7)(Dense.of(A), jnp.asarray(y, jnp.float32)), theirs, atol=1e-4)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("operator", [Hadamard(64, 144 - 16), Dense.of(RANDOM.randn(40, SIDE**2))])
 def test_tikhonov_on_a_grid_solves_its_normal_equations(operator):
     n = operator.shape[1]
@@ -164,6 +168,7 @@ def test_omp_stops_for_every_signal_on_its_own():
     assert (np.count_nonzero(np.asarray(found), axis=1) == [1, 4, 0]).all()
 
 
+@pytest.mark.long
 def test_methods_run_under_jit_and_vmap():
     A = gaussian(12, 16, seed=0)
     y = jnp.asarray(RANDOM.randn(3, 12), jnp.float32)

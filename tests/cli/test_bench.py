@@ -26,6 +26,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, env=dict(os.environ))
 
 
+@pytest.mark.long
 def test_the_command_measures_and_writes_its_rows(tmp_path):
     done = run("--quick", "--only", "products", "--sizes", "64", "--json", str(tmp_path / "bench.json"))
     assert done.returncode == 0, done.stderr
@@ -103,6 +104,7 @@ def test_extra_memory_is_what_was_touched_and_given_back():
     assert 60 < found < 80
 
 
+@pytest.mark.long
 def test_bandwidth_is_positive():
     assert read_bandwidth() > 1e8
 
@@ -121,6 +123,7 @@ def test_the_yardsticks_compute_the_same_product(transpose):
         assert bench_products.relative_error(packed(jnp.asarray(bits), jnp.asarray(x)), wanted) < 2e-6
 
 
+@pytest.mark.long
 def test_a_network_agrees_with_its_float32_form(monkeypatch):
     small = bench_networks.cases(quick=True)[0]._replace(m=16, n=32)
     learned = bench_networks.cases(quick=True)[2]._replace(m=16, n=32)

@@ -23,6 +23,7 @@ def calibrated(tmp_path_factory):
     return folder, file, out
 
 
+@pytest.mark.long
 def test_a_copy_with_certificates_is_written_and_the_network_left_alone(calibrated, capsys):
     folder, file, out = calibrated
     made = json.loads((folder / "made.json").read_text())["certificates"]

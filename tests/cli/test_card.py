@@ -57,6 +57,7 @@ def cells(text, first):
     return [cell.strip() for cell in row.strip("|").split("|")]
 
 
+@pytest.mark.long
 def test_the_figures_are_those_of_evaluate(run, card, tmp_path):
     text, figures = card
     assert [row["seed"] for row in figures["seeds"]] == [1, 2, 3]
@@ -86,6 +87,7 @@ def test_mean_and_spread_are_those_of_the_rows(card):
     assert "300 test signals of each seed" in text
 
 
+@pytest.mark.long
 def test_bits_are_those_of_the_file_with_their_definitions(run, card):
     text, figures = card
     bits = load(run / "network.safetensors").bits()
@@ -123,6 +125,7 @@ def test_the_python_of_the_card_runs(run, card, monkeypatch):
     assert held["x"].shape == (2, 32)
 
 
+@pytest.mark.long
 def test_the_card_lies_beside_the_file_and_starts_at_any_seed(run, capsys):
     assert invoke("card", run, "--seeds", 1, "--seed", 7, "--samples", 20) == 0
     text = (run / "network.md").read_text(encoding="utf-8")

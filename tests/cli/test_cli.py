@@ -38,6 +38,7 @@ def run(tmp_path_factory):
     return folder / "run"
 
 
+@pytest.mark.long
 def test_train_leaves_a_complete_run_folder(run):
     assert {"config.toml", "metrics.jsonl", "network.safetensors", "training.pdf", "training.png", "checkpoints"} <= {
         path.name for path in run.iterdir()
@@ -48,6 +49,7 @@ def test_train_leaves_a_complete_run_folder(run):
     assert result["file_bytes"] == (run / "network.safetensors").stat().st_size
 
 
+@pytest.mark.long
 def test_evaluate_reports_and_agrees_between_run_and_file(run, tmp_path, capsys):
     assert invoke("evaluate", run, "--samples", 300, "--seed", 5, "--json", tmp_path / "a.json", "--out", tmp_path) == 0
     result = json.loads((tmp_path / "a.json").read_text())
@@ -168,6 +170,7 @@ def test_bad_configs_are_one_clear_line(tmp_path, capsys, case):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.long
 def test_a_users_own_arrays(tmp_path):
     random = np.random.RandomState(0)
     A = random.randn(10, 20).astype(np.float32) / 3

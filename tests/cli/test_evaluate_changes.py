@@ -28,6 +28,7 @@ def evaluate(file, out, *arguments):
     return json.loads(out.read_text())
 
 
+@pytest.mark.long
 def test_the_changed_problem_is_the_one_measured(file, tmp_path, capsys):
     result = evaluate(file, tmp_path / "a.json", "--set", "sparsity=0.15", "--set", "snr_db=15")
     assert result["changed"] == {"sparsity": 0.15, "snr_db": 15}
@@ -42,6 +43,7 @@ def test_the_changed_problem_is_the_one_measured(file, tmp_path, capsys):
     assert plain["nmse_db"] != result["nmse_db"]
 
 
+@pytest.mark.long
 def test_classic_solvers_see_the_changed_problem(file, tmp_path, capsys):
     def converged(*changes):
         out = tmp_path / "classic.json"

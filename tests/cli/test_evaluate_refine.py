@@ -13,6 +13,7 @@ from unrollbit.problems import SparseRecovery
 PROBLEM = SparseRecovery(32, 64, sparsity=0.05)
 
 
+@pytest.mark.long
 def test_the_refined_row_is_that_of_refine(tmp_path, capsys):
     network = Unrolled(AMP(PROBLEM.prior()), PROBLEM, 4, Fixed())
     file, out = pack(network, problem=PROBLEM).save(tmp_path / "net.safetensors"), tmp_path / "result.json"

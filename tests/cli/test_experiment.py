@@ -90,6 +90,7 @@ def scalars_of(folder: Path) -> dict[str, np.ndarray]:
     return {name: np.asarray(raw[...]) for name, raw in network.scalars.items()}
 
 
+@pytest.mark.long
 def test_rows_are_in_order_and_carry_their_labels(finished: Any, planned: list[Experiment]) -> None:
     _, rows = finished
     assert [(row["name"], row["seed"], row["depth"]) for row in rows] == [("fixed", 1, 2), ("one-bit", 0, 2)]
@@ -158,6 +159,7 @@ def test_a_finished_experiment_is_not_trained_again(
     assert again[1] == json.loads(json.dumps(rows[1]))
 
 
+@pytest.mark.long
 def test_what_has_changed_is_made_again_and_no_more(
     finished: Any, planned: list[Experiment], tmp_path: Path, dispatches: list[int]
 ) -> None:

@@ -26,6 +26,7 @@ def save_networks(folder: Path) -> None:
     pack(FullyConnected(PROBLEM.operator, 3, 20), problem=PROBLEM).save(folder / "dense.safetensors")
 
 
+@pytest.mark.long
 def test_hard_signals_are_measured_before_and_after() -> None:
     packed = pack(Unrolled(AMP(), PROBLEM, 4, Fixed()), problem=PROBLEM)
     row, cloud = hard_signals.measure("net", packed, 16, 1)

@@ -54,6 +54,7 @@ def denoiser(tmp_path_factory) -> Path:
     return path
 
 
+@pytest.mark.long
 def test_a_folder_of_photographs(folder: Path, camera: Path, tmp_path: Path, capsys) -> None:
     report = tmp_path / "report.json"
     main(["evaluate", str(camera), "--images", str(folder / "set11"), "--json", str(report)])
@@ -74,6 +75,7 @@ def test_a_folder_of_photographs(folder: Path, camera: Path, tmp_path: Path, cap
     assert "total variation" in capsys.readouterr().out
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("mode", "planes"), [("L", 1), ("RGB", 3), ("RGBA", 3), ("I;16", 1)])
 def test_a_noisy_photograph(denoiser: Path, tmp_path: Path, mode: str, planes: int) -> None:
     """Every plane is recovered as an image of its own, and comes in the bits that it was read in."""
@@ -95,6 +97,7 @@ def test_a_noisy_photograph(denoiser: Path, tmp_path: Path, mode: str, planes: i
     assert np.std(clean.planes) < np.std(noisy.planes)
 
 
+@pytest.mark.long
 def test_error_bars_of_the_pixels_of_a_photograph(denoiser: Path, tmp_path: Path) -> None:
     """A map beside the photograph, of its size, by the formula of the file; bars are wider at edges."""
     bar = {"level": 0.9, "signals": 400, "quantile": 2.0, "floor": 1e-4}
@@ -146,6 +149,7 @@ def test_a_photograph_that_was_taken_upright(tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.rint(read_photograph(tmp_path / "a.png").planes[0] * 255), upright)
 
 
+@pytest.mark.long
 def test_the_study_of_public_images(folder: Path, camera: Path, tmp_path: Path) -> None:
     main(["reproduce", "images", str(camera), "--data", str(folder), "--out", str(tmp_path / "out")])
     found = json.loads((tmp_path / "out" / "report.json").read_text())
@@ -161,6 +165,7 @@ def test_the_study_of_public_images(folder: Path, camera: Path, tmp_path: Path) 
     assert (tmp_path / "out" / "figures" / "images.png").is_file()
 
 
+@pytest.mark.long
 def test_a_config_names_data_that_lies_elsewhere(tmp_path: Path, capsys) -> None:
     for index in range(4):
         (tmp_path / "data" / "photos").mkdir(parents=True, exist_ok=True)
@@ -200,6 +205,7 @@ def test_a_config_names_data_that_lies_elsewhere(tmp_path: Path, capsys) -> None
     assert len(json.loads(report.read_text())["images"]) == 4
 
 
+@pytest.mark.long
 def test_a_card_with_photographs(camera: Path, folder: Path, tmp_path: Path) -> None:
     card, report = tmp_path / "CARD.md", tmp_path / "card.json"
     images = ["--images", str(folder / "set11"), "--samples", "4"]

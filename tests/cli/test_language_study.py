@@ -38,6 +38,7 @@ def test_the_text_of_this_python_is_there() -> None:
     assert len(text.train) > 5 * len(text.test)
 
 
+@pytest.mark.long
 def test_measures_are_those_of_the_probabilities() -> None:
     model = LanguageModel(16, 1, 8, nnx.Rngs(0))
     tokens = np.random.RandomState(0).randint(0, 256, (20, 9))
@@ -49,6 +50,7 @@ def test_measures_are_those_of_the_probabilities() -> None:
     assert found["accuracy"] == np.mean(np.asarray(p).argmax(-1) == tokens[:, 1:])
 
 
+@pytest.mark.long
 def test_packed_generation_has_the_logits_of_the_trained_model_and_a_twentieth_of_its_file(tmp_path: Path) -> None:
     text = standard_library().train[:4000]
     teacher = LanguageModel(256, 1, 16, nnx.Rngs(0))
@@ -69,6 +71,7 @@ def test_packed_generation_has_the_logits_of_the_trained_model_and_a_twentieth_o
     assert sizes[0] <= sizes[1] / 20
 
 
+@pytest.mark.long
 def test_a_run_gives_rows_a_table_and_a_figure_and_keeps_what_is_there(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -93,6 +96,7 @@ def test_a_run_gives_rows_a_table_and_a_figure_and_keeps_what_is_there(
     assert len(list(out.rglob("*.safetensors"))) == 4
 
 
+@pytest.mark.long
 def test_what_is_there_is_kept_and_what_is_of_another_setting_is_not(tmp_path: Path) -> None:
     for k in range(60):
         (tmp_path / f"module{k}.py").write_text(f"import number{k}\n" * 9)

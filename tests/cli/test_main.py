@@ -57,6 +57,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("command", COMMANDS)
 def test_any_text_is_printed_in_any_encoding(command: str, shipped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words, written = COMMANDS[command]

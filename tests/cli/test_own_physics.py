@@ -62,6 +62,7 @@ def train(folder: Path, matrix: str) -> int:
     return main(["train", str(folder / "own.toml"), "--out", str(folder / "run"), "--quiet", "--overwrite"])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("matrix", "expected"),
     [
@@ -80,6 +81,7 @@ def test_a_config_names_it_and_the_file_holds_it(folder: Path, matrix: str, expe
     assert json.loads((folder / "evaluated.json").read_text())
 
 
+@pytest.mark.long
 def test_complex_matrices_are_taken(folder: Path) -> None:
     assert train(folder, "C.npy") == 0
     y = np.ones(6, np.complex64)

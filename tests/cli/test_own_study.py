@@ -42,6 +42,7 @@ def called(config: dict[str, Any]) -> str:
     return f"(problem, {arguments})"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", [name for name in CASES if name != "coded-aperture-64"])
 def test_python_and_toml_are_one_problem(name: str, there: Path) -> None:
     """Both from the data that init writes."""

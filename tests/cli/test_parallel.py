@@ -84,6 +84,7 @@ def assert_ends(pid: int) -> None:
     assert not is_alive(pid)
 
 
+@pytest.mark.long
 def test_every_task_has_its_outcome_and_is_described(work: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     outcomes = list(in_parallel(work.square, [3, 1, 2, 5], 2, lambda outcome: f"square of {outcome[0]}"))
     assert sorted(outcomes) == [(1, 1), (2, 4), (3, 9), (5, 25)]
@@ -95,6 +96,7 @@ def test_every_task_has_its_outcome_and_is_described(work: ModuleType, capsys: p
     assert captured.out == ""
 
 
+@pytest.mark.long
 def test_tasks_run_side_by_side_and_come_as_they_finish(work: ModuleType, tmp_path: Path) -> None:
     first, second = str(tmp_path / "first"), str(tmp_path / "second")
     assert sorted(in_parallel(work.meet, [(first, second), (second, first)], 2, str)) == ["first", "second"]
@@ -105,12 +107,14 @@ def test_tasks_run_side_by_side_and_come_as_they_finish(work: ModuleType, tmp_pa
     assert list(outcomes) == ["slow"]
 
 
+@pytest.mark.long
 def test_one_worker_is_one_other_process_that_keeps_the_order(work: ModuleType) -> None:
     assert list(in_parallel(work.square, [3, 1, 2], 1, str)) == [(3, 9), (1, 1), (2, 4)]
     (process,) = set(in_parallel(work.process, [0, 1, 2], 1, str))
     assert process != os.getpid()
 
 
+@pytest.mark.long
 def test_each_process_has_one_thread_and_takes_no_gpu_for_itself(
     work: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,6 +134,7 @@ def test_nothing_to_do_is_nothing_done(work: ModuleType, capsys: pytest.CaptureF
     assert dict(os.environ) == before
 
 
+@pytest.mark.long
 def test_an_exception_comes_through_and_ends_the_others(work: ModuleType, tmp_path: Path) -> None:
     waiting, failing = str(tmp_path / "waiting"), str(tmp_path / "failing")
     begun = time.monotonic()
@@ -139,6 +144,7 @@ def test_an_exception_comes_through_and_ends_the_others(work: ModuleType, tmp_pa
     assert_ends(int(Path(waiting).read_text()))
 
 
+@pytest.mark.long
 def test_who_stops_asking_ends_the_others(work: ModuleType, tmp_path: Path) -> None:
     waiting, seen = str(tmp_path / "waiting"), str(tmp_path / "seen")
     outcomes = in_parallel(work.meet, [(waiting, str(tmp_path / "never")), (seen, waiting)], 2, str)
@@ -147,6 +153,7 @@ def test_who_stops_asking_ends_the_others(work: ModuleType, tmp_path: Path) -> N
     assert_ends(int(Path(waiting).read_text()))
 
 
+@pytest.mark.long
 def test_descriptions_are_printed_as_they_are(work: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     list(in_parallel(work.square, [2], 1, lambda outcome: "runs[old]/net done"))
     assert "runs[old]/net done" in capsys.readouterr().err

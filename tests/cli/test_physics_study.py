@@ -122,6 +122,7 @@ def test_networks_start_at_the_tuned_solver(algorithm: str, parameters: dict[str
     assert (network.maps["W"].held_bits == 0) == (algorithm != "ADMM")  # added to A itself, or to what A determines
 
 
+@pytest.mark.long
 def test_the_classic_admm_takes_its_best_penalty_and_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(physics_classic, "in_parallel", in_turn)
     specs = {("spikes", 0): {**SMALL["spikes"], "seed": 0}}

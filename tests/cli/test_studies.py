@@ -79,6 +79,7 @@ def test_experiments_have_names_of_their_own_and_are_json(study: str, quick: boo
         assert {name for name, _ in names} <= {e.name for e in PLANS[study](False)}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "study",
     [

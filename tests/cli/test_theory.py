@@ -42,6 +42,7 @@ def check(net, problem, folder, *arguments, training=None):
     return result, rows
 
 
+@pytest.mark.long
 @pytest.mark.draws
 def test_a_trained_network_gets_a_row_for_every_theorem(tmp_path, capsys):
     problem = SparseRecovery(12, 24, sparsity=0.1)
@@ -65,6 +66,7 @@ def test_a_trained_network_gets_a_row_for_every_theorem(tmp_path, capsys):
     assert "normal form ista" in " ".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.long
 def test_gradient_descent_has_its_own_theorems(tmp_path):
     problem = SparseRecovery(24, 12, sparsity=1.0)
     _, rows = check(Unrolled(GradientDescent(), problem, 4), problem, tmp_path)
@@ -73,6 +75,7 @@ def test_gradient_descent_has_its_own_theorems(tmp_path):
     assert rows["C5"]["unmet"] == "the network is ADMM"
 
 
+@pytest.mark.long
 def test_full_precision_is_quantised_and_blocks_pay_for_themselves(tmp_path):
     problem = BlockSparseRecovery(blocks=3, m=4, n=6)
     _, rows = check(Unrolled(ISTA(), problem, 3, FullPrecision()), problem, tmp_path)
@@ -83,6 +86,7 @@ def test_full_precision_is_quantised_and_blocks_pay_for_themselves(tmp_path):
     assert rows["G5"]["bound"] < rows["G3a"]["bound"] + 1e-12
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("network", ["amp", "dense"])
 def test_networks_without_a_normal_form_say_why_and_still_count_bits(network, tmp_path, capsys):
     problem = SparseRecovery(12, 24)
@@ -98,6 +102,7 @@ def test_networks_without_a_normal_form_say_why_and_still_count_bits(network, tm
     capsys.readouterr()
 
 
+@pytest.mark.long
 def test_data_without_a_known_energy_has_no_certificate(tmp_path):
     problem = EEGCompressiveRecovery()
     _, rows = check(Unrolled(ISTA(), problem, 2), problem, tmp_path)
@@ -105,6 +110,7 @@ def test_data_without_a_known_energy_has_no_certificate(tmp_path):
     assert rows["S1"]["status"] == "holds"
 
 
+@pytest.mark.long
 def test_own_arrays_with_a_bound_of_their_energy_have_one(tmp_path):
     random = np.random.RandomState(0)
     np.save(tmp_path / "A.npy", random.standard_normal((8, 12)) / np.sqrt(8))
@@ -131,6 +137,7 @@ def test_the_same_seed_gives_the_same_rows(tmp_path):
     assert first == second
 
 
+@pytest.mark.long
 def test_the_largest_seed_and_more_flips_than_entries_work(tmp_path):
     problem = SparseRecovery(8, 12)
     check(Unrolled(ISTA(), problem, 2), problem, tmp_path, "--seed", 2**32 - 1, "--flips", 1000, "--attacked", 99)
@@ -189,6 +196,7 @@ def test_rows_speak_and_fit_into_100_columns(capsys):
     assert shown.index("S3") < shown.index("S1")  # so do rows
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("theorem", "code"), [("S1", 2), ("G3a", 0)])
 def test_a_violation_is_an_error_unless_chance_allows_it(theorem, code, tmp_path, monkeypatch, capsys):
     problem = SparseRecovery(8, 12)

@@ -35,6 +35,7 @@ def test_the_networks_cover_forms_shapes_formats_and_penalties():
     assert {e.name for e in experiments(0, quick=True)} <= set(names)
 
 
+@pytest.mark.long
 @pytest.mark.grid(6)
 @pytest.mark.parametrize("planned", experiments(0, quick=False), ids=lambda e: e.name)
 def test_every_network_has_a_normal_form(planned):

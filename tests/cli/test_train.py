@@ -48,6 +48,7 @@ def config(tmp_path: Path) -> Path:
     return tmp_path / "small.toml"
 
 
+@pytest.mark.long
 def test_a_used_folder_is_replaced_only_when_asked(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = config.parent / "run"
     assert invoke("train", config, "--out", run, "--quiet") == 0
@@ -79,6 +80,7 @@ def test_a_full_disk_is_one_line(
     assert error.count("\n") == 1
 
 
+@pytest.mark.long
 def test_an_interrupt_is_one_line_and_keeps_a_checkpoint(config: Path) -> None:
     config.write_text(CONFIG.replace("steps = 4", "steps = 1000000"))
     run = config.parent / "run"

@@ -37,6 +37,7 @@ def quick_fit(monkeypatch):
     monkeypatch.setattr(unrollbit, "fit", fit)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=name)
 @pytest.mark.filterwarnings("ignore")  # two steps are rightly said to be no better than nothing
 @pytest.mark.usefixtures("quick_fit")

@@ -32,11 +32,13 @@ def agrees(recover, path: Path, y: np.ndarray) -> None:
     np.testing.assert_allclose(x, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
+@pytest.mark.long
 @pytest.mark.grid(8)
 def test_every_part_gives_the_estimates_of_the_library(network: Path, build, measurements, tmp_path: Path) -> None:
     agrees(build(network, tmp_path), network, measurements(network))
 
 
+@pytest.mark.long
 def test_the_shelf(shelf: Path, build, measurements, tmp_path: Path) -> None:
     agrees(build(shelf, tmp_path), shelf, measurements(shelf))
 

@@ -44,6 +44,7 @@ def agrees(path: Path, folder: Path, measurements: Callable[..., np.ndarray]) ->
         np.testing.assert_allclose(estimates(model, y), expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
+@pytest.mark.long
 @pytest.mark.grid(12)
 def test_every_part(network: Path, tmp_path: Path, measurements) -> None:
     agrees(network, tmp_path, measurements)

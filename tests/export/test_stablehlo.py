@@ -33,6 +33,7 @@ assert not any(name.startswith("unrollbit") for name in sys.modules)
 """
 
 
+@pytest.mark.long
 def test_the_shelf_in_a_fresh_process(shelf: Path, measurements, tmp_path: Path) -> None:
     y = measurements(shelf, 3)
     export_stablehlo(shelf, tmp_path / "program")
@@ -42,6 +43,7 @@ def test_the_shelf_in_a_fresh_process(shelf: Path, measurements, tmp_path: Path)
     np.testing.assert_allclose(np.load(tmp_path / "x.npy"), expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_sixteen_bits_in_and_out(dtype: str, measurements, tmp_path: Path) -> None:
     """For any number of signals, for every platform, without calls of kernels that only this library has."""
@@ -58,6 +60,7 @@ def test_sixteen_bits_in_and_out(dtype: str, measurements, tmp_path: Path) -> No
         np.testing.assert_allclose(x.astype(jnp.float32), expected, rtol=0, atol=step)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("shape", [(16,), (4, 4)])
 def test_learned_filters(shape: tuple[int, ...], tmp_path: Path) -> None:
     """For any number of signals as well."""

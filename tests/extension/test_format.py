@@ -89,6 +89,7 @@ def test_in_toml(Shifted: Any) -> None:
         Format.from_spec({"kind": "Shifted", "root": 2.0})
 
 
+@pytest.mark.long
 def test_trained_and_in_a_file(Shifted: Any, tmp_path: Path) -> None:
     network, stages = recipes.two_stage(PROBLEM, 2, weights=Shifted(), algorithm=ISTA(), steps=200, batch=8)
     start = np.asarray(network.maps["W"].leaf.dense())

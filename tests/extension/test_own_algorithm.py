@@ -63,6 +63,7 @@ def test_in_a_file(algorithm: Algorithm, tmp_path: Path) -> None:
     np.testing.assert_allclose(read(y), net(y), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.long
 def test_in_toml_and_on_the_command_line(own: Path, tmp_path: Path) -> None:
     config = tmp_path / "own.toml"
     config.write_text(CONFIG.replace('"heavy', f'"{own}/heavy').replace('"ramp', f'"{own}/ramp'))

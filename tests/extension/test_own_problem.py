@@ -41,6 +41,7 @@ def test_in_python(own: Path) -> None:
     assert repr(pulses.split("test")) == "Pulses(decay=0.7, n=16, sparsity=0.1).split('test')"
 
 
+@pytest.mark.long
 def test_in_toml_in_a_file_and_on_the_command_line(
     own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -74,6 +74,7 @@ def test_a_second_theorem_of_a_name_is_refused(tmp_path):
     assert theorems()["S1"].summary == "global Lipschitz recursion"
 
 
+@pytest.mark.long
 def test_the_command_lists_it_after_an_import(tmp_path):
     problem = SparseRecovery(12, 8, sparsity=1.0)
     file = pack(Unrolled(GradientDescent(), problem, 2), problem=problem).save(tmp_path / "net.safetensors")

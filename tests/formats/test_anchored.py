@@ -67,6 +67,7 @@ def through_a_file(packed: PackedWeights) -> PackedWeights:
     return PackedWeights(json.loads(json.dumps(packed.spec)), {k: v.copy() for k, v in packed.arrays.items()})
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("physics", ["blocks", "hadamard", "sign planes"])
 def test_dense_is_the_physics_plus_the_correction(physics: str) -> None:
     A = PHYSICS[physics]()
@@ -84,6 +85,7 @@ def test_dense_is_the_physics_plus_the_correction(physics: str) -> None:
     assert weights.layer(0).mask() == A.mask()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("physics", "inner"),
     [
@@ -177,6 +179,7 @@ def test_gradients_reach_signs_and_scales_and_leave_the_physics_alone() -> None:
         np.testing.assert_allclose(left, right, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("physics", "frozen"), [("blocks", False), ("rademacher", True), ("hadamard", True)])
 def test_normalised_around_anchored(physics: str, frozen: bool) -> None:
     A = PHYSICS[physics]()
@@ -255,6 +258,7 @@ def test_maps_that_start_elsewhere_are_anchored_at_their_start(tmp_path) -> None
     assert count_bits(net).resident_bits == around.resident_bits
 
 
+@pytest.mark.long
 def test_anchored_maps_of_a_band_start_at_its_dense_inverse() -> None:
     A = Composition.of(Convolution.of([0.2, 0.6, 0.2], 12), SubsampledDCT.full(12).T)
     algorithm = ADMM(regularisation=0.01, rho=0.05)

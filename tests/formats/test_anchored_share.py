@@ -15,6 +15,7 @@ from unrollbit.formats import Anchored, Fixed, FullPrecision, OneBit
 from unrollbit.operators import gaussian
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("algorithm", [ISTA(), AMP(), ADMM()])
 def test_without_a_share_signs_start_at_the_solver_and_train(algorithm: Any, tmp_path: Path) -> None:
     A = gaussian(6, 10)

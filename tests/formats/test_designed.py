@@ -124,6 +124,7 @@ def test_deterministic_and_seeded() -> None:
     assert not np.array_equal(np.sign(first), np.sign(design_signs(A, seed=2)[0]))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("A", [Hadamard(2, 8), Hadamard(4, 8), Rademacher(1, 4)], ids=["2", "4", "1"])
 def test_flips_that_cancel_a_column_have_finite_margins(A) -> None:
     design = design_signs(A.dense())

@@ -22,6 +22,7 @@ from unrollbit.operators import Hadamard, gaussian
 from unrollbit.structures import Band, Blocks, Full, Indexed, Structure
 
 
+@pytest.mark.long
 def test_frozen_products(structure: Structure, map_of, weights_of) -> None:
     linear_map, A = map_of(structure)
     random = np.random.RandomState(2)
@@ -73,6 +74,7 @@ def test_frozen_products_never_form_the_matrix(name: str, map_of, weights_of) ->
         assert max(float_sizes(jax.make_jaxpr(product)(weights, v).jaxpr)) >= matrix  # the check sees matrices
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("distinct", [1, 2, None])
 def test_frozen_networks_equal_trained_ones_and_run_on_bits(distinct: int | None, weights_of) -> None:
     A = Hadamard(64, 128, seed=1)

@@ -105,6 +105,7 @@ def test_full_precision_and_fixed_round_trips(structure: Structure, map_of) -> N
     np.testing.assert_array_equal(Weights.unpack(fixed.pack(), linear_map, A).dense()[0], A.dense())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("frozen", [False, True])
 def test_wrapped_round_trips(frozen: bool) -> None:
     A = Composition.of(gaussian(8, 16), SubsampledDCT.random(16, 16, seed=1).T)

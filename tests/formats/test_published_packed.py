@@ -96,6 +96,7 @@ def optimised() -> Iterator[None]:
     jax.config.update("jax_disable_most_optimizations", before)
 
 
+@pytest.mark.long
 @pytest.mark.grid(6)
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("kind", STRUCTURES)
@@ -140,6 +141,7 @@ def largest_float(function: Callable, *arguments: object) -> int:
     return max(sizes)
 
 
+@pytest.mark.long
 @pytest.mark.grid(6)
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("kind", ["full", "blocks", "band"])

@@ -64,6 +64,7 @@ def little_bit_residual(W: np.ndarray, mask: np.ndarray) -> np.ndarray:
 ORACLES = dict(zip(FORMATS, (bitnet, ternary, svid, little_bit, little_bit_residual), strict=True))
 
 
+@pytest.mark.long
 @pytest.mark.grid(8)
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("kind", STRUCTURES)
@@ -162,6 +163,7 @@ def test_the_rate_counts_entries_that_exist() -> None:
     )
 
 
+@pytest.mark.long
 @pytest.mark.grid(2)
 @pytest.mark.parametrize("name", FORMATS)
 def test_stacks_equal_their_matrices_one_by_one(name: str) -> None:

@@ -59,6 +59,7 @@ def test_links_and_stored_bits_are_counted_apart() -> None:
     assert report.mask_bits == 0
 
 
+@pytest.mark.long
 @pytest.mark.grid(2)
 @pytest.mark.parametrize("format", [OneBit(), OneBit(planes=2), Ternary()], ids=str)
 @pytest.mark.parametrize("distinct", [1, None])

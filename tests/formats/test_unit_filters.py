@@ -29,6 +29,7 @@ def test_uniform_levels_are_the_nearest_ones(planes: int) -> None:
     assert set(np.unique(matrix)) <= set(levels)
 
 
+@pytest.mark.long
 def test_uniform_is_the_sign_in_one_plane_and_counts_its_bits() -> None:
     weights = Uniform(1).from_cores(cores(2, *BANK.core_shape), BANK)
     np.testing.assert_array_equal(np.asarray(weights.layer(1).core(BANK)), np.sign(cores(2, *BANK.core_shape))[1])
@@ -41,6 +42,7 @@ def test_uniform_is_the_sign_in_one_plane_and_counts_its_bits() -> None:
         Uniform(0)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("inner", [Uniform(1), Uniform(2), OneBit(scale="none"), Ternary(), FullPrecision()], ids=str)
 def test_unit_filters_have_no_mean_and_norm_1(inner: Format) -> None:
     weights = UnitFilters(inner).from_matrix(BANK.scatter(cores(*BANK.core_shape)), BANK)
@@ -51,6 +53,7 @@ def test_unit_filters_have_no_mean_and_norm_1(inner: Format) -> None:
     assert weights.leaf.format == inner
 
 
+@pytest.mark.long
 def test_equal_taps_are_no_filter_and_no_nan() -> None:
     core = jnp.ones((3, 3, 2)).at[0, 0, 0].set(-1.0)
     bank = FilterBank((4, 4), 2, (3, 3))

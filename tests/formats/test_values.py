@@ -165,6 +165,7 @@ def test_mean_magnitude_is_the_best_scale_and_sign_the_best_sign() -> None:
     assert max(np.sum((W - row) ** 2), np.sum((W - column) ** 2)) < error
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "scale"), [("full", "layer"), ("blocks", "row"), ("band", "column"), ("indexed", "global")]
 )
@@ -239,6 +240,7 @@ def test_latents_have_mean_magnitude_one() -> None:
     assert (latents[..., ~mask_of(band)] == 0).all()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "scale"),
     [

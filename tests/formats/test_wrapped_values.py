@@ -21,6 +21,7 @@ from unrollbit.formats import (
 from unrollbit.operators import Composition, Dense, Rademacher, SubsampledDCT, gaussian, gaussian_blocks
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("A", "format", "frozen"),
     [
@@ -76,6 +77,7 @@ def test_normalised_refuses_maps_that_have_no_columns_to_normalise() -> None:
             Normalised(OneBit()).build(Place(maps[name], A, 1))
 
 
+@pytest.mark.long
 def test_signal_domain_is_signs_times_the_transform() -> None:
     phi, psi = Rademacher(8, 16, seed=1), SubsampledDCT.random(16, 16, seed=1).T
     A = Composition.of(phi, psi)

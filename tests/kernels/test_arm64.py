@@ -46,6 +46,7 @@ def run(program: Path, *arguments: str) -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.long
 def test_products_of_random_shapes_and_tapes_are_right(products):
     """Direct and transposed, blocks, ragged edges, one to 70 vectors, of which some are not finite."""
     run(products, "neon", "60")

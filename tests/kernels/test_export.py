@@ -36,6 +36,7 @@ assert not any(name.startswith("unrollbit") for name in sys.modules)
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_packed_network_runs_in_a_process_without_this_library(name, tmp_path):
     packed = pack(NETWORKS[name]())

@@ -52,6 +52,7 @@ def test_a_path_that_does_not_run_here_is_refused(path, message, monkeypatch):
         kernels()
 
 
+@pytest.mark.long
 def test_a_network_gives_the_same_answer_on_every_path(tmp_path):
     A = Rademacher(24, 40, seed=1)
     net = Unrolled(FISTA(regularisation=0.05), A, 5, OneBit())

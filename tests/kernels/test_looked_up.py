@@ -24,6 +24,7 @@ def drawn(rows: int, columns: int, seed: int = 0) -> tuple[np.ndarray, jax.Array
     return signs, jnp.asarray(pack_signs(signs)), random
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("transpose", [False, True])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_products_against_float64(shape, transpose):
@@ -35,6 +36,7 @@ def test_products_against_float64(shape, transpose):
     assert np.linalg.norm(np.asarray(found, np.float64) - wanted) <= 2e-6 * np.linalg.norm(wanted)
 
 
+@pytest.mark.long
 @settings(max_examples=20, deadline=None)
 @given(st.integers(1, 80), st.integers(1, 80), st.booleans(), st.integers(0, 2**31 - 1))
 def test_whole_numbers_are_exact_whatever_pads_the_bits(rows, columns, transpose, seed):
@@ -48,6 +50,7 @@ def test_whole_numbers_are_exact_whatever_pads_the_bits(rows, columns, transpose
     np.testing.assert_array_equal(found, x @ (signs if transpose else signs.T))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("transpose", [False, True])
 @pytest.mark.parametrize("batch", [1, 2, 3])
 def test_few_vectors_take_tables_and_give_what_unpacked_rows_give(batch, transpose):

@@ -23,6 +23,7 @@ SHAPES = [(1, 1, 1), (1, 7, 9), (1, 32, 32), (1, 33, 31), (1, 65, 513), (1, 40, 
 SHAPES += [(5, 3, 17), (2, 130, 129), (3, 32, 600)]
 
 
+@pytest.mark.long
 @pytest.mark.grid(14)
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: "x".join(map(str, shape)))
@@ -38,6 +39,7 @@ def test_both_directions_against_float64(path, shape, drawn, by_hand, distance):
             assert distance(found, by_hand(signs[0], x, transpose)) <= TOLERANCE
 
 
+@pytest.mark.long
 @settings(max_examples=25, deadline=None)
 @given(
     blocks=st.integers(1, 4),
@@ -114,6 +116,7 @@ def test_second_derivatives(drawn):
     assert_allclose(jax.hessian(product)(jnp.ones(5)), signs[0, 0].T @ signs[0, 0], atol=1e-5)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("path", PATHS)
 def test_batching_over_vectors_matrices_and_both(path, drawn, by_hand, distance):
     signs, bits = drawn(6, 1, 9, 20, planes=4)
@@ -155,6 +158,7 @@ def test_all_paths_agree(drawn):
         assert_allclose(other, found[0], rtol=1e-5, atol=1e-4)
 
 
+@pytest.mark.long
 def test_empty_batches(drawn):
     _, bits = drawn(12, 1, 3, 5)
     for path in PATHS:

@@ -30,6 +30,7 @@ ARRAYS = {  # the same whole numbers, and the dtype of the product
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("path", [path for path in PATHS if path != "plain"])
 @pytest.mark.parametrize("transpose", [False, True])
 @pytest.mark.parametrize("name", ARRAYS)

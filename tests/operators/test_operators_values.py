@@ -183,6 +183,7 @@ DISAGREE = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", DISAGREE)
 def test_a_recipe_that_no_longer_holds_is_not_saved(name, tmp_path):
     A = DISAGREE[name]()

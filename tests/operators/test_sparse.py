@@ -34,6 +34,7 @@ def sparse_matrix(m: int, n: int, density: float, seed: int) -> np.ndarray:
     return matrix
 
 
+@pytest.mark.long
 @settings(max_examples=8, deadline=None, derandomize=True)
 @given(
     m=st.integers(1, 30),
@@ -58,6 +59,7 @@ def test_products_equal_those_of_scipy(m, n, density, batch, seed, wide) -> None
     assert abs(left - right) <= tolerance * scale * np.linalg.norm(x) * np.linalg.norm(y)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("transpose", [False, True])
 def test_derivatives_equal_those_of_the_dense_product(transpose: bool) -> None:
     A = Sparse.of(MATRIX)
@@ -101,6 +103,7 @@ FORMS: dict[str, Callable] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_stays_sparse(form: str) -> None:
     A = as_operator(FORMS[form]())
@@ -156,6 +159,7 @@ def test_nothing_of_the_size_of_the_matrix_is_formed() -> None:
 FORMATS = [OneBit(), OneBit(planes=2, scale="row"), OneBit(scale="column"), Ternary(), Anchored(OneBit())]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("weights", FORMATS, ids=str)
 def test_networks_pack_on_the_pattern(weights, tmp_path) -> None:
     net = Unrolled(ISTA(), MATRIX, 1, weights)
@@ -169,6 +173,7 @@ def test_networks_pack_on_the_pattern(weights, tmp_path) -> None:
     assert report.physics_bits == MATRIX.nnz * (32 + 8) + 30 * 8
 
 
+@pytest.mark.long
 def test_networks_train_on_the_pattern() -> None:
     problem = Problem.from_arrays(MATRIX, RNG.standard_normal((40, 40)))
     net = Unrolled(ISTA(), problem, 2)

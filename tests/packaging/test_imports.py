@@ -130,6 +130,7 @@ def test_linked_folders_are_relative_links(name: str) -> None:
     assert link.readlink() == Path("..", name)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", LINKED)
 def test_a_folder_at_the_top_gives_the_same_objects(name: str) -> None:
     if not (ROOT / name / "__init__.py").exists():
@@ -143,6 +144,7 @@ def test_a_folder_at_the_top_gives_the_same_objects(name: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.long
 def test_importing_is_quick_and_light() -> None:
     runs = []
     for _ in range(3):

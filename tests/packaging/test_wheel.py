@@ -67,6 +67,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built
 
 
+@pytest.mark.long
 def test_the_wheel_holds_one_package_with_licence_and_types(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"unrollbit"}
@@ -83,6 +84,7 @@ def test_every_module_is_in_the_wheel(wheel: Path) -> None:
     assert packed == {path.relative_to(ROOT).as_posix() for path in core | linked}
 
 
+@pytest.mark.long
 def test_the_wheel_runs_in_an_empty_folder(wheel: Path, tmp_path: Path) -> None:
     target, elsewhere = tmp_path / "target", tmp_path / "elsewhere"
     elsewhere.mkdir()

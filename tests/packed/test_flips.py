@@ -100,6 +100,7 @@ SMALLER = [(kind, "one plane") for kind in EXACT] + [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.grid(8)
 @pytest.mark.parametrize(("kind", "weights"), SMALLER)
 def test_every_sign_comes_back(kind, weights, tmp_path):

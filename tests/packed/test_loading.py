@@ -147,6 +147,7 @@ for name, A in (("taps", Convolution.of([0.25, 0.5, 0.25], 16)), ("dense", Dense
 """
 
 
+@pytest.mark.long
 def test_files_written_with_64_bits_are_files_like_others(tmp_path: Path) -> None:
     environment = {**os.environ, "JAX_ENABLE_X64": "1"}
     command = [sys.executable, "-c", WIDE, str(tmp_path)]

@@ -75,6 +75,7 @@ def test_entries_of_the_header(originals, rewrite, refused, tmp_path):
     refused(path, "occurs twice|not a readable|duplicate")
 
 
+@pytest.mark.long
 def test_the_files_themselves_load(originals, tmp_path):
     """So every refusal is due to its change."""
     path = tmp_path / "n.safetensors"

@@ -40,6 +40,7 @@ CASES = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.grid(7)
 @pytest.mark.parametrize(("problem", "weights", "distinct"), CASES)
 def test_a_file_gives_back_the_network(problem, weights, distinct, tmp_path):

@@ -29,6 +29,7 @@ WEIGHTS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.grid(2)
 @pytest.mark.parametrize(
     ("form", "problem", "weights"),
@@ -90,6 +91,7 @@ def float_sizes(jaxpr) -> set[int]:
     return sizes
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("weights", WEIGHTS)
 def test_physics_in_sign_planes_never_become_floats(weights: str, tmp_path) -> None:
     m, n = 64, 128
@@ -120,6 +122,7 @@ def test_more_planes_of_physics_recover_better() -> None:
     assert errors[2] == pytest.approx(error(problem.operator), rel=0.05)
 
 
+@pytest.mark.long
 def test_recipes_hold_a_form_of_the_physics_and_refuse_another_shape() -> None:
     problem = SparseRecovery(8, 16)
     held = Preconditioned.of(problem.operator)

@@ -159,6 +159,7 @@ batch = 4
 """
 
 
+@pytest.mark.long
 def test_evaluate_finds_data_that_moved(data: Path, tmp_path: Path, capsys, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     config, run = data.parent / "a.toml", tmp_path / "run"

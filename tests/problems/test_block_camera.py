@@ -28,6 +28,7 @@ def test_learned_patterns_know_the_training_photographs(problem: BlockCamera) ->
     assert unexplained(learned_patterns(images, 8, 16, steps=100).signs(), C) < unexplained(problem.operator.signs(), C)
 
 
+@pytest.mark.long
 def test_the_linear_estimate_is_a_picture(problem: BlockCamera) -> None:
     test = problem.split("test")
     x, y = test.image("camera")

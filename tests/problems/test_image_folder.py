@@ -183,6 +183,7 @@ def windows(image, height, width):
     return found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("shape", [(5, 5), (4, 7)])
 @pytest.mark.parametrize("levels", [255, 65535])
 def test_random_crops_are_crops(shape, levels):

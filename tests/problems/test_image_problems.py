@@ -32,6 +32,7 @@ def pairs(problem: ImageProblem, count: int = 3) -> tuple[np.ndarray, np.ndarray
     return pixels.reshape(count, problem.size, problem.size), np.asarray(y)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("kernel", "width"), [("gaussian", 1.2), ("motion", 5), ("box", 3.0)])
 def test_blur_is_a_periodic_convolution(kernel, width):
     problem = Deblurring(kernel, width, size=16, transform="dct")
@@ -120,6 +121,7 @@ def test_photons_give_poisson_noise():
     assert np.isfinite(dark).all()
 
 
+@pytest.mark.long
 def test_specs_keep_the_arguments():
     problem = Deblurring("motion", 7, size=16, transform="dct", photons=1000, seed=4)
     spec = problem.to_spec()

@@ -54,6 +54,7 @@ def test_an_own_kernel_blurs_images_that_are_not_square(folder, transform):
         assert pixels.max() <= 1 + 1e-5
 
 
+@pytest.mark.long
 def test_training_crops_are_drawn_anew(folder):
     problem = ImageRecovery(Subsampling.of((16, 16), [0, 5, 77]), folder, Gaussian(sigma=0.01))
     assert problem.crops == "random"
@@ -69,6 +70,7 @@ def test_training_crops_are_drawn_anew(folder):
     assert ImageRecovery(Subsampling.of((16, 16), [0])).crops == "grid"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("make", [Deblurring, Inpainting, SinglePixelCamera, SuperResolution])
 def test_problems_of_other_sizes(make):
     options = {"matrix": "gaussian"} if make is SinglePixelCamera else {}
@@ -85,6 +87,7 @@ def test_problems_of_other_sizes(make):
         Tomography(size=(16, 24))
 
 
+@pytest.mark.long
 def test_noise_is_added_to_what_the_detector_sees(folder):
     blur = Convolution.of(np.ones((3, 3)) / 9, (16, 16))
     problem = ImageRecovery(blur, folder, Poisson(photons=200)).split("test")
@@ -100,6 +103,7 @@ def trained(problem):
     return net
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("transform", [None, "dct"])
 @pytest.mark.parametrize("physics", ["small", "large"])
 def test_a_file_brings_the_physics(folder, tmp_path, physics, transform):

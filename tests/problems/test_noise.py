@@ -39,6 +39,7 @@ def test_gaussian_noise_has_the_stated_level(unit):
     assert abs(error.mean()) < 0.002 * unit
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("constant", [0.0, 0.5])
 def test_poisson_noise_is_of_counts(constant):
     y = jnp.full((400, 500), 0.7)
@@ -64,6 +65,7 @@ PROBLEMS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", PROBLEMS)
 def test_every_problem_takes_noise(kind):
     make = PROBLEMS[kind]

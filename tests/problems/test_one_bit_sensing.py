@@ -42,6 +42,7 @@ def test_noise_comes_before_the_signs():
     assert np.mean(np.asarray(quiet[1] != noisy[1])) == pytest.approx(0.25, abs=0.02)
 
 
+@pytest.mark.long
 def test_biht_against_numpy_and_ahead_of_the_linear_solver(drawn):
     problem, x, y = drawn
     with jax.enable_x64(True):
@@ -64,12 +65,14 @@ def test_biht_against_numpy_and_ahead_of_the_linear_solver(drawn):
     assert float(nmse_db(BIHT(10, iterations=200)(problem, y), unit)) < float(nmse_db(linear, unit)) - 2
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("nonzeros", [0, 17, 2.0, True])
 def test_biht_needs_a_number_of_nonzeros(nonzeros):
     with pytest.raises(ValueError, match="nonzeros: expected"):
         BIHT(nonzeros)(gaussian(40, 16), jnp.ones((1, 40)))
 
 
+@pytest.mark.long
 def test_matrices_by_name_and_specs():
     with pytest.raises(ValueError, match="matrix: expected one of"):
         OneBitCompressiveSensing(8, 4, matrix="fourier")

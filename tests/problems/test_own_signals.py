@@ -34,6 +34,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.long
 def test_a_grid_and_a_transform():
     plain = ArrayProblem(A, SIGNALS, shape=16)
     described = ArrayProblem(A, SIGNALS, shape=16, transform="wavelet", wavelet="db1")
@@ -90,6 +91,7 @@ def test_physics_of_files_and_tables(folder, matrix, dense):
     np.testing.assert_array_equal(again.split("test").all()[1], problem.split("test").all()[1])
 
 
+@pytest.mark.long
 def test_toml_is_beside_its_data(folder, monkeypatch):
     elsewhere = folder / "elsewhere"
     elsewhere.mkdir()

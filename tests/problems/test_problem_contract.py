@@ -81,6 +81,7 @@ def noisy():
     return {name: make(snr_db=20.0) for name, make in MAKERS.items()}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", cases(KINDS))
 def test_the_energy_is_known_where_signals_are_generated(problems, kind):
     """And is never estimated from data: certificates need it fixed before."""
@@ -90,6 +91,7 @@ def test_the_energy_is_known_where_signals_are_generated(problems, kind):
         assert energy is None if kind in DATA else energy == pytest.approx(share * problems[kind].operator.shape[1])
 
 
+@pytest.mark.long
 @pytest.mark.grid(4)
 @pytest.mark.parametrize("kind", cases(KINDS))
 def test_samples_are_float32_pairs_reproducible_from_the_key(noisy, kind):
@@ -106,6 +108,7 @@ def test_samples_are_float32_pairs_reproducible_from_the_key(noisy, kind):
             assert not np.array_equal(a, c)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", cases(KINDS))
 def test_equal_keys_give_other_signals_in_other_subsets(noisy, kind):
     drawn = [np.asarray(draw(noisy[kind].split(subset), jax.random.key(0))[0]) for subset in SUBSETS]
@@ -130,6 +133,7 @@ def test_data_subsets_share_no_row_and_sample_draws_from_all(noisy, kind):
     assert not rows["validation"] & rows["test"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", cases(LINEAR))
 def test_measurement_is_the_operator_exactly_without_noise(problems, kind):
     x, y = draw(problems[kind], jax.random.key(0))
@@ -137,6 +141,7 @@ def test_measurement_is_the_operator_exactly_without_noise(problems, kind):
     np.testing.assert_allclose(y, np.asarray(x, np.float64) @ dense.T, atol=2e-6 * float(jnp.abs(y).max()))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", cases(LINEAR))
 def test_snr_is_that_of_each_signal(noisy, kind):
     problem = noisy[kind].split("test")
@@ -153,6 +158,7 @@ def test_snr_is_that_of_each_signal(noisy, kind):
     np.testing.assert_array_less(np.abs(np.corrcoef(noise[:500].ravel(), clean[:500].ravel())[0, 1]), 0.03)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", cases(KINDS))
 def test_all(noisy, kind):
     problem = noisy[kind].split("validation")
@@ -184,6 +190,7 @@ def test_spec_survives_json_and_gives_the_same_samples(noisy, kind):
             np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", cases(k for k in KINDS if k != "arrays"))
 def test_spec_without_noise_leaves_it_out_and_takes_defaults(problems, kind):
     spec = problems[kind].to_spec()
@@ -206,6 +213,7 @@ def test_seed_decides_the_physics(problems, kind):
         assert not np.allclose(transformed(other.operator, probe), transformed(problems[kind].operator, probe))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", cases(KINDS))
 def test_problem_is_an_argument_of_jit(noisy, kind):
     problem = noisy[kind].split("test")
@@ -233,6 +241,7 @@ def test_x64_changes_no_sample(noisy, kind):
     np.testing.assert_allclose(y, made[1], atol=1e-5 * np.abs(y).max())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", cases(KINDS))
 def test_metrics_of_the_truth_and_of_zero(problems, kind):
     problem = problems[kind]

@@ -29,6 +29,7 @@ SAMPLES = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", SAMPLES)
 def test_without_a_transform_unknowns_are_the_signal(kind):
     make, grid = SAMPLES[kind]
@@ -52,6 +53,7 @@ def test_the_physics_of_pixels_is_the_measurement_alone():
     assert SparseRecovery(8, 16).signal_shape is None
 
 
+@pytest.mark.long
 def test_a_network_on_pixels_is_trained_packed_and_measured(tmp_path):
     problem = Deblurring(size=16, transform=None, snr_db=30.0)
     net = Unrolled(FISTA(), problem, 3, Anchored(OneBit()), distinct=1)

@@ -67,6 +67,7 @@ def children(process: subprocess.Popen[str]) -> list[int]:
     return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
 
 
+@pytest.mark.long
 @pytest.mark.skipif(jax.default_backend() != "cpu" or not Path("/proc/self/task").exists(), reason="Linux, on the CPU")
 def test_one_of_two_is_killed_and_both_are_started_again(config: str) -> None:
     run, deadline = start(config), time.monotonic() + PATIENCE

@@ -106,6 +106,7 @@ def network() -> tuple[SparseRecovery, Unrolled]:
     return problem, Unrolled(AMP(), problem, 2, OneBit(scale="row"))
 
 
+@pytest.mark.long
 def test_both_agree_with_one(plain) -> None:
     folder, (first, second) = plain
     problem, net = network()
@@ -120,6 +121,7 @@ def test_both_agree_with_one(plain) -> None:
     assert "OtherProcessError process 1 has failed: fit: expected the same run" in first
 
 
+@pytest.mark.long
 def test_interrupted_and_killed_they_go_on_to_the_identical_end(plain, team, tmp_path: Path) -> None:
     """Ctrl-C in one of them stops both after the same step; SIGKILL of one leaves what was saved."""
     run = team(SCRIPT, 2, tmp_path)

@@ -29,6 +29,7 @@ def test_clips_are_piecewise_linear(shared) -> None:
     np.testing.assert_allclose(found[1], np.sign(z) * np.interp(2 * np.abs(z), places, values), atol=1e-5)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("influence", [Clips(KNOTS, SLOPES), MonotoneClips()], ids=["clips", "monotone"])
 def test_the_function_is_the_derivative_of_its_potential(influence: Clips) -> None:
     z = jnp.linspace(-4.1, 4.0, 30).reshape(1, 2, 15)
@@ -40,6 +41,7 @@ def test_the_function_is_the_derivative_of_its_potential(influence: Clips) -> No
     assert float(influence.steepest()) == pytest.approx(steepest, rel=0.02)
 
 
+@pytest.mark.long
 def test_gradients_of_the_tables_are_those_of_plain_sums() -> None:
     clips, z = Clips(KNOTS, SLOPES), jax.random.normal(jax.random.key(0), (4, 3, 7))
     g, own = jax.random.normal(jax.random.key(1), z.shape), tables(Clips(KNOTS, SLOPES), 3)

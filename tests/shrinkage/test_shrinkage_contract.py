@@ -90,6 +90,7 @@ def test_forward_derivatives_at_zero_are_finite(shrinkage, start_scalars):
     assert np.isfinite(tangent).all()
 
 
+@pytest.mark.long
 def test_gradients_match_finite_differences(shrinkage, start_scalars):
     step = 1e-6
     with jax.enable_x64(True):
@@ -113,6 +114,7 @@ def test_gradients_match_finite_differences(shrinkage, start_scalars):
                 assert np.asarray(gradient).ravel()[j] == pytest.approx(expected, rel=1e-5, abs=1e-7)
 
 
+@pytest.mark.long
 def test_divergence_is_the_mean_of_the_jacobians_diagonal(shrinkage, start_scalars):
     with jax.enable_x64(True):
         u = jnp.asarray(np.random.RandomState(4).standard_normal((3, N)))

@@ -72,6 +72,7 @@ def test_largest_leaves_ties_at_the_border_out():
     assert not largest(jnp.zeros(4), 2).any()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("tau", [0.03, 0.3, 1.5])
 @pytest.mark.parametrize(("sparsity", "variance"), [(0.1, 1.0), (0.4, 3.0), (0.02, 0.25)])
 def test_bernoulli_gaussian_is_the_posterior_mean(tau, sparsity, variance, start_scalars):

@@ -18,6 +18,7 @@ def reports(net, problem, samples: int | None = 300):
     return {report.theorem: report for report in audit.generalization(net, problem, samples, 7, SETTINGS)}
 
 
+@pytest.mark.long
 def test_the_sample_is_that_of_the_training():
     problem = SparseRecovery(16, 24)
     net = Unrolled(ISTA(), problem, 3)
@@ -47,6 +48,7 @@ def test_signs_that_normalise_columns_have_no_random_flips():
     assert report.status == "not applicable"
 
 
+@pytest.mark.long
 def test_parts_are_compared_with_the_zero_estimate_part_by_part():
     problem = BlockSparseRecovery(4, 4, 6, sparsity=0.05)
     net = Unrolled(GradientDescent(), problem, 1)

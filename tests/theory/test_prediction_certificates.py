@@ -48,6 +48,7 @@ def held():
     return HeldOut.of(network(), problem(), Settings(held_out=600))
 
 
+@pytest.mark.long
 def test_every_statement_holds_on_fresh_signals(held):
     for theorem in (H1, H1p, H1r, H2):
         report = theorem(held)
@@ -157,6 +158,7 @@ def test_a_risk_below_the_truth_is_violated(monkeypatch):
     assert H1r(at).status == "violated"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("net", [FullyConnected(SparseRecovery(16, 24), depth=3, width=24),
                                  Unrolled(AMP(), SparseRecovery(16, 24), 1)])  # fmt: skip
 def test_every_network_has_certificates(net):

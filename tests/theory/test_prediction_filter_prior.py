@@ -39,6 +39,7 @@ def held(net, A, **settings):
 PHYSICS = [Dense.of(np.eye(N)), gaussian(12, N), Convolution([0.25, 0.5, 0.25], N, boundary="circular")]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("A", PHYSICS, ids=["denoising", "sensing", "blur"])
 @pytest.mark.parametrize("influence", [FREE, RISING], ids=["free", "rising"])
 def test_a_certified_constant_bounds_every_jacobian(A, influence):

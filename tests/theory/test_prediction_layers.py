@@ -66,6 +66,7 @@ def predicted(own, ratio=0.5, **options):
     return state_evolution(own, sparse(100_000).reshape(100, 1000), ratio=ratio, **options).nmse_db
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("changes", "conditions"),
     [
@@ -189,6 +190,7 @@ def held(net, problem, count=100):
     return HeldOut.of(net, problem, Settings(held_out=count))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("algorithm", [AMP(onsager="computed"), FISTA(Firm())])
 def test_untrained_networks_are_predicted(algorithm):
     problem = SparseRecovery(256, 512, snr_db=30.0)
@@ -196,6 +198,7 @@ def test_untrained_networks_are_predicted(algorithm):
     assert report.status == "holds", report
 
 
+@pytest.mark.long
 def test_assumptions_are_told_before_anything_is_compared():
     problem = SparseRecovery(128, 256)
     other = Unrolled(AMP(), problem, 3)  # signs of A
@@ -252,6 +255,7 @@ def test_networks_of_the_shelf(name, snr_db):
             assert np.abs(np.subtract(found.bounds, found.measurements)).max() < 1
 
 
+@pytest.mark.long
 def test_the_posterior_mean_is_predicted_under_conditions_never_trained_on():
     net = load(f"{NETWORKS}/rademacher-1matrix.safetensors").trainable()
     problem = SparseRecovery(256, 512, sparsity=0.06, snr_db=20.0, matrix="rademacher")

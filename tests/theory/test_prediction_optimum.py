@@ -99,6 +99,7 @@ def test_without_noise_or_a_law_nothing_is_said(held):
 SMALL = SparseRecovery(16, 24, snr_db=30.0)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "net",
     [Unrolled(AMP(), SMALL, 4), Unrolled(ISTA(parametrisation="classic"), SMALL, 3), FullyConnected(SMALL, 3, 24)],
@@ -111,6 +112,7 @@ def test_every_network_has_limits(net):
     assert H5(at).status == ("holds" if net.estimates_per_layer else "not applicable")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("theorem", [H3, H4, H5])
 def test_a_limit_that_is_too_low_is_violated(theorem, monkeypatch):
     at = HeldOut.of(Unrolled(AMP(), SMALL, 3), SMALL, Settings(held_out=320, radius=0.01))
@@ -118,6 +120,7 @@ def test_a_limit_that_is_too_low_is_violated(theorem, monkeypatch):
     assert theorem(at).status == "violated"
 
 
+@pytest.mark.long
 def test_the_amplification_of_a_linear_network_is_that_of_its_matrix():
     from unrollbit.algorithms import GradientDescent
 

@@ -27,6 +27,7 @@ def at():
     return HeldOut.of(net, problem, Settings(held_out=200))
 
 
+@pytest.mark.long
 def test_maps_are_root_mean_squares_over_windows(at):
     y = jnp.asarray(at.y[:3], jnp.float32)
     step, found = local_sizes(at.net, y)
@@ -65,6 +66,7 @@ def test_samples_are_covered_on_average_over_calibrations():
     assert 0.8 - 3 * error < np.mean(found) < 0.8 + 1 / 20 + 3 * error
 
 
+@pytest.mark.long
 def test_the_statement_holds_and_a_broken_one_is_violated(at, monkeypatch, mutate):
     report = H2p(at)
     assert (report.status, report.vacuous) == ("holds", False), report
@@ -77,6 +79,7 @@ def test_the_statement_holds_and_a_broken_one_is_violated(at, monkeypatch, mutat
     assert H2p(at).status == "violated"
 
 
+@pytest.mark.long
 def test_bars_travel_in_a_file(at, tmp_path):
     made = calibrate(at.net, at.problem, signals=400)
     packed = load(pack(at.net, problem=at.problem).certified(made).save(tmp_path / "net.safetensors"))

@@ -179,6 +179,7 @@ def test_a_mismatch_in_the_data_only_is_carried_by_the_gains():
     assert report.measured == pytest.approx(np.linalg.norm(recover(form, dA @ x[0])))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "algorithm", [ISTA(Firm(), 0.2), ISTA(GroupSoft(2), 0.2), ISTA(Box(-0.5, 0.5)), ADMM(NonNegative(), 0.2)]
 )

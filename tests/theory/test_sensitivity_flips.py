@@ -61,6 +61,7 @@ def battery():
     return found
 
 
+@pytest.mark.long
 def test_no_random_network_violates(battery):
     assert len(battery["N2u"]) == 210
     assert len(battery["N2"]) == 630

@@ -27,6 +27,7 @@ def best(form, y, a):
     return quotients(form, y, y + a)[-1].max()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["ista", "gd", "lista", "admm"])
 @pytest.mark.parametrize("radius", [0.01, 1.0])
 def test_it_finds_clearly_more_than_random_draws(kind, radius):

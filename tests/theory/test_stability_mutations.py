@@ -75,6 +75,7 @@ def power_iterated(matrix):
     return np.linalg.norm(np.einsum("...ij,...j->...i", matrix, vector), axis=-1)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("theorem", ["S1", "S1h", "S2", "S3", "S4", "S5"])
 def test_the_true_theorems_hold_on_the_battery(theorem):
     assert statuses(checks()[theorem]) <= {"holds", "not applicable"}
@@ -114,6 +115,7 @@ MUTATIONS = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("theorem", "module", "name", "old", "new"), MUTATIONS)
 def test_a_broken_bound_is_violated(theorem, module, name, old, new, mutate, monkeypatch):
     monkeypatch.setattr(module, name, mutate(getattr(module, name), old, new))

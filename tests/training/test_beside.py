@@ -8,6 +8,7 @@ from unrollbit import fit, recipes
 from unrollbit.problems import SparseRecovery
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore::unrollbit.training.ResultWarning")
 def test_comparing_leaves_the_network_as_it_was_trained():
     problem = SparseRecovery(32, 64)

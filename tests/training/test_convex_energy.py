@@ -32,6 +32,7 @@ def network(influence=RISING, distinct=None, **options) -> Unrolled:
     return net
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("distinct", [1, 2])
 def test_constants_are_largest_eigenvalues(distinct) -> None:
     net = network(distinct=distinct)
@@ -102,6 +103,7 @@ def trained(problem):
     return network, stage, before
 
 
+@pytest.mark.long
 def test_a_trained_network_is_certified(problem, trained) -> None:
     network, stage, before = trained
     assert min(before) > 2

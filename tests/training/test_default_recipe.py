@@ -48,6 +48,7 @@ def problem(request: pytest.FixtureRequest) -> Problem:
     return PROBLEMS.setdefault(name, CASES[name]())
 
 
+@pytest.mark.long
 def test_where_physics_is_not_random_the_network_starts_as_the_best_classic_solver(problem: Problem) -> None:
     net, _ = recipes.default(problem, 4, steps=10)
     assert isinstance(net.algorithm, FISTA | ADMM)
@@ -86,6 +87,7 @@ def test_amp_is_for_random_physics_alone() -> None:
     assert noise_excess_db(problem.operator, problem.prior(), x, y) < 1.0
 
 
+@pytest.mark.long
 def test_ill_conditioned_physics_is_random_like_once_it_is_preconditioned() -> None:
     """By hand: A A^T = I up to delta makes the error of A^T y that of a projection, below the level of the residual."""
     problem = SparseRecovery(64, 128, matrix="ill-conditioned")

@@ -44,6 +44,7 @@ def amp() -> Unrolled:
 TINY = LittleBit(bits_per_weight=4.0, multiple=1)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "weights",
     [OneBit(), OneBitSVID(), Ternary(), TINY, FullPrecision(), Fixed()],

@@ -26,6 +26,7 @@ FORMATS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", FORMATS)
 def test_the_scale_of_trained_matrices_is_handed_over(name: str) -> None:
     """Matrices that training has tripled give a quantised network of three times the scale."""
@@ -42,6 +43,7 @@ def test_the_scale_of_trained_matrices_is_handed_over(name: str) -> None:
     assert np.linalg.norm(once) > 0.3 * np.linalg.norm(before)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("weights", [Ternary(), BitNet()])
 def test_a_run_resumed_after_the_hand_over_has_its_scale(weights, tmp_path, monkeypatch) -> None:
     """The unit of a format is no parameter, yet it is in the checkpoint of a later stage."""

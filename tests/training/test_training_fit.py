@@ -50,6 +50,7 @@ def validation_nmse_db(net) -> float:
     return float(10 * jnp.log10(jnp.sum((net(y) - x) ** 2) / jnp.sum(x**2)))
 
 
+@pytest.mark.long
 def test_training_lowers_the_loss_and_reports() -> None:
     net = network()
     before = validation_nmse_db(net)
@@ -64,6 +65,7 @@ def test_training_lowers_the_loss_and_reports() -> None:
     assert all(np.isfinite(leaf).all() for leaf in leaves(net))
 
 
+@pytest.mark.long
 def test_seeds_and_chunks() -> None:
     """Equal seeds give equal bits, whatever the length of a chunk; other seeds do not."""
     nets, records = [], []
@@ -77,6 +79,7 @@ def test_seeds_and_chunks() -> None:
     assert not equal(nets[0], network())
 
 
+@pytest.mark.long
 def test_untrained_kinds_and_layers_beyond_the_depth_stay_as_they_were() -> None:
     for rates, moved, kept in (
         ({"scalars": 1e-2}, [ScalarParam], [BinaryParam, ScaleParam]),
@@ -93,6 +96,7 @@ def test_untrained_kinds_and_layers_beyond_the_depth_stay_as_they_were() -> None
         assert equal(net.operator, start.operator)
 
 
+@pytest.mark.long
 def test_one_compilation_per_stage(caplog: pytest.LogCaptureFixture) -> None:
     compiled_chunk.cache_clear()
     with jax.log_compiles(), caplog.at_level(logging.WARNING):
@@ -105,6 +109,7 @@ def test_one_compilation_per_stage(caplog: pytest.LogCaptureFixture) -> None:
     assert not any("Compiling jit(chunk)" in record.getMessage() for record in caplog.records)
 
 
+@pytest.mark.long
 def test_fixed_training_set() -> None:
     """With one sample every batch is that sample: the loss is that of a single pair."""
     from unrollbit.training.program import FixedSamples
@@ -120,6 +125,7 @@ def test_fixed_training_set() -> None:
     assert np.ptp([record["loss"] for record in fresh.records]) > 1e-2
 
 
+@pytest.mark.long
 @pytest.mark.grid(2)
 @pytest.mark.parametrize(
     ("algorithm", "weights"),
@@ -147,6 +153,7 @@ def test_full_precision_first_then_one_bit(algorithm, weights) -> None:
             assert len(np.unique(row.round(5))) <= levels
 
 
+@pytest.mark.long
 def test_unquantised_stages_end_as_the_best_signs_of_the_trained_matrices() -> None:
     """The network after an unquantised stage is the quantised form of the same training in full precision."""
     stage = Stage(6, batch=8, quantised=False)
@@ -169,6 +176,7 @@ def test_fully_connected_networks_train() -> None:
     assert np.isfinite(report.nmse_db)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("chunk", [1, 50])
 def test_divergence_names_the_step_and_keeps_the_last_good_state(chunk: int, tmp_path: Path) -> None:
     net, rates = network(2), {"scalars": 1e30, "signs": 1e30, "scales": 1e30}

@@ -50,6 +50,7 @@ def contraction_by_hand(net: Unrolled, weight: float, limit: float) -> float:
     return weight * total
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("algorithm", ALGORITHMS, ids=str)
 def test_contraction_by_svd(algorithm) -> None:
     net = network(algorithm)
@@ -65,6 +66,7 @@ def test_contraction_by_svd(algorithm) -> None:
 PROJECTED = GradientDescent(ISTA().shrinkage)  # a shrinkage makes it the form of ISTA
 
 
+@pytest.mark.long
 @pytest.mark.grid(1)
 @pytest.mark.parametrize("algorithm", [ISTA(), ISTA(parametrisation="classic"), PROJECTED], ids=str)
 def test_support_contraction_by_svd(algorithm) -> None:
@@ -125,6 +127,7 @@ CASES = [
 NAMES = [f"{type(penalty).__name__}-{algorithm}-{A.shape}" for penalty, algorithm, A in CASES]
 
 
+@pytest.mark.long
 @pytest.mark.grid(2)
 @pytest.mark.parametrize(("penalty", "algorithm", "A"), CASES, ids=NAMES)
 def test_gradients_by_finite_differences(penalty: Penalty, algorithm, A: LinearOperator) -> None:

@@ -87,6 +87,7 @@ def test_resume_at_stage_borders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert equal(finished, full)
 
 
+@pytest.mark.long
 def test_resume_with_other_arguments_is_refused(tmp_path: Path) -> None:
     quiet(network(2), PROBLEM, [Stage(4, batch=4)], out=tmp_path)
     one, again = [Stage(4, batch=4)], {"out": tmp_path, "resume": True}
@@ -103,6 +104,7 @@ def test_resume_with_other_arguments_is_refused(tmp_path: Path) -> None:
             quiet(network(2), PROBLEM, stages, **again, **options)
 
 
+@pytest.mark.long
 def test_resume_compares_the_whole_format(tmp_path: Path) -> None:
     """Another pseudo-gradient is another training, though the stored bits are of the same kind."""
 
@@ -122,6 +124,7 @@ def test_resume_before_the_first_checkpoint_begins_anew(tmp_path: Path) -> None:
     assert equal(resumed, plain)
 
 
+@pytest.mark.long
 def test_a_new_run_in_an_old_folder_is_asked_for_and_leaves_nothing_of_the_old_one(tmp_path: Path) -> None:
     quiet(network(2), PROBLEM, [Stage(6, batch=4)], out=tmp_path, chunk=2)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
@@ -167,6 +170,7 @@ def run_script(text: str, *arguments: str, flags: str = "") -> subprocess.Popen:
     )
 
 
+@pytest.mark.long
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="the killed process runs on the CPU")
 def test_a_killed_run_resumes_to_the_bit_identical_end(tmp_path: Path) -> None:
     """A process that trains is really killed (SIGKILL, while it saves after every step)."""

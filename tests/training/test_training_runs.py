@@ -61,6 +61,7 @@ def stop_after(step: int, error: BaseException):
     return consumer
 
 
+@pytest.mark.long
 def test_events_come_in_order() -> None:
     seen: list[tuple[str, int]] = []
     quiet(
@@ -70,6 +71,7 @@ def test_events_come_in_order() -> None:
     assert seen == [*first, ("compiling", 4), ("trained", 6), ("stage ended", 6), ("finished", 6)]
 
 
+@pytest.mark.long
 def test_a_single_stage_and_a_recipe_are_enough(plain: list[np.ndarray]) -> None:
     net = network()
     assert quiet(net, PROBLEM, [STAGE]).steps == 8

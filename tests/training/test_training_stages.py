@@ -133,6 +133,7 @@ def test_two_stage_recipe() -> None:
     assert two_stage(A, 2, algorithm=ISTA()).network.maps["W"].format == OneBit()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("m", [8, 16], ids=["wide", "square"])
 def test_two_stage_recipe_of_composed_physics(m: int) -> None:
     """Signs live in the domain of the signal, but for maps that have none."""
@@ -143,6 +144,7 @@ def test_two_stage_recipe_of_composed_physics(m: int) -> None:
     assert classic(jnp.ones(m)).shape == (16,)
 
 
+@pytest.mark.long
 def test_designed_signs_recipe() -> None:
     untied, tied, planes = (
         designed_signs(A, 3),

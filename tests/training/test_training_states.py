@@ -51,6 +51,7 @@ NET = network()
 WORSE = (Stage(4, batch=16), Stage(6, batch=16, rates={}, optimisers={"scalars": optax.scale(1.0)}))
 
 
+@pytest.mark.long
 def test_the_best_state_on_validation_signals_is_kept(tmp_path: Path) -> None:
     """A second stage that spoils the network: the end of the first one remains, after a resume too."""
     nets = {keep: network() for keep in ("best", "last")}
@@ -70,6 +71,7 @@ def test_the_best_state_on_validation_signals_is_kept(tmp_path: Path) -> None:
     assert (again.kept_step, again.nmse_db) == (4, best.nmse_db)
 
 
+@pytest.mark.long
 def test_states_on_the_way_are_scored_whatever_the_chunks() -> None:
     """One score for as many batches as keep it under 3 % of the run, at steps that chunks do not decide."""
     validation = Validation(PROBLEM, jax.random.key(0), 24)

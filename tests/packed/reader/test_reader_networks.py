@@ -218,12 +218,14 @@ KINDS = {  # pairs so that every format has one algorithm, and every algorithm o
 }
 
 
+@pytest.mark.long
 def test_every_algorithm(kind: str, case, same, tmp_path: Path) -> None:
     net = case()
     assert net.to_spec()["algorithm"]["kind"] == kind
     same.network(net, tmp_path)
 
 
+@pytest.mark.long
 def test_every_format(kind: str, case, same, tmp_path: Path) -> None:
     path = same.network(case(), tmp_path)
     assert f'"{kind}"' in str(runtime.read(path).description["maps"]).replace("'", '"')
@@ -258,6 +260,7 @@ def test_leading_axes(batch: tuple[int, ...], small: Path) -> None:
     np.testing.assert_allclose(found.reshape(-1, 16), np.reshape(rows, (-1, 16)), rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.long
 def test_the_shelf(shelf: Path, same) -> None:
     y = same.measurements(shelf)
     same.close(runtime.load(shelf)(y), load(shelf)(y))

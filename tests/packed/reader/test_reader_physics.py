@@ -191,6 +191,7 @@ def built(name: str) -> LinearOperator:
     return NAMES[name]()
 
 
+@pytest.mark.long
 def test_operators(kind: str, case: Callable[[], LinearOperator], same) -> None:
     operator = case()
     assert operator.to_spec()["kind"] == kind

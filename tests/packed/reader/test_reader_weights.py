@@ -85,6 +85,7 @@ def compare(name: str, mask: Structure, same) -> None:
         same.matrix(matrix, expected, 1e-5)  # scales that train are logarithms, whose exponentials round
 
 
+@pytest.mark.long
 def test_structures(kind: str, case: Callable[[], Structure], same) -> None:
     mask = case()
     assert mask.to_spec()["kind"] == kind
