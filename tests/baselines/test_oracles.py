@@ -134,6 +134,7 @@ def test_linear_mmse_is_the_regression_on_measurements():
     assert_allclose(ours, mean + (y[:50] - mean @ A.T) @ gain.T, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.long
 def test_a_stationary_covariance_is_solved_by_conjugate_gradients(monkeypatch):
     random = np.random.RandomState(1)
     x = np.cumsum(random.randn(500, 64), axis=1)

@@ -37,6 +37,7 @@ def test_a_copy_with_certificates_is_written_and_the_network_left_alone(calibrat
     assert not (folder / "net-calibrated.safetensors").exists()
 
 
+@pytest.mark.long
 def test_error_bars_are_written_beside_estimates(calibrated, capsys):
     folder, file, out = calibrated
     y = np.random.RandomState(0).standard_normal((3, 16))

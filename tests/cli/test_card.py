@@ -76,6 +76,7 @@ def test_the_figures_are_those_of_evaluate(run, card, tmp_path):
             assert f"layers 1 to 3 (seed 1): {levels}." in text
 
 
+@pytest.mark.long
 def test_mean_and_spread_are_those_of_the_rows(card):
     text, figures = card
     for name in ("nmse_db_mean_of_db", "nmse_db", "failures"):
@@ -136,6 +137,7 @@ def test_the_card_lies_beside_the_file_and_starts_at_any_seed(run, capsys):
     assert "measuring" in captured.err
 
 
+@pytest.mark.long
 def test_data_have_one_test_set_and_no_path_is_shown(tmp_path):
     random = np.random.RandomState(0)
     np.save(tmp_path / "A.npy", random.randn(8, 16))

@@ -71,6 +71,7 @@ def test_evaluate_reports_and_agrees_between_run_and_file(run, tmp_path, capsys)
     assert json.loads(again.read_text())["nmse_db"] != result["nmse_db"]
 
 
+@pytest.mark.long
 def test_bits_writes_every_field(run, tmp_path):
     assert invoke("bits", run, "--json", tmp_path / "bits.json") == 0
     report = json.loads((tmp_path / "bits.json").read_text())

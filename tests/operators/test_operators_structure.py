@@ -209,6 +209,7 @@ SHARED = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.grid(2)
 @pytest.mark.parametrize("shared", SHARED, ids=str)
 def test_shared_taps_are_the_matrix_of_a_convolution(shared):

@@ -11,6 +11,7 @@ from unrollbit.packed_operators import sign_planes
 BLUR = np.outer([1.0, 2.0, 1.0], [1.0, 2.0, 1.0]) / 16
 
 
+@pytest.mark.long
 def test_norms_scale(operator):
     for power in (-30, -9, 9, 30):
         factor = 10.0**power

@@ -77,6 +77,7 @@ def test_the_wheel_holds_one_package_with_licence_and_types(wheel: Path) -> None
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
 
 
+@pytest.mark.long
 def test_every_module_is_in_the_wheel(wheel: Path) -> None:
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if name.endswith(".py")}
     core = {path for path in (ROOT / "unrollbit").rglob("*.py") if path.resolve().is_relative_to(ROOT / "unrollbit")}

@@ -231,6 +231,7 @@ def test_every_format(kind: str, case, same, tmp_path: Path) -> None:
     assert f'"{kind}"' in str(runtime.read(path).description["maps"]).replace("'", '"')
 
 
+@pytest.mark.long
 def test_every_network(kind: str, case, same, tmp_path: Path) -> None:
     net = case()
     assert net.to_spec()["kind"] == kind
