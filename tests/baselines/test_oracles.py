@@ -177,3 +177,16 @@ def test_methods_run_under_jit_and_vmap():
         together = method(A, y)
         assert_allclose(jax.jit(lambda y, method=method: method(A, y))(y), together, rtol=1e-4, atol=1e-5)
         assert_allclose(jax.vmap(lambda y, method=method: method(A, y))(y), together, rtol=1e-4, atol=1e-5)
+
+
+def test_few_signals_on_a_grid_have_a_stationary_covariance():
+    """Fewer than two signals an unknown: their own covariance would leave out what they do not span."""
+    random = np.random.RandomState(0)
+    walks = np.cumsum(random.randn(400, 64), axis=1)
+    A = gaussian(32, 64, seed=0)
+    few, many = LinearMMSE.of(walks[:40], (64,)), LinearMMSE.of(walks, (64,))
+    assert (few.gaussian.root.ndim, many.gaussian.root.ndim) == (1, 2)
+    assert LinearMMSE.of(walks[:40]).gaussian.root.ndim == 2  # without a grid there is nothing better
+    test = np.cumsum(random.randn(200, 64), axis=1).astype(np.float32)
+    errors = [np.sum((np.asarray(method(A, A(test))) - test) ** 2) for method in (few, LinearMMSE.of(walks[:40]))]
+    assert errors[0] < errors[1]

@@ -18,6 +18,7 @@ from unrollbit.operators.inverse import LARGEST_SVD, ConjugateGradients
 from unrollbit.values import Value, pytree
 
 _LARGEST = 4096  # unknowns whose covariance matrix is formed
+_ENOUGH = 2  # signals an unknown for that
 
 
 @pytree
@@ -101,9 +102,10 @@ class _Whitened:
 class LinearMMSE(Linear):
     """Linear minimum-mean-square-error estimation with the mean and covariance of training signals.
 
-    ``LinearMMSE.of(x)`` takes them from signals ``(N, n)``. Up to 4,096 unknowns the covariance is a full matrix.
-    Beyond it is diagonal in a basis: the DCT of the grid, where there is one (a stationary covariance), else the
-    unknowns themselves; conjugate gradients then solve.
+    ``LinearMMSE.of(x)`` takes them from signals ``(N, n)``. Up to 4,096 unknowns the covariance is a full matrix; on a
+    grid that takes twice as many signals as unknowns, or it fits those signals and no others. Else it is diagonal in a
+    basis: the DCT of the grid, where there is one (a stationary covariance), or the unknowns themselves. Conjugate
+    gradients solve what is too large to be decomposed.
 
     Source: Kay, "Fundamentals of statistical signal processing: estimation theory", 1993, chapter 12.
 
@@ -129,11 +131,12 @@ class LinearMMSE(Linear):
         rows = np.asarray(x, np.float64)
         n, mean = rows.shape[1], rows.mean(0)
         centred = rows - mean
-        if n <= _LARGEST:
+        stationary = cosines(signal_shape, synthesis)
+        if n <= _LARGEST and (stationary is None or len(rows) >= _ENOUGH * n):
             values, vectors = np.linalg.eigh(centred.T @ centred / len(rows))
             root, basis = vectors * np.sqrt(np.maximum(values, 0)), None
         else:
-            basis = cosines(signal_shape, synthesis)
+            basis = stationary
             inside = centred if basis is None else np.asarray(_analysed(basis, jnp.asarray(centred, jnp.float32)))
             root = np.sqrt(np.mean(np.square(inside, dtype=np.float64), 0))
         return cls(noise, GaussianPrior(jnp.asarray(mean, jnp.float32), jnp.asarray(root, jnp.float32), basis))
