@@ -47,6 +47,7 @@ def test_a_sign_planes_table() -> None:
     assert (held.planes, held.shape) == (3, (8, 16))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("tables", [{"network": {"depth": 2}}, {"recipe": {"name": "designed_signs", "depth": 2}}])
 def test_networks_and_recipes_hold_the_form_and_the_problem_keeps_its_physics(tables: dict[str, Any]) -> None:
     ((name, table),) = tables.items()

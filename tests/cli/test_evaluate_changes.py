@@ -54,6 +54,7 @@ def test_classic_solvers_see_the_changed_problem(file, tmp_path, capsys):
     capsys.readouterr()
 
 
+@pytest.mark.long
 def test_none_removes_a_field(file, tmp_path):
     result = evaluate(file, tmp_path / "a.json", "--set", "snr_db=none")
     assert result["changed"] == {"snr_db": None}
@@ -115,6 +116,7 @@ def test_a_name_given_twice_and_a_missing_problem(file, tmp_path, capsys):
     assert "carries no problem" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_data_can_get_other_noise_but_no_other_transform(capsys):
     problem = EEGCompressiveRecovery(ratio=0.25)
     packed = pack(Unrolled(AMP(), problem, 1), problem=problem)

@@ -100,6 +100,7 @@ def test_rows_are_in_order_and_carry_their_labels(finished: Any, planned: list[E
         assert row["signals"] == SIGNALS
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("index", [0, 1])
 def test_rows_hold_what_the_file_does_on_test_signals(finished: Any, planned: list[Experiment], index: int) -> None:
     out, rows = finished

@@ -43,6 +43,7 @@ def test_hard_signals_are_measured_before_and_after() -> None:
     assert row["non_zeros_of_worst"] == cloud["non-zeros"][np.argmax(cloud["before"])]
 
 
+@pytest.mark.long
 def test_the_study_measures_every_unrolled_network_and_draws(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

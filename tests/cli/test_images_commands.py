@@ -121,6 +121,7 @@ def test_error_bars_of_the_pixels_of_a_photograph(denoiser: Path, tmp_path: Path
     np.testing.assert_allclose(bars[0].ravel(), expected, rtol=1e-3)
 
 
+@pytest.mark.long
 def test_what_is_no_noisy_photograph(camera: Path, denoiser: Path, folder: Path, tmp_path: Path, capsys) -> None:
     photograph, floats = str(folder / "set11" / "a.png"), str(tmp_path / "floats" / "a.tif")
     (tmp_path / "floats").mkdir()

@@ -86,6 +86,7 @@ def undecodable() -> str:
     return os.fsdecode(b"net\xff.safetensors")
 
 
+@pytest.mark.long
 def test_names_that_are_no_text(shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path(undecodable()).write_bytes(shipped.read_bytes())

@@ -96,6 +96,7 @@ def test_what_no_file_can_hold_is_told_before_training(folder: Path, capsys: pyt
     assert not (folder / "run").exists()
 
 
+@pytest.mark.long
 def test_code_that_a_file_names_is_never_run(folder: Path) -> None:
     assert train(folder, "A.npy") == 0
     network = load(folder / "run")

@@ -59,6 +59,7 @@ def test_configs_of_the_shelf_are_read_and_build(path: Path, data: Path) -> None
     assert spec == {**spec, **found}
 
 
+@pytest.mark.long
 def test_networks_of_imaging_store_one_sign_a_tap() -> None:
     for name in ("tomography", "gaussian-blur"):
         network = build_run(read_config(SHELF / f"{name}.toml"), SHELF).network

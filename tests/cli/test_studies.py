@@ -191,6 +191,7 @@ def faked(planned: list[Experiment], out: Path, *, signals: int, workers: int) -
     return rows
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "study"), [("depth", depth), ("all-signs", all_signs), ("ablation", ablation)])
 def test_studies_print_a_table_and_draw_a_figure(
     name: str, study: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

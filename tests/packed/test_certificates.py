@@ -37,6 +37,7 @@ def test_they_travel_with_the_file_and_leave_the_network_as_it_is(tmp_path):
     np.testing.assert_array_equal(found(y), load(bare)(y))
 
 
+@pytest.mark.long
 def test_a_bar_is_its_formula(tmp_path):
     found = load(packed().certified(MADE).save(tmp_path / "net.safetensors"))
     y = np.random.RandomState(1).standard_normal((2, 3, 8)).astype(np.float32)

@@ -212,6 +212,7 @@ def test_descriptions_of_runs(case, originals, rewrite, refused, tmp_path):
     refused(rewrite(path, run=change), message, alone=message)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", DESCRIPTIONS, ids=name)
 def test_descriptions(case, originals, rewrite, refused, tmp_path):
     path = tmp_path / "n.safetensors"

@@ -73,6 +73,7 @@ def test_leading_axes(leading, tmp_path):
     assert packed(jnp.ones((*leading, 8))).shape == (*leading, 16)
 
 
+@pytest.mark.long
 def test_fully_connected_round_trip(tmp_path):
     problem = SparseRecovery(8, 16)
     for weights in (FullPrecision(), OneBit()):
@@ -107,6 +108,7 @@ def _float_arrays(jaxpr, found):
                     _float_arrays(inner, found)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("distinct", [1, None])
 def test_no_float_form_of_a_packed_matrix(distinct):
     m, n = 64, 128

@@ -120,6 +120,7 @@ def test_a_form_of_the_physics_needs_the_matrix_that_measures(data: Path, tmp_pa
         problem_of(load(path), data=there)
 
 
+@pytest.mark.long
 def test_a_folder_of_images_is_found_again(tmp_path: Path) -> None:
     from matplotlib.image import imsave
 

@@ -33,6 +33,7 @@ def test_subsets_share_neither_epochs_nor_artefacts(problem):
         assert not rows[1] & rows[2]
 
 
+@pytest.mark.long
 def test_all_and_samples_are_reproducible(problem):
     part = problem.split("validation")
     for first, second in ((part.all(), part.all()), (part.sample(jax.random.key(1), 5),) * 2):

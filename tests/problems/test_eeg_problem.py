@@ -75,6 +75,7 @@ def test_windows_are_compressible(transform):
     assert energy[:, 32:].sum() < 0.06 * energy.sum()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("matrix", ["rademacher", "gaussian", "hadamard"])
 @pytest.mark.parametrize("ratio", [0.5, 0.25])
 def test_physics(matrix, ratio):

@@ -108,6 +108,7 @@ PAIRS = [  # every format with every kind of structure
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "case"), PAIRS)
 def test_formats_on_structures(name: str, case: Callable[[], Structure], same) -> None:
     compare(name, case(), same)
