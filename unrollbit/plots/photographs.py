@@ -10,7 +10,17 @@ from matplotlib.figure import Figure
 
 from unrollbit.plots.style import GREY, TEXT, legend_above, line_styles, paper_style
 
-_ABREAST = 3  # panels
+_ABREAST, _LINE = 3, 0.06  # panels; the height of a label in a panel
+
+
+def _apart(axes: Any, what: Sequence[Any], levels: Sequence[float]) -> list[tuple[Any, float]]:
+    """Things with the heights of their labels: those of their levels, but a line apart from the next one below."""
+    low, high = axes.get_ylim()
+    placed: list[tuple[Any, float]] = []
+    for level, k in sorted(zip(levels, range(len(levels)), strict=True)):
+        least = placed[-1][1] + _LINE * (high - low) if placed else level
+        placed.append((what[k], max(level, least)))
+    return placed
 
 
 def psnr_against_bytes(
@@ -43,11 +53,15 @@ def psnr_against_bytes(
                 own = [point for point in points if (str(point["test"]), str(point["group"])) == (test, group)]
                 places = np.array([(point["bytes"], point["psnr_db"]) for point in own]).reshape(-1, 2)
                 axes.plot(places[:, 0], places[:, 1], label=group, **{**style, "linestyle": "none"})
-                for point in own:
-                    place = {"xytext": (4, 3), "textcoords": "offset points", "fontsize": 6}
-                    axes.annotate(str(point["method"]), (point["bytes"], point["psnr_db"]), **place)
-            for name, level in (levels or {}).get(test, {}).items():
+            lines = (levels or {}).get(test, {})
+            for level in lines.values():
                 axes.axhline(level, color=GREY, linewidth=0.8, linestyle="--", zorder=1)
+            axes.margins(y=0.25)
+            named = [point for point in points if str(point["test"]) == test]
+            for point, level in _apart(axes, named, [float(point["psnr_db"]) for point in named]):
+                place = {"xytext": (4, 2), "textcoords": "offset points", "fontsize": 6}
+                axes.annotate(str(point["method"]), (point["bytes"], level), **place)
+            for name, level in _apart(axes, list(lines), list(lines.values())):
                 place = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "color": GREY}
                 axes.annotate(name, (1, level), xytext=(0, 2), ha="right", fontsize=6, **place)
             axes.set(xscale="log", xlim=(min(sizes) / 3, max(sizes) * 12), xlabel="bytes", title=test)
