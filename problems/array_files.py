@@ -73,7 +73,7 @@ def subsets_of(
     given = [rows_of(name, entry, folder, complex_physics=complex_physics) for entry in (value if three else [value])]
     for rows in given:
         if rows.shape[1] != columns:
-            advice = "; transpose it" if rows.shape[0] == columns else ""
+            advice = "; transpose it" if rows.shape[0] == columns else ", or is the matrix transposed?"
             raise ValueError(
                 f"{name}: expected rows of {columns} entries, as the physics has; got shape {rows.shape}{advice}"
             )

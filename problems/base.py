@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, get_args
 
@@ -175,6 +175,25 @@ class Problem(Value, Specified, abc.ABC):
     def signal(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch p"]:
         """The physical signal of unknowns ``x`` (their synthesis where unknowns are transform coefficients)."""
         return x
+
+    def recover(
+        self, network: Callable[[Float[Array, "*batch m"]], Float[Array, "*batch n"]], y: Float[Array, "*batch m"]
+    ) -> Float[Array, "*batch p"]:
+        """Physical signals from measurements of such: ``signal(network(y))``. Image problems take and return pixels.
+
+        Example:
+            >>> import numpy as np
+            >>> from unrollbit import FISTA, Unrolled, pack
+            >>> from unrollbit.operators import Convolution
+            >>> from unrollbit.problems import ImageRecovery
+            >>> blur = Convolution(np.ones((1, 3)) / 3, (16, 16))
+            >>> problem = ImageRecovery(blur, size=16)
+            >>> packed = pack(Unrolled(FISTA(regularisation=1e-3), problem, 4), problem=problem)
+            >>> pixels = np.full((1, 256), 0.75, np.float32)
+            >>> bool(np.allclose(problem.recover(packed, blur(pixels)), pixels, atol=0.02))
+            True
+        """
+        return self.signal(network(y))
 
     def metrics(self, x_hat: Float[Array, "batch n"], x: Float[Array, "batch n"]) -> dict[str, float]:
         """Figures of merit of a batch of estimates: NMSE both ways and the share of failures; dB and fractions."""

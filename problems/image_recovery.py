@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from unrollbit.problems.images import sides
-from unrollbit.problems.imaging import ImageProblem, checked_size
+from unrollbit.problems.imaging import ImageProblem, checked_size, size_of
 from unrollbit.problems.noise import Noise
 from unrollbit.problems.photographs import Crops, Size
 from unrollbit.problems.physics_files import physics_and_source, written
@@ -67,7 +66,7 @@ class ImageRecovery(ImageProblem):
         """
         shape = None if size is None else sides(checked_size(size, seed)[0])
         phi, source = physics_and_source("physics", physics, shape=shape)
-        size, seed = checked_size(_size_of(phi) if size is None else size, seed)
+        size, seed = checked_size(size_of(phi) if size is None else size, seed)
         own = {} if source is None else {"physics": source}
         self._make(phi, size, transform, wavelet, snr_db, photons, seed, images, noise=noise, crops=crops, **own)
 
@@ -76,15 +75,3 @@ class ImageRecovery(ImageProblem):
         spec = super().to_spec()
         physics = spec.get("physics") or written(self.measurement)
         return spec if physics is None else {"kind": spec.pop("kind"), "physics": physics, **spec}
-
-
-def _size_of(phi: Any) -> Size:
-    shape = getattr(phi, "signal_shape", ())
-    if len(shape) == 2:
-        return shape
-    side = math.isqrt(phi.shape[1])
-    if side**2 != phi.shape[1]:
-        raise ValueError(
-            f"size: missing; expected (height, width) of the {phi.shape[1]} pixels that the physics measures"
-        )
-    return side

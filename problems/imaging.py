@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self, get_args
 
@@ -90,6 +92,9 @@ class ImageProblem(Described, DrawsFromSamples, Problem, abstract=True):
                 f"size: {pixels[0]} x {pixels[1]} are {pixels[0] * pixels[1]} pixels, but the physics measures "
                 f"{phi.shape[1]} unknowns; expected the size of the images that it measures"
             )
+        grid = getattr(phi, "signal_shape", ())
+        if len(grid) == 2 and tuple(grid) != pixels:
+            raise ValueError(f"size: {pixels[0]} x {pixels[1]}, but the physics measures {grid[0]} x {grid[1]} pixels")
         noise = noise_of(noise, snr_db, photons)
         if noise is not None and noise.counts and not self.counts_photons:
             raise ValueError(f"noise: {type(self).__name__} measures differences, which are no counts; take Gaussian")
@@ -122,13 +127,14 @@ class ImageProblem(Described, DrawsFromSamples, Problem, abstract=True):
 
     def with_physics(self, A: LinearOperator) -> Self:
         """The same noise on measurements of other physics of pixels, of images of another size, say; ``measured`` and
-        ``signal`` are then for its unknowns. Raises ``ValueError`` where the unknowns are coefficients.
+        ``signal`` are then for its unknowns. The size of the images is that of its grid, or the problem's own, or a
+        square. Raises ``ValueError`` where the unknowns are coefficients, or for pixels of no known size.
         """
         if self.synthesis is not None:
             raise ValueError(
                 f"transform: other physics needs unknowns that are pixels (None), not those of {self.transform!r}"
             )
-        return self._with(operator=A)
+        return self._with(operator=A, size=checked_size(size_of(A, self.grid), self.seed)[0])
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -145,6 +151,14 @@ class ImageProblem(Described, DrawsFromSamples, Problem, abstract=True):
         if self.noise is None or not self.noise.counts:
             return 0.0
         return self.measurement(jnp.full(self.measurement.shape[1], GREY))
+
+    def recover(
+        self, network: Callable[[Float[Array, "*batch m"]], Float[Array, "*batch n"]], y: Float[Array, "*batch m"]
+    ) -> Float[Array, "*batch n"]:
+        """Flat pixels from measurements of pixels, ``y = Phi p + noise`` as a camera gives them. Networks work on
+        ``y - Phi 1/2``, and so do ``sample`` and ``all``: ``signal(network(y - Phi 1/2))``.
+        """
+        return self.signal(network(y - self.measurement(jnp.full(self.measurement.shape[1], GREY))))
 
     def signal(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
         """``1/2 + Psi x``: the flat pixels of images, in [0, 1] for true ``x``."""
@@ -189,6 +203,21 @@ class ImageProblem(Described, DrawsFromSamples, Problem, abstract=True):
         spec |= {"images": self.images.argument()}
         spec |= {"crops": None if self.crops == self.images.training_crops else self.crops}
         return {name: value for name, value in spec.items() if value is not None}
+
+
+def size_of(phi: LinearOperator, otherwise: tuple[int, int] | None = None) -> Size:
+    """Height and width of the images that physics measures: those of its grid, ``otherwise`` if they are as many
+    pixels, or a square.
+    """
+    shape, n = getattr(phi, "signal_shape", ()), phi.shape[1]
+    if len(shape) == 2:
+        return shape
+    if otherwise is not None and math.prod(otherwise) == n:
+        return otherwise
+    side = math.isqrt(n)
+    if side**2 != n:
+        raise ValueError(f"size: missing; expected (height, width) of the {n} pixels that the physics measures")
+    return side
 
 
 def checked_size(size: Any, seed: Any) -> tuple[Size, int]:

@@ -34,7 +34,7 @@ class Noise(Specified, abc.ABC):
         return {"noise": self.to_spec()}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Gaussian(Noise):
     """Independent Gaussian noise of a stated level: ``snr_db`` in dB, or a standard deviation ``sigma``.
 

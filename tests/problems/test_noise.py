@@ -95,7 +95,7 @@ def test_short_forms_are_written_short():
     ("make", "message"),
     [
         (lambda: Gaussian(), "Gaussian: expected snr_db .* or sigma"),
-        (lambda: Gaussian(20.0, 0.1), "one of the two"),
+        (lambda: Gaussian(snr_db=20.0, sigma=0.1), "one of the two"),
         (lambda: Gaussian(sigma=-1.0), "sigma: expected a standard deviation >= 0"),
         (lambda: Poisson(0.0), "photons: expected a number from 1 to 1e7"),
         (lambda: MagneticResonance(size=16, noise=Poisson(10)), "MagneticResonance measures differences"),

@@ -36,7 +36,9 @@ def read_config(path: Path) -> dict[str, Any]:
         raise FileNotFoundError(f"{path}: no such file; expected a TOML config (examples/configs has some)")
     try:
         config = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: no text; expected a TOML config (examples/configs has some)") from error
+    except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{path}: not valid TOML: {error}") from error
     check_names(f"{path}", config, _KEYS)
     if "problem" not in config:

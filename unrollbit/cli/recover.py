@@ -1,4 +1,4 @@
-"""``unrollbit recover FILE Y.npy X.npy``: apply a packed network to measurements, or to a noisy photograph."""
+"""``unrollbit recover FILE Y.npy X.npy``: apply a packed network to measurements, or to a photograph."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "measurements",
         type=Path,
         metavar="Y.npy",
-        help="measurements, shape (m,) or (..., m), real numbers; or a noisy photograph of any size (PNG, JPEG, TIFF; "
-        "grey of 8 or 16 bits, colour of 8), for networks that remove noise",
+        help="measurements, shape (m,) or (..., m), real numbers; or a noisy or blurred photograph of any size (PNG, "
+        "JPEG, TIFF; grey of 8 or 16 bits, colour of 8), for networks that remove noise or a blur",
     )
     parser.add_argument(
         "estimates",
@@ -41,8 +41,10 @@ def run(options: argparse.Namespace) -> None:
     """Recover and write."""
     outputs = Outputs(options.network, options.measurements)
     if options.measurements.suffix.lower() in PHOTOGRAPHS:
-        _denoise(options, outputs)
+        _photograph(options, outputs)
         return
+    if options.estimates.suffix.lower() in PHOTOGRAPHS:
+        raise ValueError(f"X.npy: expected a .npy file for estimates of measurements, got {options.estimates}")
     estimates = outputs.file("X.npy", options.estimates, NUMPY)
     beside = _beside(options)
     error_bars = outputs.file("--error-bar", beside, NUMPY) if options.error_bar else None
@@ -78,8 +80,8 @@ def run(options: argparse.Namespace) -> None:
     )
 
 
-def _denoise(options: argparse.Namespace, outputs: Outputs) -> None:
-    """A photograph without its noise."""
+def _photograph(options: argparse.Namespace, outputs: Outputs) -> None:
+    """A photograph without its noise or blur."""
     if options.refine:
         raise ValueError("--refine: photographs are recovered in one go; leave it out")
     if options.estimates.suffix.lower() != ".png":
@@ -89,12 +91,14 @@ def _denoise(options: argparse.Namespace, outputs: Outputs) -> None:
     reports = outputs.reports(options.json, options.out, "recover.json")
     import numpy as np
 
-    from unrollbit.cli.denoised import denoised
     from unrollbit.cli.picture_files import read_photograph
+    from unrollbit.cli.recovered_photographs import recovered_photograph
     from unrollbit.packed import load
 
     photograph = read_photograph(options.measurements)
-    found, bars = denoised(load(options.network), photograph, options.measurements, error_bar=options.error_bar)
+    found, bars = recovered_photograph(
+        load(options.network), photograph, options.measurements, error_bar=options.error_bar
+    )
     picture.write(lambda file: found.image().save(file, "PNG"))
     if error_bars is not None and bars is not None:
         error_bars.write(lambda file: np.save(file, bars))

@@ -33,7 +33,8 @@ def forward_backward(s: Setting) -> Fragment:
     """``x <- u - step B (A u - y)`` with ``B = A^T / (c (1 + rho))`` where ``A A^T = c I`` or ``A^T A = c I``."""
     if s.A.inverse is not None or s.A.frame is None or s.A.estimate is not None:
         raise ValueError(
-            "export to C: ForwardBackward has C for physics with A A^T = c I only; take ReactionDiffusion for others"
+            "export to C: the data step of ForwardBackward has C for physics with A A^T = c I only (masks, "
+            "orthonormal patterns, denoising). Take --onnx or --stablehlo, or a network without a filter prior"
         )
     prior, rho = _prior(s), s.scalar("rho")
     scale = literal(1 / s.A.frame)

@@ -121,8 +121,11 @@ class Unrolled(Network):
             (512, 512)
         """
         A = physics_of(problem)
+        own = grid_of_unknowns(problem) or grid_of_unknowns(A)
         if signal_shape is None:
-            signal_shape = grid_of_unknowns(problem) or grid_of_unknowns(A)
+            signal_shape = own
+        elif own is not None and tuple(signal_shape) != tuple(own):
+            raise ValueError(f"signal_shape: {signal_shape}, but the unknowns of this physics lie on a grid {own}")
         algorithm = self.algorithm.on(A, signal_shape)
         places = {name: Place(linear, A) for name, linear in algorithm.maps(A).items()}
         maps = {name: weights.format.moved(weights, places[name]) for name, weights in self.maps.items()}

@@ -207,6 +207,18 @@ class LinearOperator(Value, Specified, abc.ABC):
         """The least shape of signals, not smaller than this one, that ``resized`` takes: what to pad to."""
         return signal_shape
 
+    @property
+    def measured_shape(self) -> tuple[int, ...] | None:
+        """The grid that measurements are samples on, pixels of a picture say; None where they are no such samples."""
+        return None
+
+    @property
+    def margin(self) -> tuple[int, ...] | None:
+        """How far from the border of a picture the physics is wrong about the world, since it continues it
+        periodically, a few times its reach along each axis; None where nothing is.
+        """
+        return None
+
     def accept(self, y: Float[Array, "*batch m"]) -> Float[Array, "*batch m"]:
         """What an algorithm for this operator works on when it is given measurements ``y``: y itself, unless the
         operator is preconditioned.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import jax
@@ -22,6 +23,8 @@ def finite_array(name: str, values: Any, ndim: int) -> Array:
         if values.ndim != ndim:
             raise ValueError(f"{name}: expected a non-empty {ndim}-D array, got shape {values.shape}")
         return values
+    if isinstance(values, str | os.PathLike):
+        raise ValueError(f"{name}: expected an array, got the path {os.fspath(values)!r}; give numpy.load of it")
     try:
         host = np.asarray(values)
     except ValueError as error:

@@ -17,7 +17,9 @@ from unrollbit.operators.norms import Norm
 from unrollbit.structures.base import Structure
 from unrollbit.structures.grid import Boundary, Grid
 from unrollbit.structures.shared import Shared
-from unrollbit.values import pytree
+from unrollbit.values import is_known, pytree
+
+_REACHES = 3  # of the kernel: inverse filters are longer than it
 
 
 @pytree
@@ -47,7 +49,15 @@ class Convolution(LinearOperator):
 
     def __post_init__(self) -> None:
         grid = Grid(self.signal_shape, self.boundary, self.stride)
-        set_field(self, "kernel", finite_array("kernel", self.kernel, len(grid.signal_shape)))
+        kernel = finite_array("kernel", self.kernel, len(grid.signal_shape))
+        if any(taps > side for taps, side in zip(kernel.shape, grid.signal_shape, strict=True)):
+            raise ValueError(
+                f"kernel: {' x '.join(map(str, kernel.shape))} taps are more than the signal has samples, "
+                f"{' x '.join(map(str, grid.signal_shape))}; cut the kernel, or give a larger signal_shape"
+            )
+        if is_known(kernel) and not np.any(kernel):
+            raise ValueError("kernel: all taps are zero, so nothing is measured")
+        set_field(self, "kernel", kernel)
         set_field(self, "signal_shape", grid.signal_shape)
         set_field(self, "stride", grid.stride)
 
@@ -59,6 +69,14 @@ class Convolution(LinearOperator):
     @property
     def shape(self) -> tuple[int, int]:
         return self.grid.shape
+
+    @property
+    def measured_shape(self) -> tuple[int, ...]:
+        return tuple(side // self.stride for side in self.signal_shape)
+
+    @property
+    def margin(self) -> tuple[int, ...] | None:
+        return tuple(_REACHES * side for side in self.kernel.shape) if self.boundary == "circular" else None
 
     def resized(self, signal_shape: tuple[int, ...]) -> Self:
         return replace(self, signal_shape=signal_shape)

@@ -35,6 +35,10 @@ class Subsampling(Kept):
     def shape(self) -> tuple[int, int]:
         return self.count, math.prod(self.signal_shape)
 
+    @property
+    def measured_shape(self) -> tuple[int, ...] | None:
+        return self.signal_shape if self.count == math.prod(self.signal_shape) else None
+
     def _apply(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch m"]:
         return self._keep(self._image(x))
 

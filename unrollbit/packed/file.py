@@ -74,6 +74,10 @@ def write_file(
         "run": second,
         "checksum": runtime.checksum_of(first, second, held),
     }
+    if path.is_dir():
+        raise IsADirectoryError(
+            f"{path}: a folder; expected the path of a file, such as {path / 'network.safetensors'}"
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:

@@ -185,6 +185,8 @@ def read(path: str | os.PathLike[str]) -> File:
 
 def content_of(path: Path, content: bytes) -> File:
     """``read`` without the name of the file in what it raises."""
+    if content.startswith(b"\x93NUMPY"):
+        raise ValueError("an array of numpy.save, no packed network")
     size = int.from_bytes(content[:8], "little")
     if len(content) < 8 or size > min(LARGEST_HEADER, len(content) - 8):
         raise ValueError(
@@ -2973,7 +2975,7 @@ def measurements_of(path: str | os.PathLike[str], m: int, complex_physics: bool 
     try:
         y = np.load(path, allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
-        raise ValueError(f"{path}: not a .npy file of numbers ({error}); save measurements with numpy.save") from error
+        raise ValueError(f"{path}: not a .npy file of numbers; save measurements with numpy.save") from error
     if not isinstance(y, np.ndarray):
         raise ValueError(f"{path}: an archive of several arrays; expected a single .npy array")
     try:

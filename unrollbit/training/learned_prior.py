@@ -78,11 +78,11 @@ def learned_prior(
     Sources: Chen and Pock, "Trainable nonlinear reaction diffusion", IEEE PAMI 39 (2017); Hammernik et al., "Learning a
     variational network", MRM 79 (2018).
     """
-    shape, A = grid_of_unknowns(problem), physics_of(problem)
+    shape, A, depth = grid_of_unknowns(problem), physics_of(problem), integer("depth", depth, 1)
     if shape is None:
         raise ValueError(
             "learned_prior: expected a problem whose unknowns are samples on a grid (its signal_shape); image and EEG "
-            "problems have them with transform=None"
+            "problems have them with transform=None, arrays of your own with shape=(n,) or shape=(height, width)"
         )
     planes, followed = integer("planes", planes, 1), choice("levels", levels, ("auto", "fixed", "signal", "noise"))
     certified = _CERTIFIED[choice("convex", convex, tuple(_CERTIFIED))]

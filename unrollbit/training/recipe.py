@@ -63,6 +63,8 @@ class Setting:
 
     def __post_init__(self) -> None:
         integer("depth", self.depth, 1)
+        if not float(physics_of(self.problem).column_rms()) > 0:
+            raise ValueError("physics: all its entries are zero, so nothing is measured")
 
     @property
     def held(self) -> Any:

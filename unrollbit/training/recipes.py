@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 from unrollbit.algorithms import Algorithm
-from unrollbit.arguments import number, switch
+from unrollbit.arguments import integer, number, switch
 from unrollbit.formats import Anchored, Designed, Format, FullPrecision, OneBit
 from unrollbit.operators.physics import grid_of_unknowns
 from unrollbit.training.distilled import distilled
@@ -57,6 +57,7 @@ def default(
     starts as that solver; ``two_stage`` trains it, three quarters of the steps in full precision. ``fit`` keeps the
     start if training does not get ahead of it.
     """
+    depth = None if depth is None else integer("depth", depth, 1)
     if algorithm is None and grid_of_unknowns(problem) is not None:
         depth, planes = 8 if depth is None else depth, 1 if planes is None else planes
         return learned_prior(problem, depth, planes=planes, steps=steps, **setting)
