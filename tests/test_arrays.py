@@ -119,6 +119,7 @@ def test_dtypes_and_layouts(name: str, dtype: str, layout: str) -> None:
     np.testing.assert_array_equal(np.asarray(found, np.float32), np.asarray(expected.astype(found.dtype), np.float32))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES + SCORES)
 def test_half_precision_does_not_overflow_inside(name: str) -> None:
     y = 1000 * np.random.RandomState(2).randint(0, 2, (3, M))

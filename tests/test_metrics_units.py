@@ -30,6 +30,7 @@ SCORES = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", SCORES)
 @settings(max_examples=15, deadline=None)
 @given(power=POWERS)

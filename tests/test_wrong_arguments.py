@@ -223,6 +223,7 @@ def test_a_kernel_of_ones_own_works_as_the_message_says() -> None:
     assert problem.operator.shape == (64, 64)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", [name for name, (call, _) in CALLS.items() if isinstance(call, type)])
 def test_problems_and_networks_print_briefly(name: str) -> None:
     made, arguments = CALLS[name]

@@ -55,6 +55,7 @@ def test_error_bars_are_written_beside_estimates(calibrated, capsys):
     assert "leave --refine out" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_a_card_says_it_in_words(calibrated):
     text = _certificates(load(calibrated[2]).certificates)
     assert "99 % of signals are recovered to an NMSE below" in text

@@ -103,6 +103,7 @@ def test_bits_are_those_of_the_file_with_their_definitions(run, card):
     assert figures["bits"]["resident_bits_per_entry"] == bits.resident_bits / (16 * 32)
 
 
+@pytest.mark.long
 def test_the_text_says_what_the_network_is_and_how_it_was_trained(card):
     text, figures = card
     assert text.startswith(

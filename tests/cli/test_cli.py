@@ -82,6 +82,7 @@ def test_bits_writes_every_field(run, tmp_path):
     assert set(report["definitions"]) <= set(report)
 
 
+@pytest.mark.long
 def test_recover_applies_the_network(run, tmp_path):
     from unrollbit import load
 

@@ -122,6 +122,7 @@ def test_rows_hold_what_the_file_does_on_test_signals(finished: Any, planned: li
     assert experiment.name in packed.training["command"]
 
 
+@pytest.mark.long
 def test_bits_are_those_of_the_file(finished: Any, planned: list[Experiment]) -> None:
     out, rows = finished
     for row, experiment in zip(rows, planned, strict=True):

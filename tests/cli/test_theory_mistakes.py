@@ -20,6 +20,7 @@ def invoke(*arguments):
     return main([str(argument) for argument in arguments])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -67,6 +67,7 @@ def test_a_used_folder_is_replaced_only_when_asked(config: Path, capsys: pytest.
     assert json.loads(result.read_text())["kept_step"] == 4
 
 
+@pytest.mark.long
 def test_a_full_disk_is_one_line(
     config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -43,6 +43,7 @@ def test_the_shelf(shelf: Path, build, measurements, tmp_path: Path) -> None:
     agrees(build(shelf, tmp_path), shelf, measurements(shelf))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["gcc", "clang"])
 def test_compilers(name: str, single_pixel: Path, build, measurements, tmp_path: Path) -> None:
     """Without sanitisers, as optimised programs are built: strict warnings are errors in all tests."""

@@ -42,6 +42,7 @@ def test_energy_of_definition_and_optimum() -> None:
     np.testing.assert_allclose(coherence_energy(jnp.sign(tight), tight), 1.0, rtol=1e-4)
 
 
+@pytest.mark.long
 def test_scales_without_an_anchor_are_powers_of_two() -> None:
     assert plane_scales(1) == (1.0,)
     assert plane_scales(3) == (4.0, 2.0, 1.0)
@@ -60,6 +61,7 @@ def test_designed_signs_are_better_than_greedy_ones_than_those_of_the_matrix() -
     assert greedy < 0.85 * start
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("planes", [1, 2])
 def test_no_single_flip_improves_and_latents_are_signs_times_margins(planes: int) -> None:
     A = np.asarray(gaussian(10, 20, seed=1).dense())
@@ -109,6 +111,7 @@ def test_against_all_sign_vectors() -> None:
     assert np.mean(found <= best * 1.0001) > 0.8
 
 
+@pytest.mark.long
 def test_two_planes_are_better_than_one() -> None:
     A = gaussian(32, 64, seed=3).dense()
     one, two, three = (energy(combined(design_signs(A, planes=p)), A).mean() for p in (1, 2, 3))
@@ -142,6 +145,7 @@ def test_an_unknown_that_is_not_measured_spoils_no_other() -> None:
     assert (kept <= energy(np.sign(A[:, others]), A[:, others]) + 1e-4).all()
 
 
+@pytest.mark.long
 def test_designed_weights_of_blocks() -> None:
     A = gaussian_blocks(2, 20, 40, seed=1)
     weights = Designed(seed=5).build(Place(AMP().maps(A)["W"], A, 2))
@@ -157,6 +161,7 @@ def test_designed_weights_of_blocks() -> None:
     assert not np.array_equal(dense[0], dense[1])  # every copy from its own seed
 
 
+@pytest.mark.long
 def test_designed_planes_keep_their_scales() -> None:
     A = gaussian(6, 10)
     linear_map = AMP().maps(A)["W"]
@@ -171,6 +176,7 @@ def test_designed_planes_keep_their_scales() -> None:
         Designed(OneBit(planes=2, scale="none"))
 
 
+@pytest.mark.long
 def test_normalised_designed_weights_beat_normalised_signs() -> None:
     A = gaussian(24, 48)
     linear_map = AMP().maps(A)["W"]

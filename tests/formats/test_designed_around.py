@@ -85,6 +85,7 @@ def test_around_the_physics_against_all_sign_vectors(noise: float) -> None:
     assert np.mean(found <= best * 1.0001) > 0.8
 
 
+@pytest.mark.long
 def test_the_scale_is_the_best_for_the_signs_of_what_the_physics_lacks() -> None:
     A = matrix(8, 14)
     best = best_matrix(A)

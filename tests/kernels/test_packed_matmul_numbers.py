@@ -88,6 +88,7 @@ def test_whole_numbers_give_exact_sums(path, transpose, drawn, by_hand):
     assert_allclose(found, by_hand(signs[0], x, transpose), rtol=0, atol=0)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("transpose", [False, True])
 @pytest.mark.parametrize("largest", [1e-30, 1e-20, 1e-6, 1e6, 1e30])

@@ -20,6 +20,7 @@ from unrollbit.signbits import pack_signs
 SHELF = Path(__file__).resolve().parents[2] / "examples" / "networks"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("transpose", [False, True])
 @pytest.mark.parametrize(
     "shape", [(1, 64, 256, 1), (1, 128, 2048, 2), (1, 70, 300, 9), (3, 20, 40, 17), (1, 8, 24, 65)]

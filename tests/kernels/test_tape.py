@@ -60,6 +60,7 @@ PROGRAMS: dict[str, Callable[[Any], Any]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("path", LEVELS)
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_operations_against_xla(name, path):
@@ -126,6 +127,7 @@ NETWORKS: list[tuple[Any, LinearOperator, Any]] = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.grid(14)
 @pytest.mark.parametrize("copies", [1, 2, 4])
 @pytest.mark.parametrize(("algorithm", "A", "weights"), NETWORKS, ids=lambda value: type(value).__name__)
@@ -171,6 +173,7 @@ def test_blocks_run_on_a_tape():
     np.testing.assert_allclose(compiled(y), compiled.by_xla(y), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.long
 def test_what_has_no_tape_says_why_and_runs_by_xla():
     gauss, signs = (Unrolled(FISTA(), A, 3, OneBit()) for A in (gaussian(24, 40), Rademacher(24, 40)))
     admm = Unrolled(ADMM(), gaussian(24, 40), 3)

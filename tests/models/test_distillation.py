@@ -11,6 +11,7 @@ from unrollbit import KnowledgeDistillation, OneBitSVID
 from unrollbit.models import hidden_states
 
 
+@pytest.mark.long
 def test_the_losses_are_those_of_the_papers(transformer, block):
     model, tokens = transformer
     student = unrollbit.quantise(model, OneBitSVID())
@@ -39,6 +40,7 @@ def test_the_losses_are_those_of_the_papers(transformer, block):
     assert type(model.blocks[0]) is type(student.blocks[0]) is block  # as they were
 
 
+@pytest.mark.long
 def test_a_student_comes_closer_to_its_teacher(transformer):
     model, tokens = transformer
     student = unrollbit.quantise(model, OneBitSVID())

@@ -13,6 +13,7 @@ from unrollbit.models.convolution import patches
 from unrollbit.packed import runtime
 
 
+@pytest.mark.long
 def test_ten_lines_from_a_model_to_a_packed_file_and_back(case, tmp_path):
     make, x = case
     model = make(nnx.Rngs(0))
@@ -55,6 +56,7 @@ class Mixed(nnx.Module):
         return self.out(self.mixed(self.taps(x).reshape(len(x), 4, 3, 4).swapaxes(1, 2)))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "format",
     [OneBit(planes=2, scale="row"), BitNet(), Ternary(), LittleBit(bits_per_weight=1.0, rank=2), FullPrecision()],
@@ -90,6 +92,7 @@ PADDINGS = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("options", PADDINGS, ids=lambda options: str(options["padding"]))
 def test_patches_are_what_a_convolution_multiplies(options):
     layer = nnx.Conv(4, 6, (3, 2), use_bias=False, rngs=nnx.Rngs(0), **options)
@@ -123,6 +126,7 @@ def test_a_layer_in_two_places_stays_one():
     assert len(unrollbit.count_bits(student).maps) == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "format", [OneBit(), OneBitSVID(), BitNet(), Ternary(), LittleBit(rank=3)], ids=lambda format: type(format).__name__
 )

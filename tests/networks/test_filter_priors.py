@@ -49,6 +49,7 @@ def measured(A: LinearOperator, batch: int = 3) -> np.ndarray:
     return np.asarray(A(jax.random.normal(jax.random.key(0), (batch, A.shape[1]))))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", CASES)
 def test_files_run_in_both_readers(name: str, tmp_path: Path) -> None:
     net = network(name)
@@ -86,6 +87,7 @@ def test_rounding_of_tables(bits) -> None:
     np.testing.assert_array_equal(held.rounded(np.zeros(held.shape, np.float32)), 0)
 
 
+@pytest.mark.long
 def test_a_prior_belongs_to_no_size_and_no_operator(tmp_path: Path) -> None:
     net = network("forward-backward")
     larger = Convolution.of([[0.1, 0.8], [0.05, 0.05]], (12, 9))
@@ -139,6 +141,7 @@ class Smaller(Steps):
         return Steps(Convolution.of([[0.25, 0.5, 0.25]], (12, 12)), (12, 12))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("planes", [1, 2])
 def test_the_recipe_trains_and_its_file_is_the_network(planes: int, tmp_path: Path) -> None:
     problem = Steps(Convolution.of([[0.25, 0.5, 0.25]], (16, 16)))
@@ -152,6 +155,7 @@ def test_the_recipe_trains_and_its_file_is_the_network(planes: int, tmp_path: Pa
     assert max(float(jnp.abs(v[...]).max()) for v in net.maps["K"].leaf.variables.values()) <= 1.0
 
 
+@pytest.mark.long
 def test_training_on_smaller_signals_than_those_recovered() -> None:
     problem = Smaller(Convolution.of([[0.25, 0.5, 0.25]], (16, 16)))
     recipe = recipes.learned_prior(problem, depth=2, filters=8, size=3, steps=30, batch=4)
@@ -175,6 +179,7 @@ jax.tree_util.register_pytree_node(
 )
 
 
+@pytest.mark.long
 def test_physics_drawn_in_every_step_train_one_network_for_all() -> None:
     weak, strong = (Convolution.of([[side, 1 - 2 * side, side]], (12, 12)) for side in (0.1, 0.4))
 

@@ -30,6 +30,7 @@ def by_hand(net: FullyConnected, y: np.ndarray) -> np.ndarray:
 TWO_PLANES = OneBit(scale="row", planes=2)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("weights", "depth", "skip"),
     [(FullPrecision(), 2, False), (FullPrecision(), 4, True), (TWO_PLANES, 2, True), (TWO_PLANES, 4, False)],

@@ -10,6 +10,7 @@ from unrollbit.operators import gaussian
 from unrollbit.shrinkage import BernoulliGaussian, Grouped, Soft
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("algorithm", [AMP(), AMP(onsager="computed"), FISTA(), ADMM()])
 def test_sizes_are_norms_of_what_layers_show(algorithm):
     A = gaussian(8, 16)
@@ -23,6 +24,7 @@ def test_sizes_are_norms_of_what_layers_show(algorithm):
     assert ("deviation" in found) == isinstance(algorithm, AMP)
 
 
+@pytest.mark.long
 def test_a_network_of_one_layer_and_one_without_layers_have_sizes():
     y = jnp.ones((2, 8))
     assert sizes(Unrolled(AMP(), gaussian(8, 16), depth=1), y)[1]["change"].shape == (2,)

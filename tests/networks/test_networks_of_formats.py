@@ -48,6 +48,7 @@ ALGORITHMS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.grid(2)
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_algorithm_runs_on_every_format(name: str) -> None:
@@ -67,6 +68,7 @@ def sparse() -> SparseRecovery:
     return SparseRecovery(24, 32, sparsity=0.1)
 
 
+@pytest.mark.long
 @pytest.mark.grid(3)
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("distinct", [1, None], ids=["tied", "untied"])

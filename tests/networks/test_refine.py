@@ -72,6 +72,7 @@ def guarded(net: Unrolled, y: jax.Array, last: Any, settled: Any) -> np.ndarray:
     return np.where((np.asarray(settled) | (worse[0] <= worse[1]))[:, None], last, own)
 
 
+@pytest.mark.long
 @pytest.mark.grid(4)
 @pytest.mark.parametrize(
     ("algorithm", "physics", "copies", "cycle"),
@@ -99,6 +100,7 @@ def test_more_rounds_are_a_network_of_more_layers(algorithm: str, physics: str, 
     assert float(jnp.max(jnp.abs(found.x - run(net, y)))) > 1e-3  # the rounds did something
 
 
+@pytest.mark.long
 def test_every_signal_stops_at_its_own_round() -> None:
     A = gaussian(16, 32, seed=1)
     net, y = Unrolled(AMP(), A, DEPTH, FullPrecision(), distinct=2), measured(A, COUNT)
@@ -118,6 +120,7 @@ def test_every_signal_stops_at_its_own_round() -> None:
     np.testing.assert_allclose(found.x, expected, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.long
 def test_what_never_settles_fits_no_worse_than_the_network() -> None:
     problem = SparseRecovery(16, 32)
     _, y = problem.sample(jax.random.key(1), 16)
@@ -134,6 +137,7 @@ def test_what_never_settles_fits_no_worse_than_the_network() -> None:
     assert (misfit[2] > 10 * misfit[1]).any()  # without the safeguard some would be lost
 
 
+@pytest.mark.long
 def test_finished_signals_stay_exactly_as_they_were() -> None:
     A = gaussian(16, 32, seed=1)
     net, y = Unrolled(AMP(), A, DEPTH, Fixed()), measured(A, COUNT)
@@ -147,6 +151,7 @@ def test_finished_signals_stay_exactly_as_they_were() -> None:
     assert last.converged.sum() > done.sum()
 
 
+@pytest.mark.long
 def test_leading_axes_are_batch_axes() -> None:
     A = gaussian(16, 32, seed=1)
     net, y = Unrolled(AMP(), A, DEPTH, Fixed()), measured(A, 3, 4)
@@ -176,6 +181,7 @@ def test_only_whole_rounds_are_run() -> None:
     assert not silent.x.any()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("copies", [1, 2])
 def test_packed_networks_give_the_same(copies: int, tmp_path: Any) -> None:
     A = gaussian(16, 32, seed=1)
@@ -212,6 +218,7 @@ def test_an_estimate_that_waits_for_the_state_is_not_done() -> None:
     np.testing.assert_allclose(found.x, expected, atol=0.01)
 
 
+@pytest.mark.long
 def test_hard_signals_are_recovered() -> None:
     problem = SparseRecovery(64, 128, sparsity=0.05)
     x, y = problem.split("test").sample(jax.random.key(1), 400)
@@ -223,6 +230,7 @@ def test_hard_signals_are_recovered() -> None:
     assert float(jnp.mean(found.layers)) < DEPTH + 100
 
 
+@pytest.mark.long
 def test_recover_refines_on_demand(tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
     A = gaussian(16, 32, seed=1)
     file, y = tmp_path / "net.safetensors", np.asarray(measured(A, 3, 4))

@@ -56,6 +56,7 @@ CASES = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.grid(10)
 @pytest.mark.parametrize(("algorithm", "physics", "copies"), CASES)
 def test_untrained_network_is_the_solver_layer_by_layer(algorithm: str, physics: str, copies: str, signals) -> None:
@@ -94,6 +95,7 @@ def test_fixed_weights_are_the_solver_and_hold_nothing_to_train(signals) -> None
     assert kinds == {ScalarParam}
 
 
+@pytest.mark.long
 def test_iterates_depth_and_batch_axes_agree(signals) -> None:
     A = gaussian(8, 16)
     _, y = signals(A, 2, 3)
@@ -105,6 +107,7 @@ def test_iterates_depth_and_batch_axes_agree(signals) -> None:
     np.testing.assert_allclose(net(y[1, 2], depth=3, iterates=True), layers[:3, 1, 2], rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.long
 def test_cycled_layers_use_matrix_k_modulo_copies(signals) -> None:
     """Layer by layer, by hand, with three different matrices."""
     A = gaussian(8, 16, seed=1)
@@ -132,6 +135,7 @@ def count_equations(jaxpr) -> int:
     return total
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("copies", COPIES)
 def test_program_does_not_grow_with_depth(copies: str) -> None:
     A = gaussian(8, 16)
@@ -156,6 +160,7 @@ def test_equal_networks_share_one_compilation() -> None:
     assert run._cache_size() == 2
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("algorithm", ["ista classic", "amp computed"])
 def test_float64_network_is_the_float64_solver(algorithm: str, in_float64) -> None:
     with jax.enable_x64(True):
@@ -168,6 +173,7 @@ def test_float64_network_is_the_float64_solver(algorithm: str, in_float64) -> No
     np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-6)  # parameters were rounded to float32
 
 
+@pytest.mark.long
 def test_float32_network_runs_under_x64(signals) -> None:
     A = PHYSICS["composed"]()
     y = np.asarray(signals(A, 2)[1])

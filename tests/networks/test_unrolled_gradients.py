@@ -31,6 +31,7 @@ ALGORITHMS: dict[str, Algorithm] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.grid(2)
 @pytest.mark.parametrize(
     ("algorithm", "weights", "kinds"),

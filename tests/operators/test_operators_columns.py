@@ -22,12 +22,14 @@ def test_column_norms_are_those_of_the_matrix(operator):
     np.testing.assert_allclose(column_norms(operator) / size, wanted / size, atol=1e-5)
 
 
+@pytest.mark.long
 @pytest.mark.grid(20)
 def test_column_norms_trace(operator):
     found = jax.jit(lambda A: A.column_norms())(operator)
     np.testing.assert_allclose(found, operator.column_norms(), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.long
 @pytest.mark.grid(30)
 def test_column_products_with_a_core(operator):
     structure = operator.mask()
@@ -56,6 +58,7 @@ def temporary(A: LinearOperator) -> int:
 BLUR = np.outer([1.0, 2.0, 1.0], [1.0, 2.0, 1.0]) / 16
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "make",
     [

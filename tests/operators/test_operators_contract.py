@@ -62,6 +62,7 @@ def adjoint_error(A: LinearOperator, batch: tuple[int, ...], dtype: Any) -> floa
     return float(np.max(np.abs(inner - outer)) / scale)
 
 
+@pytest.mark.long
 @pytest.mark.grid(20)
 def test_adjoint_in_float32(operator):
     assert adjoint_error(operator, (2, 3), jnp.float32) < 1e-6
@@ -125,6 +126,7 @@ def test_mask_contains_the_nonzeros(operator):
     assert hash(mask) == hash(type(mask).from_spec(through_json(mask.to_spec())))
 
 
+@pytest.mark.long
 def test_spec_round_trip_through_json(operator):
     rebuilt = LinearOperator.from_spec(through_json(operator.to_spec()))
     assert_equal_operators(rebuilt, operator)
@@ -132,6 +134,7 @@ def test_spec_round_trip_through_json(operator):
     assert json.loads(json.dumps(operator.fingerprint())) == operator.fingerprint()
 
 
+@pytest.mark.long
 def test_jit_with_the_operator_as_argument_traces_once(build):
     traces = []
 
@@ -151,6 +154,7 @@ def mapped_and_gradient(A: LinearOperator, x: jax.Array) -> tuple[jax.Array, jax
     return jax.vmap(A)(x), jax.grad(lambda v: 0.5 * jnp.sum(A(v) ** 2))(x)
 
 
+@pytest.mark.long
 @pytest.mark.grid(16)
 def test_vmap_and_gradient(operator):
     x = np.random.RandomState(0).standard_normal((3, operator.shape[1])).astype(np.float32)
@@ -160,6 +164,7 @@ def test_vmap_and_gradient(operator):
     np.testing.assert_allclose(gradient, x @ matrix.T @ matrix, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.long
 def test_prepared_form_is_the_same_map(operator):
     prepared = operator.prepare()
     np.testing.assert_allclose(prepared.dense(), operator.dense(), rtol=1e-5, atol=1e-5)

@@ -81,6 +81,7 @@ def test_toeplitz(column, row):
     np.testing.assert_allclose(Banded.toeplitz(column, row).dense(), scipy.linalg.toeplitz(column, row))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("circular", [False, True])
 @pytest.mark.parametrize(
     ("taps", "m", "n", "lower", "stride"), [(3, 8, 8, -1, 1), (4, 5, 9, 2, 2), (2, 9, 4, -3, 1), (7, 3, 4, -2, 3)]
@@ -129,6 +130,7 @@ def test_convolution_agrees_with_ndimage_for_odd_kernels():
     np.testing.assert_allclose(blurred.reshape(6, 7), scipy.ndimage.convolve(image, kernel, mode="wrap"), atol=1e-13)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("side", "stride"), [(12, 2), (12, 3), (12, 4)])
 @pytest.mark.parametrize("boundary", ["zero", "circular"])
 def test_a_stride_keeps_every_so_many_samples(side, stride, boundary):
@@ -159,6 +161,7 @@ def test_fourier(shape):
     assert all(len(pair) == 2 for pair in pairs)  # and none its own
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("shape", [(9,), (8,), (4, 6)])
 def test_dct(shape):
     x = numbers(*shape)
@@ -176,6 +179,7 @@ def test_daubechies_filters(order):
     np.testing.assert_allclose(daubechies(f"db{order}"), pywt.Wavelet(f"db{order}").rec_lo, atol=1e-14)
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore:Level value")
 @pytest.mark.parametrize("order", range(1, 9))
 @pytest.mark.parametrize(("n", "levels"), [(48, 2), (16, 3)])

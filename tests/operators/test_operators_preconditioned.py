@@ -44,6 +44,7 @@ def whitened(A: Any, delta: float) -> tuple[np.ndarray, np.ndarray]:
     return c * P, c * P @ A
 
 
+@pytest.mark.long
 @given(
     m=st.integers(1, 6), more=st.integers(0, 4), seed=st.integers(0, 99), delta=st.sampled_from([0.0, 1e-3, 0.5, 10])
 )

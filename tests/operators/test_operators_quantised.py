@@ -116,6 +116,7 @@ def test_a_column_of_zeros_stays_near_zero() -> None:
     np.testing.assert_allclose(dense[:, 2], 0.0, atol=1e-20)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("make", "planes"),
     [
@@ -148,6 +149,7 @@ STRUCTURES: dict[str, Structure] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.grid(5)
 @pytest.mark.parametrize(
     ("name", "scale"),

@@ -118,6 +118,7 @@ def test_equal_keys_give_other_signals_in_other_subsets(noisy, kind):
     assert not rows[1] & rows[2]
 
 
+@pytest.mark.long
 @pytest.mark.grid(2)
 @pytest.mark.parametrize("kind", cases(DATA))
 def test_data_subsets_share_no_row_and_sample_draws_from_all(noisy, kind):
@@ -174,6 +175,7 @@ def test_all(noisy, kind):
     assert relative == pytest.approx(0.1, rel=4 / np.sqrt(2 * y.size))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", cases(k for k in KINDS if k != "arrays"))
 def test_spec_survives_json_and_gives_the_same_samples(noisy, kind):
     problem = noisy[kind]
@@ -200,6 +202,7 @@ def test_spec_without_noise_leaves_it_out_and_takes_defaults(problems, kind):
     assert Problem.from_spec({"kind": spec["kind"], **needed}).to_spec()["seed"] == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", cases(KINDS))
 def test_seed_decides_the_physics(problems, kind):
     other = MAKERS[kind](seed=1)

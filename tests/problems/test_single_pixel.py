@@ -94,6 +94,7 @@ def test_no_test_patch_looks_like_a_training_patch():
     assert match.max() < 0.999
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("transform", "wavelet"), [("dct", "db1"), ("wavelet", "db2")])
 def test_transform_is_orthonormal_and_gives_back_the_pixels(transform, wavelet):
     problem = patch_camera(transform=transform, wavelet=wavelet).split("test")
@@ -104,6 +105,7 @@ def test_transform_is_orthonormal_and_gives_back_the_pixels(transform, wavelet):
     np.testing.assert_allclose(np.linalg.norm(x, axis=1), np.linalg.norm(pixels - 0.5, axis=1), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("matrix", ["hadamard", "rademacher", "gaussian"])
 def test_physics_is_patterns_on_pixels(problem, matrix):
     problem = problem if matrix == "hadamard" else patch_camera(matrix=matrix)
@@ -141,6 +143,7 @@ def test_images_of_other_subsets_are_refused(problem):
             part.image(name)
 
 
+@pytest.mark.long
 def test_metrics_add_psnr_and_ssim(problem):
     x, _ = problem.split("test").image("camera")
     rng = np.random.RandomState(0)
@@ -151,6 +154,7 @@ def test_metrics_add_psnr_and_ssim(problem):
     assert problem.metrics(x, x)["ssim"] == pytest.approx(1)
 
 
+@pytest.mark.long
 def test_other_sizes():
     small = patch_camera(size=8, ratio=0.5, transform="wavelet")
     assert small.operator.shape == (32, 64)

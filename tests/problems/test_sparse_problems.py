@@ -23,6 +23,7 @@ def test_bernoulli_gaussian_statistics():
     assert per_column.std() == pytest.approx(np.sqrt(0.09 / 400), rel=0.15)  # independent entries
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("make", [SparseRecovery, partial(BlockSparseRecovery, 4)])
 @pytest.mark.parametrize("sparsity", [0.1, 1.0])
 def test_the_energy_of_the_signals(make, sparsity):

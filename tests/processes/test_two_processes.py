@@ -171,6 +171,7 @@ def test_matrices_are_split_over_processes(team, tmp_path: Path) -> None:
     assert equal(first, result(split, 1))
 
 
+@pytest.mark.long
 def test_one_process_resumes_what_two_have_begun(plain) -> None:
     folder, _ = plain
     out = folder / "run"

@@ -29,6 +29,7 @@ def test_shape_and_dtype_are_kept(shrinkage, dtype, batch, start_scalars):
         assert (out.shape, out.dtype) == (u.shape, u.dtype)
 
 
+@pytest.mark.long
 def test_float64_is_kept_and_agrees_with_float32(shrinkage, start_scalars):
     u = np.random.RandomState(0).standard_normal((4, N))
     single = called(shrinkage, jnp.asarray(u, jnp.float32), start_scalars(shrinkage), 0.5)
@@ -38,6 +39,7 @@ def test_float64_is_kept_and_agrees_with_float32(shrinkage, start_scalars):
         np.testing.assert_allclose(single, double, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.long
 def test_a_batch_is_its_signals_one_by_one(shrinkage, start_scalars):
     u = np.random.RandomState(1).standard_normal((5, N)).astype(np.float32)
     tau = np.linspace(0.1, 1.0, 5, dtype=np.float32)[:, None]
@@ -72,6 +74,7 @@ def _gradients(shrinkage: Shrinkage, u, scalars, tau):
     return jax.grad(loss, argnums=(0, 1, 2))(u, scalars, tau)
 
 
+@pytest.mark.long
 @pytest.mark.grid(6)
 @settings(max_examples=40, deadline=None)
 @given(entries=signals, tau=magnitudes)

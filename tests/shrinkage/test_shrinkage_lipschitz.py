@@ -34,6 +34,7 @@ def values(shrinkage, weight=0.7):
     return {name: np.asarray(spec.initial_values(1)[0]) for name, spec in shrinkage.scalars(weight).items()}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", KNOWN)
 def test_no_pair_is_farther_apart_than_the_constant_allows(name):
     shrinkage, scalars = KNOWN[name], values(KNOWN[name])

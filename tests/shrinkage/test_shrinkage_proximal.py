@@ -31,6 +31,7 @@ def _minimiser(objective) -> float:
     return float(fine[np.argmin(objective(fine))])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("weight", [0.0, 0.4, 1.1])
 @pytest.mark.parametrize("shrinkage", [Soft(), Hard(), NonNegative(), Box(-0.5, 1.0), Identity()], ids=str)
 def test_minimises_its_own_penalty(shrinkage, weight):

@@ -32,6 +32,7 @@ def test_the_sample_is_that_of_the_training():
     assert fresh.bound < report.bound  # 400 signals in place of 300
 
 
+@pytest.mark.long
 def test_random_flips_of_cycled_matrices_are_shared_by_their_layers():
     problem = SparseRecovery(16, 24)
     found = reports(Unrolled(ISTA(), problem, 4, OneBit(scale="global"), distinct=2), problem)

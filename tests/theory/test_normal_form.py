@@ -50,6 +50,7 @@ COMBINED = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.grid(8)
 @pytest.mark.parametrize(("case", "weights", "distinct"), COMBINED)
 def test_the_normal_form_computes_what_the_network_computes(case, weights, distinct):
@@ -111,6 +112,7 @@ def test_a_preconditioned_network_sees_whitened_measurements():
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["ista", "gd", "lista", "admm"])
 @pytest.mark.parametrize("seed", range(3))
 def test_jacobians_against_finite_differences(kind, seed):

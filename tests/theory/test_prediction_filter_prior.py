@@ -75,6 +75,7 @@ def test_constants_are_norms_of_dense_matrices(edge):
         assert filter_gain(taps, numbers.highest[0], (N,)) == pytest.approx(largest, rel=1e-5)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("A", PHYSICS[:2], ids=["denoising", "sensing"])
 def test_the_last_layer_repeated_converges_to_the_minimum_of_its_energy(A):
     net = network(A)

@@ -116,6 +116,7 @@ def flipped():
     return own, rate, found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "old", "new"),
     [

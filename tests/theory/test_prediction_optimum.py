@@ -75,6 +75,7 @@ def held():
     return HeldOut.of(Unrolled(exact, problem, 12, FullPrecision()), problem, Settings(held_out=300))
 
 
+@pytest.mark.long
 def test_untrained_amp_is_close_to_the_limit_and_not_below(held):
     genie, limit = O1(held), O1b(held)
     assert (genie.status, limit.status) == ("holds", "holds")

@@ -69,6 +69,7 @@ def test_no_random_network_violates(battery):
         assert {report.status for report in reports} == {"holds"}
 
 
+@pytest.mark.long
 def test_tightness(battery):
     assert np.median([report.tightness for report in battery["N2"]]) > 0.95
     overall = [report.tightness for kind in FORMS for report in battery["N3", kind]]

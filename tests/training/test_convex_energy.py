@@ -117,6 +117,7 @@ def test_a_trained_network_is_certified(problem, trained) -> None:
         assert (report.status, report.vacuous) == ("holds", False), report
 
 
+@pytest.mark.long
 def test_held_scalars_keep_their_values_and_others_train(problem, trained) -> None:
     network, stage, _ = trained
     assert stage.held == ("momentum",)
@@ -151,6 +152,7 @@ def test_a_recipe_of_each_kind(problem) -> None:
     assert recipes.learned_prior(sensing, 2, filters=3, convex="prior").stages[0].held == ("momentum",)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "certified"), [("denoising-25-convex", True), ("denoising-25", False)])
 def test_of_the_shelf(name, certified) -> None:
     """On a smaller grid, whose constants are at most those of a larger one but for the border."""

@@ -194,6 +194,7 @@ def test_divergence_names_the_step_and_keeps_the_last_good_state(chunk: int, tmp
     assert kept.record(kept.latest())["step"] <= 1
 
 
+@pytest.mark.long
 def test_divergence_in_the_very_last_update_is_seen() -> None:
     net = network(2)
     with pytest.raises(TrainingDiverged, match="not finite at step 2"):

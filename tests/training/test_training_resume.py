@@ -136,6 +136,7 @@ def test_a_new_run_in_an_old_folder_is_asked_for_and_leaves_nothing_of_the_old_o
     assert Checkpoints(tmp_path / "checkpoints").latest() == 2
 
 
+@pytest.mark.long
 def test_resume_under_another_environment_warns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     quiet(network(2), PROBLEM, [Stage(2, batch=4)], out=tmp_path)
     monkeypatch.setattr(sys.modules["unrollbit.training.fingerprint"], "environment", lambda: {"jax": "0.0.0"})
@@ -241,6 +242,7 @@ def test_four_devices_agree_with_one(tmp_path: Path) -> None:
             assert np.abs(stored[name] - expected).max() <= 1e-5 * scale
 
 
+@pytest.mark.long
 def test_data_may_move_but_not_change(tmp_path: Path) -> None:
     """A run goes on where its data has been moved; other data of the same name are another problem."""
     random = np.random.RandomState(0)

@@ -86,6 +86,7 @@ def test_states_on_the_way_are_scored_whatever_the_chunks() -> None:
     assert scored[0] == scored[1]
 
 
+@pytest.mark.long
 def test_a_result_no_better_than_nothing_is_told() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", ResultWarning)
@@ -122,6 +123,7 @@ def test_progress_says_when_it_compiles() -> None:
         assert "first: compiling" in said[0]
 
 
+@pytest.mark.long
 def test_optimisers_of_the_users_own_by_kind_of_variable(tmp_path: Path) -> None:
     """One step of plain gradient descent moves by the rate times the gradient; Adam moves the others."""
     net, start = network(), network()
@@ -146,6 +148,7 @@ def test_optimisers_of_the_users_own_by_kind_of_variable(tmp_path: Path) -> None
         stage.to_spec()
 
 
+@pytest.mark.long
 def test_runs_with_optimisers_resume_with_the_same_ones_only(tmp_path: Path) -> None:
     def run(optimiser: optax.GradientTransformation, **options) -> list[np.ndarray]:
         net = network()

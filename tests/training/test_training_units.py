@@ -37,6 +37,7 @@ def case(request: pytest.FixtureRequest):
     return loss, trained(1.0, loss)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("unit", UNITS)
 def test_training_does_not_depend_on_units(case, unit: float) -> None:
     loss, (losses, variables, level) = case
@@ -50,6 +51,7 @@ def test_training_does_not_depend_on_units(case, unit: float) -> None:
     assert own_level == pytest.approx(level, abs=1e-2)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("unit", UNITS)
 def test_losses_do_not_depend_on_units(unit: float) -> None:
     random = np.random.RandomState(1)

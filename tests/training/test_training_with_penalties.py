@@ -107,6 +107,7 @@ def test_networks_without_a_meaning_are_refused_before_training(case: int, tmp_p
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.long
 def test_unquantised_stages_take_contractions_and_no_flips() -> None:
     net = Unrolled(GradientDescent(), TALL, 2)
     with pytest.raises(ValueError, match="a stage with quantised = False trains no signs"):
@@ -117,6 +118,7 @@ def test_unquantised_stages_take_contractions_and_no_flips() -> None:
     quiet(Unrolled(GradientDescent(), problem, 2), problem, [Stage(2, quantised=False, penalties=(Contraction(),))])
 
 
+@pytest.mark.long
 def test_training_lowers_every_norm_below_the_limit() -> None:
     """Freely trained layers expand (as Chebyshev steps do); with the penalty all contract."""
     problem = SparseRecovery(36, 12, sparsity=1.0, seed=3)
@@ -158,6 +160,7 @@ def test_losses_of_the_last_layer_and_penalties_of_all_layers_work_together() ->
     assert expected > 0.1
 
 
+@pytest.mark.long
 def test_fewer_flips_with_the_penalty() -> None:
     problem = SparseRecovery(12, 24, sparsity=0.15, seed=1)
     signs = np.asarray(problem.operator.dense()) >= 0
@@ -174,6 +177,7 @@ def test_fewer_flips_with_the_penalty() -> None:
 PENALTIES = (Contraction(2.0, 1.5), SupportContraction(1.0, 0.7, 0.5, 3), FlipPenalty(0.25))
 
 
+@pytest.mark.long
 def test_specs_and_stages_pass_through_json_and_toml() -> None:
     stage = Stage(3, penalties=PENALTIES)
     assert Stage.from_spec(json.loads(json.dumps(stage.to_spec()))) == stage
@@ -200,6 +204,7 @@ def test_specs_and_stages_pass_through_json_and_toml() -> None:
     quiet(run.network, run.problem, run.stages)
 
 
+@pytest.mark.long
 def test_a_run_resumes_only_with_its_penalties(tmp_path: Path) -> None:
     problem = SparseRecovery(16, 8, sparsity=1.0)
 
