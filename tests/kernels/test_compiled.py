@@ -62,7 +62,6 @@ def test_what_is_written_later_is_not_seen():
     assert compiled(jnp.ones(2)).tolist() == [2.0, 2.0]
 
 
-@pytest.mark.long
 def test_few_signals_take_a_tape_and_agree_with_xla():
     net = pack(Unrolled(FISTA(), Rademacher(24, 40), 3, OneBit())).network
     compiled = Compiled(run, net)
