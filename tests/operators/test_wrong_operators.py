@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 import scipy.sparse.linalg as sparse_linalg
 
-from unrollbit.operators import Dense, as_operator
+from unrollbit import recipes
+from unrollbit.operators import Convolution, Dense, as_operator
+from unrollbit.problems import ArrayProblem
 
 REAL = np.random.RandomState(0).standard_normal((6, 8))
 
@@ -78,3 +80,12 @@ def test_wrong_ones_are_named(case: str) -> None:
 def test_checks_may_be_left_out() -> None:
     assert as_operator(WrongAdjoint(), matrix=False, check=False).shape == (3, 3)
     np.testing.assert_allclose(as_operator(WrongAdjoint()).dense(), 2 * np.eye(3))  # a matrix has its own adjoint
+
+
+def test_a_kernel_of_zeros_or_a_path_is_refused():
+    with pytest.raises(ValueError, match="kernel: all taps are zero"):
+        Convolution(np.zeros(3), 8)
+    with pytest.raises(ValueError, match=r"kernel: expected an array, got the path 'kernel\.npy'"):
+        Convolution("kernel.npy", 8)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match="physics: all its entries are zero"):
+        recipes.default(ArrayProblem(np.zeros((4, 8)), np.ones((20, 8))), depth=2)

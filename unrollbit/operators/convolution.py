@@ -50,11 +50,6 @@ class Convolution(LinearOperator):
     def __post_init__(self) -> None:
         grid = Grid(self.signal_shape, self.boundary, self.stride)
         kernel = finite_array("kernel", self.kernel, len(grid.signal_shape))
-        if any(taps > side for taps, side in zip(kernel.shape, grid.signal_shape, strict=True)):
-            raise ValueError(
-                f"kernel: {' x '.join(map(str, kernel.shape))} taps are more than the signal has samples, "
-                f"{' x '.join(map(str, grid.signal_shape))}; cut the kernel, or give a larger signal_shape"
-            )
         if is_known(kernel) and not np.any(kernel):
             raise ValueError("kernel: all taps are zero, so nothing is measured")
         set_field(self, "kernel", kernel)
