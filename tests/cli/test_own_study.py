@@ -129,6 +129,7 @@ def in_turn(run: Any, tasks: Any, workers: int, describe: Any, **options: Any) -
         yield outcome
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["measured-matrix", pytest.param("ecg", marks=pytest.mark.slow)])
 def test_the_study_compares_on_equal_signals(
     name: str, there: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -29,6 +29,7 @@ ELSEWHERE = {
     "hard-signals",
     "theory",
     "formats",
+    "denoiser",
     "language",
     "physics",
     "pibinn",

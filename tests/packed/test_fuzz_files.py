@@ -196,6 +196,7 @@ def too_long(*_):
     raise TimeoutError("a file took too long")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("count", [160, pytest.param(20_000, marks=pytest.mark.slow)])
 def test_changed_files_are_refused_or_load(count, originals, tmp_path, capsys):
     path, original = tmp_path / "changed.safetensors", tmp_path / "original.safetensors"

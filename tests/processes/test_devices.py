@@ -90,6 +90,7 @@ print("done", report.nmse_db)
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("m", [2**11, pytest.param(2**14, marks=pytest.mark.slow)])
 def test_no_device_holds_what_is_split(team, m: int) -> None:
     """(2^14, 2^15) is 2 GiB in float32: each device has 0.5 GiB of it, and as much of each moment."""

@@ -61,6 +61,7 @@ def test_where_physics_is_not_random_the_network_starts_as_the_best_classic_solv
     assert jnp.sum((net(y) - x) ** 2) <= 1.02 * jnp.sum((classic - x) ** 2)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["deconvolution", pytest.param("coded aperture", marks=pytest.mark.slow)])
 def test_training_never_ends_behind_the_start_and_says_how_it_stands(name: str) -> None:
     problem = PROBLEMS.setdefault(name, CASES[name]())

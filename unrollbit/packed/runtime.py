@@ -186,7 +186,7 @@ def read(path: str | os.PathLike[str]) -> File:
 def content_of(path: Path, content: bytes) -> File:
     """``read`` without the name of the file in what it raises."""
     if content.startswith(b"\x93NUMPY"):
-        raise ValueError("an array of numpy.save, no packed network")
+        raise ValueError("not a readable safetensors file: an array of numpy.save, no packed network")
     size = int.from_bytes(content[:8], "little")
     if len(content) < 8 or size > min(LARGEST_HEADER, len(content) - 8):
         raise ValueError(
