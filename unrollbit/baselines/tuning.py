@@ -53,9 +53,8 @@ def tune(
 
     Every parameter in ``baseline.ranges`` is tried at the values of its range (all combinations). A best value at an
     end extends the range; then the two geometric means beside the best one are tried. All this for every combination
-    of ``baseline.choices``. ``reduction``: the NMSE that
-    counts, as in ``unrollbit.metrics.nmse_db``; ``"mean_of_db"`` is the mean PSNR of images. ``count``: values of every
-    parameter to begin with, in place of the ranges' own.
+    of ``baseline.choices``. ``reduction``: the NMSE that counts, as in ``unrollbit.metrics.nmse_db``; ``"mean_of_db"``
+    is the mean PSNR of images. ``count``: values of every parameter to begin with, in place of the ranges' own.
 
     Raises ``ValueError`` for a ``count`` below 2.
 

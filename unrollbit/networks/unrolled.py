@@ -122,11 +122,9 @@ class Unrolled(Network):
         """
         A = physics_of(problem)
         own = grid_of_unknowns(problem) or grid_of_unknowns(A)
-        if signal_shape is None:
-            signal_shape = own
-        elif own is not None and tuple(signal_shape) != tuple(own):
+        if None not in (own, signal_shape) and tuple(signal_shape or ()) != tuple(own or ()):
             raise ValueError(f"signal_shape: {signal_shape}, but the unknowns of this physics lie on a grid {own}")
-        algorithm = self.algorithm.on(A, signal_shape)
+        algorithm = self.algorithm.on(A, signal_shape or own)
         places = {name: Place(linear, A) for name, linear in algorithm.maps(A).items()}
         maps = {name: weights.format.moved(weights, places[name]) for name, weights in self.maps.items()}
         raw = {name: variable[...] for name, variable in self.scalars.items()}

@@ -14,7 +14,7 @@ from jaxtyping import Array
 
 from unrollbit.bits import count_bits
 from unrollbit.cli.arguments import positive
-from unrollbit.cli.evaluate_images import NETWORK, Method, methods_of, on_images
+from unrollbit.cli.evaluate_images import NETWORK, methods_of, on_images
 from unrollbit.cli.networks import image_problem_of
 from unrollbit.cli.parallel import in_parallel
 from unrollbit.cli.picture_files import photographs_in
@@ -25,7 +25,7 @@ from unrollbit.cli.tables import print_table
 from unrollbit.cli.whole_images import Measured
 from unrollbit.packed import load
 from unrollbit.plots import psnr_against_bytes, save
-from unrollbit.problems import ImageRecovery, Problem
+from unrollbit.problems import ImageRecovery
 
 PRIORS = ("denoising-25", "denoising-25-2plane")
 _QUICK = 2  # photographs
@@ -76,7 +76,7 @@ def measured(row: Mapping[str, Any], task: Training, pictures: Mapping[str, np.n
     def method(at: Measured) -> Any:
         return lambda y: apply(packed.network, y.reshape(-1, *at.shape)).reshape(y.shape)
 
-    return {"group": "residual denoiser", **_figures({NETWORK: method}, problem, pictures, seed)} | {
+    return {"group": "residual denoiser", **_kept(on_images({NETWORK: method}, problem, pictures, seed))} | {
         "bytes": (task.out / row["path"]).stat().st_size,
         "bits_per_weight": count_bits(packed).bits_per_link or 32.0,
     }
@@ -100,12 +100,6 @@ def beside(pictures: Mapping[str, np.ndarray], seed: int) -> list[dict[str, Any]
         rows += [{"method": name, **_kept(found), **kept}, *({**row, **_kept(row)} for row in classic)]
     keys = ("method", "group", "bytes", "psnr_db", "ssim", "milliseconds", "bits_per_weight", "seconds")
     return [{key: row.get(key) for key in keys} for row in rows]
-
-
-def _figures(
-    methods: Mapping[str, Method], problem: Problem, pictures: Mapping[str, np.ndarray], seed: int
-) -> dict[str, Any]:
-    return _kept(on_images(methods, problem, pictures, seed))
 
 
 def _kept(found: Mapping[str, Any]) -> dict[str, Any]:
