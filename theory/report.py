@@ -26,6 +26,7 @@ class Report:
     gives each assumption in words and whether it is met; one that is not makes the theorem not applicable, which is
     never a pass. ``bounds`` and ``measurements`` hold both for every layer where the theorem speaks of layers.
     ``trivial`` is the bound that costs nothing: the size of the signal, of the output, the risk of the zero estimate.
+    ``share`` is the share of all signals that a tolerance limit speaks of.
     """
 
     theorem: str
@@ -38,6 +39,7 @@ class Report:
     bounds: tuple[float, ...] | None = None
     measurements: tuple[float, ...] | None = None
     trivial: float | None = None
+    share: float | None = None
 
     @property
     def relative(self) -> float | None:

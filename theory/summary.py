@@ -21,10 +21,10 @@ class Summary:
     """One theorem over ``instances`` reports.
 
     ``violated`` if any instance is, ``not applicable`` if all are, ``not measured`` if a bound was compared in none.
-    ``bound``, ``relative`` (bound / trivial bound), ``measured`` and ``tightness`` are medians over the ``applicable``
-    instances alone, which may be the easiest ones: ``applies`` says how many they are. ``vacuous`` says whether more
-    than half of them are; ``bounds`` and ``measurements`` are medians per layer. An assumption counts as met if it is
-    in every instance; ``unmet`` gives the others in words.
+    ``bound``, ``relative`` (bound / trivial bound), ``measured``, ``tightness`` and ``share`` are medians over the
+    ``applicable`` instances alone, which may be the easiest ones: ``applies`` says how many they are. ``vacuous`` says
+    whether more than half of them are; ``bounds`` and ``measurements`` are medians per layer. An assumption counts as
+    met if it is in every instance; ``unmet`` gives the others in words.
     """
 
     theorem: str
@@ -43,6 +43,7 @@ class Summary:
     relative: float | None = None
     bounds: tuple[float, ...] | None = None
     measurements: tuple[float, ...] | None = None
+    share: float | None = None
 
     @property
     def family(self) -> str:
@@ -110,6 +111,7 @@ def _one(theorem: str, reports: Sequence[Report]) -> Summary:
         _median([report.relative for report in used]),
         _per_layer([report.bounds for report in used]),
         _per_layer([report.measurements for report in used]),
+        _median([report.share for report in used]),
     )
 
 

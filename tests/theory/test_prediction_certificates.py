@@ -15,6 +15,7 @@ from unrollbit.theory import Settings
 from unrollbit.theory.prediction import (
     H1,
     H2,
+    H3,
     H1p,
     H1r,
     HeldOut,
@@ -30,6 +31,7 @@ from unrollbit.theory.prediction import (
 )
 from unrollbit.theory.prediction.error_bars import is_plausible
 from unrollbit.theory.prediction.held_out import Sized
+from unrollbit.theory.summary import summarise
 
 NETWORKS = "examples/networks"
 
@@ -183,3 +185,23 @@ def test_networks_of_the_shelf(name):
     assert not report.vacuous
     if packed.problem["kind"] == "SparseRecovery":  # errors of images differ more from one to the next: 0.33 and 0.35
         assert report.tightness > 0.6
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("signals", "share"), [(40, 0.9), (8, 0.5), (3, None)])
+def test_few_signals_have_the_limit_that_they_support(signals, share):
+    small = SparseRecovery(16, 24, snr_db=30.0)
+    at = HeldOut.of(Unrolled(AMP(), small, 3), small, Settings(held_out=signals))
+    made = len(at.x[at.first])
+    for theorem in (H1, H3):
+        report = theorem(at)
+        if share is None:
+            assert report.status == "not applicable"
+            assert report.assumptions["the limit is made of at least 5 fresh signals"] is False
+        else:
+            assert report.status == "holds"
+            assert share**made <= 0.05
+            assert report.share == share
+    assert summarise([H1(at)])[0].meaning.startswith(
+        f"{share:.0%} of signals" if share else "not met: the limit is made"
+    )

@@ -12,7 +12,6 @@ from scipy.optimize import nnls
 from scipy.stats import betabinom
 
 from unrollbit.packed.error_bar import ErrorBar
-from unrollbit.theory.prediction.certificates import ENOUGH
 from unrollbit.theory.prediction.held_out import HeldOut, Sized, sized
 from unrollbit.theory.registry import theorem
 from unrollbit.theory.report import Report, lower_bound
@@ -66,6 +65,21 @@ def calibrated(bar: ErrorBar, held: Sized, level: float = LEVEL) -> ErrorBar:
     return replace(bar, level=level, signals=len(scores), quantile=conformal_quantile(scores, level))
 
 
+def usable(bar: ErrorBar) -> dict[str, bool]:
+    """What a calibrated bar needs to be one: signals enough for its level, and estimates that are numbers.
+
+    Example:
+        >>> usable(ErrorBar(0.9, 8, np.inf, {}, 0.0))
+        {'the bar is calibrated on at least 9 signals': False, 'estimates of the calibration are numbers': True}
+    """
+    least = math.ceil(bar.level / (1 - bar.level) - 1e-9)
+    many, finite = bar.signals >= least, math.isfinite(bar.quantile)
+    return {
+        f"the bar is calibrated on at least {least} signals": many,
+        "estimates of the calibration are numbers": finite or not many,
+    }
+
+
 @theorem(
     "prediction",
     "error bars cover 90 % of signals",
@@ -85,7 +99,7 @@ def H2(held: HeldOut, level: float = LEVEL) -> Report:
     another distribution can break it.
     """
     bar = calibrated(fitted(sized(held.net, *held.chosen)), held.sizes.part(held.first), level)
-    assumptions = {EXCHANGEABLE: True, ENOUGH: math.isfinite(bar.quantile)}
+    assumptions = {EXCHANGEABLE: True} | usable(bar)
     fresh = held.sizes.part(held.second).scores(bar) / bar.quantile
     coverage = float(np.mean(fresh <= 1))
     report = lower_bound("H2", level, None, 0.0, assumptions)

@@ -12,8 +12,7 @@ from jaxtyping import Array, Float
 
 from unrollbit.networks import Network, local_sizes
 from unrollbit.packed.error_bar import ErrorBar
-from unrollbit.theory.prediction.certificates import ENOUGH
-from unrollbit.theory.prediction.error_bars import EXCHANGEABLE, LEVEL, followed
+from unrollbit.theory.prediction.error_bars import EXCHANGEABLE, LEVEL, followed, usable
 from unrollbit.theory.prediction.held_out import HeldOut, Sized, in_parts
 from unrollbit.theory.registry import theorem
 from unrollbit.theory.report import Report, lower_bound, not_applicable
@@ -92,7 +91,7 @@ def H2p(held: HeldOut, level: float = LEVEL) -> Report:
     second = local(held.net, held.x[held.second], held.y[held.second])
     scores = second.scores(bar) / bar.quantile
     coverage = np.mean(scores <= 1, axis=1)
-    report = lower_bound("H2p", level, None, 0.0, assumptions | {ENOUGH: math.isfinite(bar.quantile)})
+    report = lower_bound("H2p", level, None, 0.0, assumptions | usable(bar))
     measured = float(np.mean(coverage))
     if report.bound is None:
         return replace(report, measured=measured)

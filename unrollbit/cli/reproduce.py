@@ -21,6 +21,7 @@ STUDIES = {
     "robustness": "trained networks on other sparsity and more noise than they were trained for",
     "hard-signals": "which signals trained networks miss, and what repeating the last layers makes of them",
     "theory": "every theorem on 200 random and 23 trained networks: applicable, vacuous, violated, tightness",
+    "statements": "what can be said of each packed network: every theorem by family, error bars, time of certificates",
     "formats": "BitNet, b1.58, OneBit, LittleBit and one-bit unrolling at equal depth and training, three problems",
     "physics": (
         "blur, low resolution, missing pixels, tomography, resonance, spikes: one-bit FISTA, gradient descent and ADMM "

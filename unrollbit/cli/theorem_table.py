@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,20 @@ def draw_signals(problem: Problem, seed: int, count: int) -> tuple[Float[np.ndar
     if not kept.size:
         raise ValueError(f"all {len(x)} test signals are zero: nothing to check; try more --signals")
     return x[kept], y[kept]
+
+
+def every_theorem(
+    packed: PackedNetwork,
+    problem: Problem,
+    x: Float[np.ndarray, "S n"],
+    y: Float[np.ndarray, "S m"],
+    settings: audit.Settings,
+) -> tuple[Iterator[Report], str]:
+    """Reports of all theorems as they are found, those on held-out signals first; and the normal form in words."""
+    net = packed.trainable()
+    layers, form = layer_theorems(net, x, y, settings)
+    certificates = generalization_theorems(packed, net, problem, settings)
+    return chain(audit.held_out(net, problem, settings), layers, certificates), form
 
 
 def layer_theorems(

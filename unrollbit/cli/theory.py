@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from itertools import chain
 from pathlib import Path
 
 from unrollbit.cli.arguments import add_common, add_data, add_network, positive
@@ -51,8 +50,7 @@ def run(options: argparse.Namespace) -> None:
         check_size,
         draw_figures,
         draw_signals,
-        generalization_theorems,
-        layer_theorems,
+        every_theorem,
         print_theorems,
         with_progress,
     )
@@ -77,11 +75,7 @@ def run(options: argparse.Namespace) -> None:
     check_size("--sample", options.sample, problem)
     check_size("--held-out", 2 * options.held_out, problem)
     x, y = draw_signals(problem, options.seed, options.signals)
-    net = packed.trainable()
-    found, form = layer_theorems(net, x, y, settings)
-    found = chain(
-        audit.held_out(net, problem, settings), found, generalization_theorems(packed, net, problem, settings)
-    )
+    found, form = every_theorem(packed, problem, x, y, settings)
     summaries = summarise(with_progress(found))
     rows = [summary.row() for summary in summaries]
     figures = draw_figures(rows, folder)
