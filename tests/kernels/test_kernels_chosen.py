@@ -21,6 +21,7 @@ from unrollbit.kernels import (
     Backend,
     add_backend,
     backends,
+    gpu,
     kernels,
     native,
     packed_matmul,
@@ -50,6 +51,18 @@ def test_a_path_that_does_not_run_here_is_refused(path, message, monkeypatch):
     monkeypatch.setenv(backends.VARIABLE, path)
     with pytest.raises(ValueError, match=message):
         kernels()
+
+
+def test_a_gpu_whose_jax_lacks_triton_takes_the_form_for_every_device(monkeypatch):
+    monkeypatch.setattr(backends, "_platform", lambda: "cuda")
+    for found, wanted in ((True, "pallas"), (None, "portable")):
+        monkeypatch.setattr(gpu, "find_spec", lambda name, found=found: found)
+        backends._choose.cache_clear()
+        assert backends._choose(None, "gpu").path == wanted
+    assert "no Triton" in backends._choose(None, "gpu").reason
+    backends._choose.cache_clear()
+    monkeypatch.undo()
+    assert gpu._obstacle() == ""
 
 
 @pytest.mark.long

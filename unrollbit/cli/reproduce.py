@@ -49,7 +49,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _fill(name: str, parser: argparse.ArgumentParser) -> None:
     """The arguments of a study: those of all, and its own."""
     parser.add_argument("--quick", action="store_true", help="a few minutes: fewer networks, steps and signals")
-    parser.add_argument("--workers", type=positive, default=DEFAULT_WORKERS, help="trainings side by side")
+    parser.add_argument(
+        "--workers",
+        type=positive,
+        default=DEFAULT_WORKERS,
+        help="trainings side by side (default: one a core, at most 4)",
+    )
     add_common(parser, out=f"folder of networks, tables and figures (default runs/{name}, quick runs/{name}-quick)")
     add_import(parser)
     _module(name).add_arguments(parser)

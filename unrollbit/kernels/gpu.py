@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any
 
 from jax.interpreters import mlir
@@ -16,4 +17,16 @@ def _product(bits: Array, x: Array, **params: Any) -> Array:
     return signs_product_pallas(bits, x, **params)
 
 
-PALLAS = Backend("pallas", "cuda", mlir.lower_fun(_product, multiple_results=False), why="JAX runs on an NVIDIA GPU")
+def _obstacle() -> str:
+    """JAX has announced that Triton will go: without it products take the form for every device, in XLA alone."""
+    found = find_spec("jax.experimental.pallas") and find_spec("jax.experimental.pallas.triton")
+    return "" if found else "this JAX has no Triton for Pallas"
+
+
+PALLAS = Backend(
+    "pallas",
+    "cuda",
+    mlir.lower_fun(_product, multiple_results=False),
+    obstacle=_obstacle,
+    why="JAX runs on an NVIDIA GPU",
+)

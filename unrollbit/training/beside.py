@@ -18,8 +18,8 @@ _SIGNALS, _TUNED_ON, _CONVERGED = 256, 32, 100
 
 def beside(run: TrainingRun, problem: Any) -> list[dict[str, Any]]:
     """Rows of ``unrollbit.baselines.compare`` on validation signals: the network trained and untrained, then zero,
-    linear MMSE, total variation on a grid, and the classic solver of as many iterations. None of them for a
-    problem that is not one of the library's contract.
+    linear MMSE, Tikhonov and total variation on a grid, and the classic solver of as many iterations. None of them for
+    a problem that is not one of the library's contract.
     """
     if not hasattr(problem, "metrics") or not hasattr(problem, "operator"):
         return []
@@ -37,7 +37,7 @@ def beside(run: TrainingRun, problem: Any) -> list[dict[str, Any]]:
 
 def brief(problem: Any, iterations: int) -> list[Baseline]:
     """The baselines of that table: the strongest that take seconds."""
-    wanted = {"linear MMSE", "total variation", "fista"}
+    wanted = {"linear MMSE", "tikhonov", "total variation", "fista"}
     found = suited(
         problem, training_signals(problem, 0), drawn(problem, "validation", _TUNED_ON, 0), iterations, _CONVERGED
     )
