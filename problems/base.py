@@ -146,6 +146,14 @@ class Problem(Value, Specified, abc.ABC):
         return None
 
     @property
+    def count(self) -> int | None:
+        """How many signals this subset has; None where they are drawn from a distribution. Nothing is measured where
+        the problem knows.
+        """
+        pairs = self.all()
+        return None if pairs is None else len(pairs[0])
+
+    @property
     def energy(self) -> float | None:
         """``E ||x||^2`` of the distribution of signals, or a bound of it, known before any data; None where only data
         would tell.

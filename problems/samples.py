@@ -41,6 +41,11 @@ class DrawsFromSamples(Measured):
         key = subset_key(jax.random.key(self.seed), self.subset)
         return x, self.measured(x, key)
 
+    @property
+    def count(self) -> int:
+        """How many signals this subset has."""
+        return len(self._rows())
+
     def split(self, name: Subset) -> Self:
         """The same problem drawing from another subset. Raises ``ValueError`` for an unknown name."""
         return self._with(subset=checked_subset(name))  # pyright: ignore[reportAttributeAccessIssue]

@@ -206,3 +206,10 @@ def test_a_violation_is_an_error_unless_chance_allows_it(theorem, code, tmp_path
     monkeypatch.setattr("unrollbit.theory.audit.outside", lambda _: [broken])
     assert invoke("theory", file, *SMALL) == code
     assert f"violated: {theorem}" in capsys.readouterr().err
+
+
+def test_sizes_are_checked_without_measuring_a_signal(monkeypatch):
+    problem = ArrayProblem(np.eye(4, 8), np.random.RandomState(0).randn(40, 8))
+    monkeypatch.setattr(ArrayProblem, "measured", lambda *_: pytest.fail("measured"))
+    theorem_table.check_size("--signals", 10**9, problem)
+    assert problem.count == 32

@@ -164,6 +164,7 @@ def test_snr_is_that_of_each_signal(noisy, kind):
 def test_all(noisy, kind):
     problem = noisy[kind].split("validation")
     pairs = problem.all()
+    assert problem.count == (None if pairs is None else len(pairs[0]))
     if kind not in DATA:
         assert pairs is None
         return

@@ -59,7 +59,7 @@ def calibrate(
         if math.isfinite(samples.quantile):  # signals this large are few
             tightness = float(np.median(seen.scores(samples)) / samples.quantile)
             bars["sample_error_bar"] = {**samples.to_json(), "tightness": float(f"{tightness:.3g}")}
-    drawn = problem.split("test").all() is None
+    drawn = problem.split("test").count is None
     return {
         **rounded,
         "seed": seed,

@@ -23,7 +23,7 @@ def measure(packed: PackedNetwork, problem: Problem, seeds: Sequence[int], sampl
 
     A problem of data has one test set, so that more seeds would show the same signals: only the first is run.
     """
-    fixed = problem.split("test").all() is not None
+    fixed = problem.split("test").count is not None
     rows: list[dict[str, Any]] = []
     used = seeds[:1] if fixed else seeds
     first: dict[str, Any] = {}

@@ -53,7 +53,7 @@ def _fill(name: str, parser: argparse.ArgumentParser) -> None:
         "--workers",
         type=positive,
         default=DEFAULT_WORKERS,
-        help="trainings side by side (default: one a core, at most 4)",
+        help="trainings side by side (default: one a core, up to 4)",
     )
     add_common(parser, out=f"folder of networks, tables and figures (default runs/{name}, quick runs/{name}-quick)")
     add_import(parser)

@@ -39,9 +39,8 @@ _NOTES = (
 def draw_signals(problem: Problem, seed: int, count: int) -> tuple[Float[np.ndarray, "S n"], Float[np.ndarray, "S m"]]:
     """Test signals other than zero: no error is smaller than the signal where there is none."""
     test = problem.split("test")
-    held = test.all()  # a small test set is taken once and whole
-    few = held is not None and len(held[0]) <= count
-    pairs = held if held is not None and few else test.sample(jax.random.key(seed), 2 * count)
+    few = test.count is not None and test.count <= count  # a small test set is taken once and whole
+    pairs = (test.all() if few else None) or test.sample(jax.random.key(seed), 2 * count)
     x, y = (np.asarray(part, np.float64) for part in pairs)
     kept = np.flatnonzero(np.any(x != 0, axis=1))[:count]
     if not kept.size:
@@ -100,7 +99,7 @@ def generalization_theorems(
 
 def check_size(option: str, count: int, problem: Problem) -> None:
     """Refuse what no memory holds."""
-    drawn = problem.energy is not None or (option == "--signals" and problem.all() is None)
+    drawn = problem.energy is not None or (option == "--signals" and problem.count is None)
     largest = _LARGEST // max(problem.operator.shape)
     if drawn and count > largest:
         raise ValueError(f"{option}: {count:,} signals do not fit into memory; expected at most {largest:,}")
