@@ -10,7 +10,7 @@ from unrollbit.problems import ArrayProblem
 
 problem = ArrayProblem(np.load("matrix.npy"), np.load("signals.npy"), snr_db=30)
 
-recipe = recipes.default(problem, depth=8)
+recipe = recipes.default(problem, depth=16)
 report = fit(recipe, problem)
 pack(recipe.network, problem=problem).save("network.safetensors")
 print(f"validation: {report.nmse_db:.1f} dB; {report.shortfall or 'ahead of zero and the untrained network'}")
