@@ -11,14 +11,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from unrollbit.arguments import number
 from unrollbit.baselines.base import Compiled, Range
-from unrollbit.baselines.ridge import STEPS, Ridge, ridge_of
+from unrollbit.baselines.ridge import ConvergedGradients, Ridge, ridge_of
 from unrollbit.operators import Adjoint, Composition, Dense, LinearOperator, SubsampledDCT
-from unrollbit.operators.inverse import LARGEST_SVD, ConjugateGradients
+from unrollbit.operators.inverse import LARGEST_SVD
 from unrollbit.values import Value, pytree
 
 _LARGEST = 4096  # unknowns whose covariance matrix is formed
 _ENOUGH = 2  # signals an unknown for that
+_PROBES = 32  # random signs that a diagonal is estimated with
+_FLOOR = 1e-4  # of its mean: estimates of small entries may come out negative
 
 
 @pytree
@@ -45,16 +48,45 @@ class GaussianPrior(Value):
             return x @ self.root
         return self.root * (x if self.basis is None else self.basis.T(x))
 
-    def ridge(self, A: LinearOperator) -> Ridge | None:
-        """Ridge regression with ``A K``; None where that is too large to be decomposed."""
-        if math.prod(A.shape) > LARGEST_SVD:
-            return None
-        return A.derived(("ridge", self), lambda: ridge_of(Dense(_images(A, self).T)))
+    def ridge(self, A: LinearOperator) -> Ridge | ConvergedGradients:
+        """Ridge regression with ``A K``: by its decomposition or, where that is too large, by conjugate gradients."""
+        if math.prod(A.shape) <= LARGEST_SVD:
+            return A.derived(("ridge", self), lambda: ridge_of(Dense(_images(A, self).T)))
+        return A.derived(("ridge", self), lambda: ConvergedGradients(Coloured(A.prepare(), self), _diagonal(A, self)))
+
+
+@pytree
+@dataclass(frozen=True)
+class Coloured:
+    """``A K`` and its adjoint, as ridge regression applies them."""
+
+    operator: LinearOperator
+    prior: GaussianPrior
+
+    def __call__(self, z: Array) -> Array:
+        return self.operator(self.prior.coloured(z))
+
+    def T(self, r: Array) -> Array:
+        return self.prior.coloured_adjoint(self.operator.T(r))
 
 
 @jax.jit
 def _images(A: LinearOperator, prior: GaussianPrior) -> Float[Array, "n m"]:
     return A(prior.coloured(jnp.eye(A.shape[1])))
+
+
+@jax.jit
+def _diagonal(A: LinearOperator, prior: GaussianPrior) -> Float[Array, " n"]:
+    """About the diagonal of ``K^T A^T A K``, from random signs in the basis of K, where A of a blur is nearly diagonal.
+
+    Source: Bekas, Kokiopoulou, Saad, "An estimator for the diagonal of a matrix", Appl. Numer. Math. 57 (2007).
+    """
+    scale = jnp.abs(prior.root) if prior.root.ndim == 1 else jnp.linalg.norm(prior.root, axis=0)
+    kept = jnp.where(scale > 0, scale, 1)
+    signs = jax.random.rademacher(jax.random.key(0), (_PROBES, A.shape[1]), jnp.float32)
+    both = Coloured(A.prepare(), prior)
+    values = jnp.mean(signs * both.T(both(signs / kept)) / kept, 0)
+    return scale**2 * jnp.maximum(values, _FLOOR * jnp.mean(values))
 
 
 @dataclass(frozen=True)
@@ -64,6 +96,11 @@ class Linear(Compiled):
     """
 
     noise: float = 1e-2
+
+    def __post_init__(self) -> None:
+        if not hasattr(self.noise, "dtype"):  # an array of JAX has been computed
+            wanted = "a number > 0 (the shape of a grid goes to signal_shape=)"
+            number("noise", self.noise, lambda noise: noise > 0, wanted)
 
     def prior(self, A: LinearOperator) -> GaussianPrior:
         """The prior of the unknowns."""
@@ -75,26 +112,12 @@ class Linear(Compiled):
 
     def estimate(self, A: LinearOperator, constants: Any, y: Array) -> Array:
         prior, ridge = constants
-        solve = ConjugateGradients(_Whitened(A, prior), jnp.ones((), y.dtype), STEPS) if ridge is None else ridge
-        return prior.mean + prior.coloured(solve(y - A(prior.mean), jnp.asarray(self.noise)))
+        return prior.mean + prior.coloured(ridge(y - A(prior.mean), jnp.asarray(self.noise)))
 
     def ranges(self, A: LinearOperator, x: Array, y: Array) -> dict[str, Range]:
         """The variance of the noise from 1e-6 to 0.1 of the mean square of a measurement."""
         square = float(np.mean(np.asarray(y, np.float64) ** 2)) or 1.0
         return {"noise": Range(1e-6 * square, 0.1 * square, 6)}
-
-
-class _Whitened:
-    """``A K`` and its adjoint, as ridge regression applies them."""
-
-    def __init__(self, A: LinearOperator, prior: GaussianPrior) -> None:
-        self._A, self._prior = A, prior
-
-    def __call__(self, z: Array) -> Array:
-        return self._A(self._prior.coloured(z))
-
-    def T(self, r: Array) -> Array:
-        return self._prior.coloured_adjoint(self._A.T(r))
 
 
 @pytree
