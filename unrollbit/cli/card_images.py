@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from unrollbit.cli.evaluate_images import NETWORK, methods_of, on_images, recovered_pictures
-from unrollbit.cli.networks import image_problem_of
 from unrollbit.packed import PackedNetwork
+from unrollbit.photographs import image_problem_of
 from unrollbit.plots import image_page
 from unrollbit.problems.photographs import Shipped
 

@@ -109,9 +109,9 @@ def _run_images(options: argparse.Namespace) -> None:
         raise ValueError("--images: photographs are measured as in training; leave --refine and --set out")
     reports = Outputs(options.network).reports(options.json, options.out, "evaluate.json")
     from unrollbit.cli.evaluate_images import methods_of, on_images
-    from unrollbit.cli.networks import image_problem_of
     from unrollbit.cli.picture_files import photographs_in
     from unrollbit.packed import load
+    from unrollbit.photographs import image_problem_of
 
     pictures = photographs_in(options.images)
     packed = load(options.network)

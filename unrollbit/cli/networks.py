@@ -47,23 +47,6 @@ def problem_of(network: PackedNetwork, changes: Mapping[str, Any] | None = None,
     return problem
 
 
-def image_problem_of(network: PackedNetwork, sigma: float | None = None) -> Problem:
-    """The problem of a network for images with other photographs than those of training, which need not be at hand:
-    its physics, as the file holds it, and its noise; signals are those that come with scikit-image.
-
-    ``sigma``: Gaussian noise of this standard deviation in place of the problem's. Raises ``ValueError`` if the file
-    carries no problem.
-    """
-    if network.problem is None:
-        raise ValueError("this file carries no problem, so its noise is not known; save with pack(net, problem=...)")
-    kind = Problem.kinds.get(network.problem["kind"], Problem)
-    spec = {name: value for name, value in network.problem.items() if name not in kind.data_arguments}
-    if sigma is not None:
-        spec = {name: value for name, value in spec.items() if name not in ("noise", "snr_db", "photons")}
-        spec["noise"] = {"kind": "Gaussian", "sigma": sigma}
-    return Problem.from_spec(spec, operator=network.network.operator)
-
-
 def _places(network: PackedNetwork) -> list[Path]:
     """Where data is looked for: where a run folder says it was, in the working directory, and beside the file."""
     if network.file is None:

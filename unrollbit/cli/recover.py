@@ -92,19 +92,19 @@ def _photograph(options: argparse.Namespace, outputs: Outputs) -> None:
     import numpy as np
 
     from unrollbit.cli.picture_files import read_photograph
-    from unrollbit.cli.recovered_photographs import recovered_photograph
     from unrollbit.packed import load
+    from unrollbit.photographs import recover_photograph
 
     photograph = read_photograph(options.measurements)
-    found, bars = recovered_photograph(
-        load(options.network), photograph, options.measurements, error_bar=options.error_bar
-    )
+    result = recover_photograph(load(options.network), photograph.planes, error_bar=options.error_bar)
+    pixels, bars = result if options.error_bar else (result, None)
+    found = photograph._replace(planes=np.asarray(pixels))
     picture.write(lambda file: found.image().save(file, "PNG"))
     if error_bars is not None and bars is not None:
         error_bars.write(lambda file: np.save(file, bars))
     planes, height, width = found.planes.shape
-    result = {"planes": planes, "height": height, "width": width, "bits": found.bits, "output": str(options.estimates)}
-    reports.write(result | {"error_bar": None if error_bars is None else str(_beside(options))})
+    size = {"planes": planes, "height": height, "width": width, "bits": found.bits, "output": str(options.estimates)}
+    reports.write(size | {"error_bar": None if error_bars is None else str(_beside(options))})
     print(f"wrote {options.estimates}: {height} x {width} pixels, {planes} plane{'s' * (planes != 1)}")
 
 

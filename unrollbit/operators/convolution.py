@@ -19,7 +19,7 @@ from unrollbit.structures.grid import Boundary, Grid
 from unrollbit.structures.shared import Shared
 from unrollbit.values import is_known, pytree
 
-_REACHES = 3  # of the kernel: inverse filters are longer than it
+_REACHES = 4  # of the kernel: inverse filters are longer than it
 
 
 @pytree

@@ -22,6 +22,7 @@ def quality_at_bits(
     levels: Mapping[str, Mapping[str, float]] | None = None,
     *,
     ylabel: str = "NMSE, mean of dB",
+    xlabel: str = "stored bits per link",
 ) -> Figure:
     """One panel per problem: a marker for every network (not joined: ties and planes both add bits), bars over seeds.
 
@@ -51,15 +52,13 @@ def quality_at_bits(
             _envelope(axes, own, limits[1])
             for name, style in styles.items():
                 _markers(axes, [point for point in own if str(point["format"]) == name], name, style)
-            for name, level in (levels or {}).get(problem, {}).items():
-                axes.axhline(level, color=GREY, linewidth=0.8, linestyle="--", zorder=1)
-                place = {"xy": (0.02, level), "xycoords": ("axes fraction", "data")}
-                axes.annotate(name, **place, xytext=(0, 2), textcoords="offset points", color=GREY, fontsize=7)
+            _lines(axes, (levels or {}).get(problem, {}))
             for rate, label in REFERENCES.items():
                 axes.axvline(rate, color=GREY, linewidth=0.8, linestyle=(0, (1, 1.5)), zorder=1)
                 place = {"xy": (rate, 1), "xycoords": ("data", "axes fraction"), "ha": "right" if rate == 1 else "left"}
                 axes.annotate(label, **place, xytext=(0, 2), textcoords="offset points", color=GREY)
-            axes.set(xscale="log", xlim=limits, xlabel="stored bits per link")
+            axes.margins(y=0.12)
+            axes.set(xscale="log", xlim=limits, xlabel=xlabel)
             axes.set_title(problem, pad=13)
             axes.xaxis.set_major_locator(LogLocator(numticks=8))
             axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -67,6 +66,17 @@ def quality_at_bits(
         panels[0].set_ylabel(ylabel)
         legend_above(figure, panels[0], columns=4)
     return figure
+
+
+def _lines(axes: Axes, levels: Mapping[str, float]) -> None:
+    """Horizontal lines; the name of the lowest stands below it, so that two that lie close can be read."""
+    lowest = min(levels, key=lambda name: levels[name], default=None)
+    for name, level in levels.items():
+        axes.axhline(level, color=GREY, linewidth=0.8, linestyle="--", zorder=1)
+        below = len(levels) > 1 and name == lowest
+        place = {"xy": (0.02, level), "xycoords": ("axes fraction", "data"), "va": "top" if below else "bottom"}
+        offset = (0, -2 if below else 2)
+        axes.annotate(name, **place, xytext=offset, textcoords="offset points", color=GREY, fontsize=7)
 
 
 def _markers(axes: Axes, points: Sequence[Mapping[str, Any]], name: str, style: Mapping[str, Any]) -> None:

@@ -15,7 +15,6 @@ from jaxtyping import Array
 from unrollbit.bits import count_bits
 from unrollbit.cli.arguments import positive
 from unrollbit.cli.evaluate_images import NETWORK, methods_of, on_images
-from unrollbit.cli.networks import image_problem_of
 from unrollbit.cli.parallel import in_parallel
 from unrollbit.cli.picture_files import photographs_in
 from unrollbit.cli.studies.denoiser_training import CONTINUED, FLOAT, FORMATS, QUICK, Size, Training, told, train_one
@@ -24,6 +23,7 @@ from unrollbit.cli.studies.shelf import network_files
 from unrollbit.cli.tables import print_table
 from unrollbit.cli.whole_images import Measured
 from unrollbit.packed import load
+from unrollbit.photographs import image_problem_of
 from unrollbit.plots import psnr_against_bytes, save
 from unrollbit.problems import ImageRecovery
 

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from unrollbit.cli.evaluate_images import methods_of, on_images
-from unrollbit.cli.networks import image_problem_of
 from unrollbit.cli.picture_files import photographs_in
 from unrollbit.cli.studies.shelf import network_files
 from unrollbit.cli.tables import print_table
 from unrollbit.packed import load
+from unrollbit.photographs import image_problem_of
 from unrollbit.plots import psnr_against_bytes, save
 
 _ISTA = "Zhang, Ghanem, CVPR 2018"

@@ -137,7 +137,7 @@ def draw(table: list[dict[str, Any]]) -> Any:
     floats = {line["network"]: line["bits_per_byte"] for line in table if line["network"] in (FLOAT, CONTINUED)}
     points = [
         {
-            "problem": WAYS[line["way"]],
+            "problem": WAYS[line["way"]].capitalize(),
             "format": line["network"].split()[0],
             "bits": line["bits_per_weight"],
             "mean": line["bits_per_byte"],
@@ -147,4 +147,5 @@ def draw(table: list[dict[str, Any]]) -> Any:
         for line in table
         if line["network"] not in floats
     ]
-    return quality_at_bits(points, dict.fromkeys(WAYS.values(), floats), ylabel="bits per byte, held-out files")
+    axes = {"ylabel": "bits per byte, held-out files", "xlabel": "bits per weight of the blocks"}
+    return quality_at_bits(points, {way.capitalize(): floats for way in WAYS.values()}, **axes)
