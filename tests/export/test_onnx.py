@@ -10,8 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from unrollbit import load
+from unrollbit import LinearOperator, OneBit, Unrolled, load, pack
+from unrollbit.algorithms import ForwardBackward
 from unrollbit.cli import main
+from unrollbit.formats import UnitFilters
+from unrollbit.operators import BlockPatterns, Convolution, SubsampledFourier
 from unrollbit.packed import runtime
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed (the extra named export)")
@@ -91,3 +94,30 @@ def test_the_command(single_pixel: Path, tmp_path: Path, capsys: pytest.CaptureF
     target.write_text("own work")
     assert main(["export", str(single_pixel), "--onnx", str(target)]) == 2
     assert "is no ONNX model" in capsys.readouterr().err
+
+
+def patterns() -> LinearOperator:
+    return BlockPatterns.of(np.sign(np.random.RandomState(0).randn(5, 9)), (3, 6), 3, 1 + np.arange(9.0))
+
+
+def learned_prior(physics: LinearOperator, sides: tuple[int, ...]) -> Unrolled:
+    prior = ForwardBackward(signal_shape=sides, size=3, filters=2)
+    return Unrolled(prior, physics, 3, UnitFilters(OneBit(scale="none")), distinct=3)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("physics", "sides"),
+    [
+        (lambda: Convolution(np.outer([1.0, 2, 3], [2.0, 1, 1, 0]), (6, 10)), (6, 10)),
+        (lambda: Convolution(np.array([1.0, 2, 4]), (9,)), (9,)),
+        (lambda: SubsampledFourier.random((6, 8), 14, 1), (6, 8)),
+        (lambda: SubsampledFourier.of((4, 4), range(16)), (4, 4)),
+        (lambda: patterns(), (3, 6)),
+        (lambda: 3.0 * patterns(), (3, 6)),
+    ],
+    ids=["blur", "blur of a signal", "frequencies", "all frequencies", "patterns", "scaled patterns"],
+)
+def test_priors_with_the_linear_estimate_of_their_physics(physics, sides, tmp_path: Path, measurements) -> None:
+    """What the data step of a prior asks of a blur, of frequencies and of patterns is more than products."""
+    agrees(pack(learned_prior(physics(), sides)).save(tmp_path / "net.safetensors"), tmp_path, measurements)

@@ -188,7 +188,7 @@ def test_networks_of_the_shelf(name):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("signals", "share"), [(40, 0.9), (8, 0.5), (3, None)])
+@pytest.mark.parametrize(("signals", "share"), [(40, 0.9), (5, 0.5), (2, None)])
 def test_few_signals_have_the_limit_that_they_support(signals, share):
     small = SparseRecovery(16, 24, snr_db=30.0)
     at = HeldOut.of(Unrolled(AMP(), small, 3), small, Settings(held_out=signals))

@@ -15,7 +15,7 @@ from unrollbit.operators.inverse import ConjugateGradients, RegularisedInverse
 from unrollbit.values import pytree
 
 STEPS = 100  # of conjugate gradients
-_SOLVED, _MOST = 1e-10, 2000  # share of the squared residual at which those of a linear estimate end, and their steps
+_SOLVED, _MOST = 1e-14, 2000  # share of the squared residual at which those of a linear estimate end, and their steps
 
 
 class Ridge(NamedTuple):
@@ -64,7 +64,7 @@ class BlocksInverse(RegularisedInverse):
 @dataclass(frozen=True)
 class ConvergedGradients:
     """``argmin_x ||r - A x||^2 + rho ||x||^2`` by conjugate gradients, preconditioned with ``diagonal``, about that of
-    ``A^T A``, until the preconditioned residual of every signal is 1e-5 of that at the start, 2,000 steps at most.
+    ``A^T A``, until the preconditioned residual of every signal is 1e-7 of that at the start, 2,000 steps at most.
 
     Source: Golub, Van Loan, "Matrix computations", 2013, section 11.5.
     """

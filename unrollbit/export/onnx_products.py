@@ -15,7 +15,7 @@ import numpy as np
 from onnx import TensorProto
 
 from unrollbit.export.onnx_graph import Graph, Recorded
-from unrollbit.export.onnx_transforms import dct, fourier, hadamard, subsampling, wavelet
+from unrollbit.export.onnx_transforms import dct, fourier, hadamard, periodic_inverse, subsampling, wavelet
 from unrollbit.packed import runtime
 from unrollbit.packed.runtime import Operator, Structure
 
@@ -29,13 +29,20 @@ def recorded(A: Operator) -> Operator:
         own = A.adjoint if adjoint else A.apply
         return lambda x: _product(A, x, adjoint) if isinstance(x, Recorded) else own(x)
 
-    accept = None if A.accept is None else recorded(A.accept)
-    estimate = None if A.estimate is None else _unsupported
-    return dataclasses.replace(A, apply=product(False), adjoint=product(True), accept=accept, estimate=estimate)
+    changed: dict[str, Any] = {"apply": product(False), "adjoint": product(True)}
+    changed["accept"] = None if A.accept is None else recorded(A.accept)
+    changed["estimate"] = None if A.estimate is None else lambda y: _estimate(A, y)
+    changed["inverse"] = None if A.inverse is None else lambda: periodic_inverse(A)
+    return dataclasses.replace(A, **changed)
 
 
-def _unsupported(y: Any) -> Any:
-    raise ValueError("export to ONNX: a linear estimate other than A^T y has no rule; export with --stablehlo")
+def _estimate(A: Operator, y: Recorded) -> Recorded:
+    """The linear estimate of physics that has one of its own."""
+    made = A.made
+    if made is None or made.kind not in ESTIMATES:
+        what = "an operator" if made is None else made.kind
+        raise ValueError(f"export to ONNX: the linear estimate of {what} has no rule; export with --stablehlo")
+    return ESTIMATES[made.kind](y, **made.parts)
 
 
 def _product(A: Operator, x: Recorded, adjoint: bool) -> Recorded:
@@ -216,16 +223,40 @@ def _bank(x: Recorded, adjoint: bool, core: np.ndarray, structure: Structure) ->
     return found.sum(-1)
 
 
-def patterns(x: Recorded, adjoint: bool, sides: tuple[int, ...], size: int, signs: np.ndarray) -> Recorded:
+def patterns(
+    x: Recorded, adjoint: bool, sides: tuple[int, ...], size: int, signs: np.ndarray, estimate: np.ndarray
+) -> Recorded:
     rows, columns, pixels = sides[0] // size, sides[1] // size, size * size
     S = _unpacked(x.graph, signs, pixels, 8) * np.float32(1 / size)
     if adjoint:
-        blocks = x.reshape(1, rows * columns, -1) @ S
-        return blocks.reshape(1, rows, columns, size, size).swapaxes(2, 3).reshape(1, -1)
+        return _image_of_blocks(x, sides, size, S)
     blocks = x.reshape(1, rows, size, columns, size).swapaxes(2, 3).reshape(1, -1, pixels)
     return (blocks @ S.swapaxes(0, 1)).reshape(1, -1)
 
 
+def _image_of_blocks(y: Recorded, sides: tuple[int, ...], size: int, rows_of_blocks: Any) -> Recorded:
+    rows, columns = sides[0] // size, sides[1] // size
+    blocks = y.reshape(1, rows * columns, -1) @ rows_of_blocks
+    return blocks.reshape(1, rows, columns, size, size).swapaxes(2, 3).reshape(1, -1)
+
+
+def estimate_of_patterns(y: Recorded, sides: tuple[int, ...], size: int, estimate: np.ndarray, **_: Any) -> Recorded:
+    return _image_of_blocks(y, sides, size, _constant(y, estimate))
+
+
+def estimate_of_fourier(y: Recorded, sides: tuple[int, ...], kept: np.ndarray, weights: np.ndarray) -> Recorded:
+    return fourier(y * weights, True, sides, kept, weights)
+
+
+def estimate_of_scaled(y: Recorded, operator: Operator, factor: float) -> Recorded:
+    return recorded(operator).linear_estimate(y) / np.float32(factor)  # pyright: ignore
+
+
+ESTIMATES: dict[str, Callable[..., Recorded]] = {
+    "fourier": estimate_of_fourier,
+    "patterns": estimate_of_patterns,
+    "scaled": estimate_of_scaled,
+}
 PRODUCTS: dict[str, Callable[..., Recorded | None]] = {
     "added": added,
     "composed": composed,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from unrollbit.export.onnx_graph import Recorded, joined
+from unrollbit.packed.runtime import Operator
 
 FACTOR = 32  # rows of a Kronecker factor of a Hadamard matrix
 
@@ -67,7 +68,8 @@ def _on_axes(x: Recorded, matrices: list[np.ndarray]) -> Recorded:
     return (down @ image if len(down) > 1 else image).reshape(1, -1)
 
 
-def fourier(x: Recorded, adjoint: bool, sides: tuple[int, ...], kept: np.ndarray) -> Recorded:
+def fourier(x: Recorded, adjoint: bool, sides: tuple[int, ...], kept: np.ndarray, weights: np.ndarray) -> Recorded:
+    del weights  # of its linear estimate
     n, pairs = math.prod(sides), len(kept)
     waves = [np.fft.fft(np.eye(side), norm="ortho") for side in (1, *sides)[-2:]]
     real, imaginary = [wave.real.astype(np.float32) for wave in waves], [wave.imag.astype(np.float32) for wave in waves]
@@ -82,6 +84,33 @@ def fourier(x: Recorded, adjoint: bool, sides: tuple[int, ...], kept: np.ndarray
         return joined([_kept(part, False, kept, n) for part in parts(x)], axis=1)
     first, second = (_kept(x[:, part], True, kept, n) for part in (slice(pairs), slice(pairs, None)))
     return parts(first)[0] + parts(second)[1]
+
+
+def periodic_inverse(A: Operator) -> Callable[[Recorded, Any], Recorded]:
+    """``F^* conj(h) / (|h|^2 + rho max |h|^2) F r`` of a periodic convolution, h the transform of its answer to an
+    impulse (``runtime.periodic_inverse``).
+    """
+    sides = A.made.parts["sides"]  # pyright: ignore[reportOptionalMemberAccess]
+    answer = A.apply(np.eye(1, A.shape[1], dtype=np.float32)).astype(np.float64).reshape(sides)
+    transfer = np.fft.fftn(answer)
+    power = (np.abs(transfer) ** 2).astype(np.float32)
+    real, imaginary = transfer.real.astype(np.float32), transfer.imag.astype(np.float32)
+
+    def transformed(x: Recorded, inverse: bool) -> Recorded:
+        for axis in range(1, len(sides) + 1):
+            axis_of = x.graph.constant(np.array(axis, np.int64))
+            x = x.derived("DFT", (1, *sides, 2), "", axis_of, inverse=int(inverse))
+        return x
+
+    def inverse(r: Recorded, rho: Any) -> Recorded:
+        rho = rho.reshape(1, *(1,) * len(sides)) if isinstance(rho, Recorded) else np.float32(np.squeeze(rho))
+        weight = rho * power.max() + power
+        spectrum = transformed(r.reshape(1, *sides, 1), False)
+        a, b = spectrum[..., 0], spectrum[..., 1]
+        parts = ((a * real + b * imaginary) / weight)[..., None], ((b * real - a * imaginary) / weight)[..., None]
+        return transformed(joined(list(parts), axis=len(sides) + 1), True)[..., 0].reshape(1, -1)
+
+    return inverse
 
 
 def wavelet(x: Recorded, adjoint: bool, sides: tuple[int, ...], bank: np.ndarray, levels: int) -> Recorded:

@@ -1257,7 +1257,8 @@ def block_patterns(spec: Spec) -> Operator:
         return blocks.reshape(len(y), rows, columns, size, size).swapaxes(2, 3).reshape(len(y), n)
 
     shape = (rows * columns * len(A), n)
-    made = Made("patterns", {"sides": sides, "size": size, "signs": np.packbits(S < 0, axis=-1, bitorder="little")})
+    packed = np.packbits(S < 0, axis=-1, bitorder="little")
+    made = Made("patterns", {"sides": sides, "size": size, "signs": packed, "estimate": W})
     return Operator(shape, apply, lambda r: image(r, A), estimate=lambda y: image(y, W), made=made)
 
 
@@ -1528,7 +1529,7 @@ def fourier(spec: Spec) -> Operator:
     paired = np.isin(conjugates(sides)[kept], kept)  # with its conjugate, which may be itself
     weights = np.tile(np.where(paired, 1, 2), 2).astype(np.float32)
     frame = None if paired.any() else 0.5
-    made = Made("fourier", {"sides": sides, "kept": kept})
+    made = Made("fourier", {"sides": sides, "kept": kept, "weights": weights})
     whole = Operator((2 * pairs, n), apply, adjoint, frame=frame, complex=True, made=made)
     return replace(whole, estimate=lambda y: adjoint(weights * y))
 
