@@ -16,9 +16,10 @@ from jaxtyping import Array, Float
 from unrollbit.baselines.base import Baseline
 from unrollbit.baselines.suited import suited, training_signals
 from unrollbit.baselines.tuning import tune
-from unrollbit.operators.physics import physics_of
+from unrollbit.operators.physics import grid_of_unknowns, physics_of
 
 Recovery = Callable[[Array], Array]
+Tell = Callable[[str], Any]  # takes words about what begins now
 _ENTRIES = 2**18  # of the unknowns that parameters are tuned on, and that are recovered at a time
 _TESTED_ON = 512
 _TIMED = 0.2  # seconds
@@ -36,6 +37,10 @@ class Signals(NamedTuple):
         return Signals(self.x[rows], self.y[rows])
 
 
+def print_nothing(words: str) -> None:
+    """For who does not want to be told."""
+
+
 def compare(
     problem: Any,
     network: Recovery | Mapping[str, Recovery] | None = None,
@@ -47,12 +52,14 @@ def compare(
     tuned_on: int = 64,
     seed: int = 0,
     timed: bool = True,
+    tell: Tell = print_nothing,
 ) -> list[dict[str, Any]]:
     """How methods recover the same signals: rows with ``method``, ``nmse_db`` (ratio of sums), ``psnr_db`` (mean over
     images; None without images) and ``milliseconds`` (of one signal alone, compiled; None unless ``timed``), then
     the problem's other metrics and ``parameters``, the tuned ones.
 
-    First the networks as they were given, then the zero estimate and the baselines. Parameters are tuned on
+    First the networks as they were given, then the zero estimate, the measurements themselves where they are pictures
+    of the unknowns (a blur, noise), and the baselines. Parameters are tuned on
     validation signals for the lowest NMSE in the ratio, for images for the highest mean PSNR.
 
     Args:
@@ -66,6 +73,7 @@ def compare(
         tuned_on: most validation signals that parameters are tuned on (fewer where they are long).
         seed: of signals that are drawn.
         timed: measure ``milliseconds``.
+        tell: called with words about what begins, on long work.
 
     Example:
         >>> from unrollbit.problems import SparseRecovery
@@ -81,9 +89,15 @@ def compare(
         count = iterations or (max(depths) if depths else 100)
         baselines = suited(problem, training_signals(problem, seed), tuning, count, converged)
     reduction = "ratio" if _psnr(problem, tuning.x, tuning.x) is None else "mean_of_db"
-    rows = [_row(name, _compiled(net), problem, test, timed) for name, net in networks.items()]
+    rows = []
+    for name, net in networks.items():
+        tell(f"{name}: recovering {len(test.x)} signals")
+        rows.append(_row(name, _compiled(net), problem, test, timed))
     rows.append(_row("zero", lambda y: jnp.zeros((*y.shape[:-1], test.x.shape[1]), y.dtype), problem, test, False))
+    if _are_pictures(problem):
+        rows.append(_row("measurements", lambda y: y, problem, test, False))
     for baseline in baselines:
+        tell(f"{baseline.name}: tuning on {len(tuning.x)} signals")
         tuned = tune(baseline, problem, *tuning, reduction=reduction)
         row = _row(baseline.name, _of(tuned.baseline, problem), problem, test, timed)
         rows.append({**row, "parameters": tuned.parameters})
@@ -97,6 +111,11 @@ def drawn(problem: Any, subset: str, count: int, seed: int) -> Signals:
     if pairs is None:
         return Signals(*part.sample(jax.random.key(seed), count))
     return Signals(*pairs).spread(count)
+
+
+def _are_pictures(problem: Any) -> bool:
+    """Whether measurements lie on the grid of the unknowns, and so are an estimate."""
+    return grid_of_unknowns(problem) is not None and physics_of(problem).measured_shape == grid_of_unknowns(problem)
 
 
 def _compiled(net: Recovery) -> Recovery:

@@ -11,6 +11,7 @@ from jaxtyping import Array
 
 from unrollbit.algorithms import FISTA, ISTA, solve
 from unrollbit.baselines import Classic, tune
+from unrollbit.baselines.comparison import Tell, print_nothing
 from unrollbit.metrics import nmse_db
 from unrollbit.networks import Network, refine
 from unrollbit.problems import Problem
@@ -69,7 +70,9 @@ def _per_layer(estimates: Array | np.ndarray | None, x: Array) -> dict[str, list
     return {"nmse_db_per_layer": [float(nmse_db(e, x)) for e in estimates], "nmse_db_mean_of_db_per_layer": means}
 
 
-def classic_solvers(problem: Problem, x: Array, y: Array, iterations: int, seed: int) -> list[dict[str, Any]]:
+def classic_solvers(
+    problem: Problem, x: Array, y: Array, iterations: int, seed: int, tell: Tell = print_nothing
+) -> list[dict[str, Any]]:
     """ISTA and FISTA of as many iterations, and converged FISTA; each with its best weight on validation signals."""
     xv, yv, _ = draw_validation(problem, seed)
     A = problem.operator
@@ -80,6 +83,7 @@ def classic_solvers(problem: Problem, x: Array, y: Array, iterations: int, seed:
         ("fista converged", FISTA(), _CONVERGED),
     ):
         converged = count == _CONVERGED
+        tell(f"{name}: tuning, {count} iterations")
         few, weights = (32, 7) if converged else (_TUNING_SIGNALS, 9)
         tolerance = 1e-6 if converged else 0.0
         tuned = tune(Classic(algorithm, count, tolerance), A, xv[:few], yv[:few], count=weights)

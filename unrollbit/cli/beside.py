@@ -8,6 +8,7 @@ from typing import Any
 from jaxtyping import Array
 
 from unrollbit.baselines import Signals, compare
+from unrollbit.baselines.comparison import Tell, print_nothing
 from unrollbit.packed import PackedNetwork
 from unrollbit.problems import Problem
 
@@ -18,10 +19,12 @@ _SIGNALS = 512
 Row = dict[str, Any]
 
 
-def beside(packed: PackedNetwork, problem: Problem, x: Array, y: Array, seed: int) -> list[Row]:
+def beside(
+    packed: PackedNetwork, problem: Problem, x: Array, y: Array, seed: int, tell: Tell = print_nothing
+) -> list[Row]:
     """Rows of ``unrollbit.baselines.compare`` on at most 512 of these test signals; first the network's."""
-    net = packed.network
-    return compare(problem, {NETWORK: net}, signals=Signals(x, y).spread(_SIGNALS), iterations=net.depth, seed=seed)
+    net, signals = packed.network, Signals(x, y).spread(_SIGNALS)
+    return compare(problem, {NETWORK: net}, signals=signals, iterations=net.depth, seed=seed, tell=tell)
 
 
 def cells(row: Mapping[str, Any]) -> tuple[str, float, float | None, float | None]:

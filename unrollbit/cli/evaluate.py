@@ -60,6 +60,7 @@ def run(options: argparse.Namespace) -> None:
     from unrollbit.cli.accuracy import accuracy, check_refinable, classic_solvers, draw_test, refined_accuracy
     from unrollbit.cli.beside import COLUMNS, beside, cells, verdict
     from unrollbit.cli.networks import problem_of
+    from unrollbit.cli.telling import telling
     from unrollbit.packed import load
 
     packed = load(options.network)
@@ -75,8 +76,10 @@ def run(options: argparse.Namespace) -> None:
     depth = packed.network.depth
     if options.refine:
         result["refined"] = refined_accuracy(packed.network, problem, x, y)
-    result["classic"] = [] if options.no_classic else classic_solvers(problem, x, y, depth, options.seed)
-    result["baselines"] = [] if options.no_classic else beside(packed, problem, x, y, options.seed)
+    with telling() as tell:
+        classic = [] if options.no_classic else classic_solvers(problem, x, y, depth, options.seed, tell)
+        result["classic"] = classic
+        result["baselines"] = [] if options.no_classic else beside(packed, problem, x, y, options.seed, tell)
     reports.write(result)
     if options.out is not None and figures["nmse_db_per_layer"]:
         from unrollbit.plots import nmse_per_layer, save
@@ -110,14 +113,16 @@ def _run_images(options: argparse.Namespace) -> None:
     reports = Outputs(options.network).reports(options.json, options.out, "evaluate.json")
     from unrollbit.cli.evaluate_images import methods_of, on_images
     from unrollbit.cli.picture_files import photographs_in
+    from unrollbit.cli.telling import telling
     from unrollbit.packed import load
     from unrollbit.photographs import image_problem_of
 
     pictures = photographs_in(options.images)
     packed = load(options.network)
     problem = image_problem_of(packed, options.sigma)
-    methods = methods_of(packed, problem, options.seed, classic=not options.no_classic)
-    found = on_images(methods, problem, pictures, options.seed)
+    with telling() as tell:
+        methods = methods_of(packed, problem, options.seed, classic=not options.no_classic, tell=tell)
+        found = on_images(methods, problem, pictures, options.seed, tell)
     reports.write(
         {
             "network": str(options.network),
@@ -134,6 +139,7 @@ def _run_images(options: argparse.Namespace) -> None:
     notes = [
         f"{len(pictures)} photographs of {options.images}. PSNR: mean of each one's, estimates clipped to [0, 1];",
         "images won: how many the network recovers with a higher PSNR. Weights are tuned on other photographs.",
+        "linear estimate: what the physics offers without a prior, its (pseudo-)inverse or A^T y.",
     ]
     print_table(str(options.network), columns, rows, notes)
 

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array
 
 from unrollbit.baselines import Tikhonov, TotalVariation, tune
+from unrollbit.baselines.comparison import Tell, print_nothing
 from unrollbit.cli.whole_images import Camera, Measured, picture_row, summary, timed
 from unrollbit.operators import LinearOperator
 from unrollbit.packed import PackedNetwork
@@ -23,7 +24,9 @@ NETWORK = "network"
 _TUNING, _SIDE = 8, 192  # validation photographs, and the pixels of each that count, along a side
 
 
-def methods_of(packed: PackedNetwork, problem: Problem, seed: int, *, classic: bool = True) -> dict[str, Method]:
+def methods_of(
+    packed: PackedNetwork, problem: Problem, seed: int, *, classic: bool = True, tell: Tell = print_nothing
+) -> dict[str, Method]:
     """The network and, unless told otherwise, total variation and Tikhonov with their best weights on validation
     signals of the problem, and the linear estimate that its physics offers.
     """
@@ -38,6 +41,7 @@ def methods_of(packed: PackedNetwork, problem: Problem, seed: int, *, classic: b
     tuning = _validation(problem, seed)
 
     def best(*methods: Any) -> Any:
+        tell(f"{methods[0].name}: tuning on photographs of training")
         tuned = [tune(method, tuning.problem, tuning.x, tuning.y, reduction="mean_of_db") for method in methods]
         return min(tuned, key=lambda found: found.nmse_db).baseline
 
@@ -75,7 +79,11 @@ def _validation(problem: Any, seed: int) -> Measured:
 
 
 def on_images(
-    methods: Mapping[str, Method], problem: Problem, pictures: Mapping[str, np.ndarray], seed: int
+    methods: Mapping[str, Method],
+    problem: Problem,
+    pictures: Mapping[str, np.ndarray],
+    seed: int,
+    tell: Tell = print_nothing,
 ) -> dict[str, Any]:
     """Figures of the network on photographs (pixels in [0, 1]) by name, and of the other methods as ``baselines``.
 
@@ -87,6 +95,7 @@ def on_images(
     compiled: set[tuple[str, tuple[int, ...]]] = set()
     for index, (name, pixels) in enumerate(pictures.items()):
         measured = measured_picture(problem, pixels, seed, index)
+        tell(f"{name} ({index + 1} of {len(pictures)})")
         for method, recover in methods.items():
             call = recover(measured)
             if (method, measured.y.shape) not in compiled:

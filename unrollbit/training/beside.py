@@ -57,7 +57,7 @@ def print_rows(rows: Sequence[Mapping[str, Any]]) -> None:
     from rich.table import Table
 
     images = any(row["psnr_db"] is not None for row in rows)
-    table = Table(title="on validation signals", title_justify="left")
+    table = Table(title="on validation signals; NMSE: ratio of sums", title_justify="left")
     table.add_column("method")
     for name in ("NMSE (dB)", *(["PSNR (dB)"] if images else [])):
         table.add_column(name, justify="right")
