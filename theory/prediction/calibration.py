@@ -11,7 +11,7 @@ import numpy as np
 from unrollbit.networks import Network
 from unrollbit.problems import Problem
 from unrollbit.theory.prediction.certificates import certificate, largest_share
-from unrollbit.theory.prediction.error_bars import LEVEL, calibrated, fitted
+from unrollbit.theory.prediction.error_bars import LEVEL, calibrated, fitted, rounded_up
 from unrollbit.theory.prediction.held_out import HeldOut, sized
 from unrollbit.theory.prediction.sample_bars import calibrated_map, fitted_map, local
 from unrollbit.theory.settings import Settings
@@ -48,9 +48,7 @@ def calibrate(
     if not (math.isfinite(made.limit_db) and math.isfinite(bar.quantile)):
         enough = math.ceil(max(math.log(1 - confidence) / math.log(made.share), 1 / (1 - level)))
         raise ValueError(f"{len(held.x)} test signals are too few: expected at least {enough} for these confidences")
-    rounded = {
-        name: float(f"{value:.9g}") if isinstance(value, float) else value for name, value in asdict(made).items()
-    }
+    rounded = {name: rounded_up(value) if isinstance(value, float) else value for name, value in asdict(made).items()}
     tightness = float(np.median(held.sizes.errors / np.asarray(bar(held.sizes.sizes))))  # pyright: ignore
     bars = {"error_bar": {**bar.to_json(), "tightness": float(f"{tightness:.3g}")}}
     if net.signal_shape is not None:

@@ -38,9 +38,20 @@ def conformal_quantile(scores: Float[np.ndarray, " N"], level: float) -> float:
     return float(np.sort(scores)[k - 1]) if k <= len(scores) else math.inf
 
 
+def rounded_up(value: float) -> float:
+    """The least number of six digits that is not below: what a file holds, and no promise is broken.
+
+    Example:
+        >>> rounded_up(2.5026165), rounded_up(2.5026145), rounded_up(math.inf)
+        (2.50262, 2.50262, inf)
+    """
+    near = float(f"{value:.6g}")
+    return near if near >= value else float(f"{value + 5e-6 * abs(value):.6g}")
+
+
 def fitted(chosen: Sized) -> ErrorBar:
     """An uncalibrated bar, with the exponents of ``followed``. Its signals must not be those of the calibration."""
-    floor = float(np.finfo(np.float32).eps) * math.sqrt(float(np.mean(chosen.sizes["measurement"] ** 2)))
+    floor = rounded_up(float(np.finfo(np.float32).eps) * math.sqrt(float(np.mean(chosen.sizes["measurement"] ** 2))))
     return ErrorBar(LEVEL, len(chosen.errors), 1.0, followed(chosen.errors, chosen.sizes, floor), floor)
 
 
@@ -56,13 +67,13 @@ def followed(
     kept = np.isfinite(logs).all(axis=1) & np.isfinite(errors)
     logs, errors = logs[kept], errors[kept]
     exponents, _ = nnls(logs - logs.mean(axis=0), errors - errors.mean())
-    return {name: float(power) for name, power in zip(names, exponents, strict=True) if power > 0}
+    return {name: float(f"{power:.4g}") for name, power in zip(names, exponents, strict=True) if power > 0}
 
 
 def calibrated(bar: ErrorBar, held: Sized, level: float = LEVEL) -> ErrorBar:
     """The bar with the conformal quantile of ``||x^ - x|| / size`` on signals that nothing else has seen."""
     scores = held.scores(bar)
-    return replace(bar, level=level, signals=len(scores), quantile=conformal_quantile(scores, level))
+    return replace(bar, level=level, signals=len(scores), quantile=rounded_up(conformal_quantile(scores, level)))
 
 
 def usable(bar: ErrorBar) -> dict[str, bool]:

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from unrollbit.networks import Network, local_sizes
 from unrollbit.packed.error_bar import ErrorBar
-from unrollbit.theory.prediction.error_bars import EXCHANGEABLE, LEVEL, followed, usable
+from unrollbit.theory.prediction.error_bars import EXCHANGEABLE, LEVEL, followed, rounded_up, usable
 from unrollbit.theory.prediction.held_out import HeldOut, Sized, in_parts
 from unrollbit.theory.registry import theorem
 from unrollbit.theory.report import Report, lower_bound, not_applicable
@@ -38,7 +38,7 @@ def local(net: Network, x: Float[np.ndarray, "N n"], y: Float[np.ndarray, "N m"]
 
 def fitted_map(chosen: Sized, y: Float[np.ndarray, "N m"]) -> ErrorBar:
     """An uncalibrated bar of samples, as ``fitted`` makes one of signals; its floor is rounding in y."""
-    floor = float(np.finfo(np.float32).eps) * math.sqrt(float(np.mean(np.square(y, dtype=np.float64))))
+    floor = rounded_up(float(np.finfo(np.float32).eps) * math.sqrt(float(np.mean(np.square(y, dtype=np.float64)))))
     maps = {name: values.reshape(-1).astype(np.float64) for name, values in chosen.sizes.items()}
     exponents = followed(chosen.errors.reshape(-1).astype(np.float64), maps, floor)
     return ErrorBar(LEVEL, len(chosen.errors), 1.0, exponents, floor)
@@ -62,7 +62,7 @@ def calibrated_map(bar: ErrorBar, held: Sized, level: float = LEVEL) -> ErrorBar
     missed = math.floor(n * ((1 - level) * (signals + 1) - 1) + 1e-9)
     index = scores.size - 1 - missed
     quantile = math.inf if missed < 0 else float(np.partition(scores, index, axis=None)[index])
-    return replace(bar, level=level, signals=signals, quantile=quantile)
+    return replace(bar, level=level, signals=signals, quantile=rounded_up(quantile))
 
 
 @theorem(
