@@ -13,6 +13,7 @@ from unrollbit.packed.error_bar import ErrorBar
 from unrollbit.problems import ArrayProblem, SparseRecovery
 from unrollbit.theory import Settings
 from unrollbit.theory.prediction import H2p, HeldOut, Sized, calibrate, calibrated_map, local, sample_bars
+from unrollbit.theory.prediction.error_bars import rounded_up
 
 N, SHAPE = 48, (6, 8)
 
