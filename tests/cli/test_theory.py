@@ -107,7 +107,7 @@ def test_networks_without_a_normal_form_say_why_and_still_count_bits(network, tm
 def test_data_without_a_known_energy_has_no_certificate(tmp_path):
     problem = EEGCompressiveRecovery()
     _, rows = check(Unrolled(ISTA(), problem, 2), problem, tmp_path)
-    assert rows["G3a"]["unmet"] == "E||x||^2 is known before any data"
+    assert rows["G3a"]["unmet"] == "E||x||^2 is known before any data (of arrays: energy_bound)"
     assert rows["S1"]["status"] == "holds"
 
 
