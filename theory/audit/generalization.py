@@ -50,7 +50,8 @@ def _generalization(
     chosen = [each for each in theorems().values() if each.on is Sample]
     c = problem.energy
     if c is None:
-        yield from (not_applicable(each.name, {"E||x||^2 is known before any data (of arrays: energy_bound)": False}) for each in chosen)
+        reason = {"E||x||^2 is known before any data (of arrays: energy_bound)": False}
+        yield from (not_applicable(each.name, reason) for each in chosen)
         return
     sample = Sample.of(net, problem, c, samples, seed, settings)
     for each in chosen:
