@@ -21,6 +21,7 @@ from unrollbit.cli.studies.denoiser_training import CONTINUED, FLOAT, FORMATS, Q
 from unrollbit.cli.studies.model_training import holdable
 from unrollbit.cli.studies.shelf import network_files
 from unrollbit.cli.tables import print_table
+from unrollbit.cli.telling import telling
 from unrollbit.cli.whole_images import Measured
 from unrollbit.packed import load
 from unrollbit.photographs import image_problem_of
@@ -50,7 +51,10 @@ def run(options: argparse.Namespace, out: Path) -> dict[str, Any]:
     found, missing = holdable(FORMATS, (size.width, 9 * size.width))
     names = (FLOAT, CONTINUED, *found)
     tasks = [Training(name, options.seed, size, out, photographs) for name in names]
-    trained = [train_one(tasks[0]), *in_parallel(train_one, tasks[1:], options.workers, told)]
+    with telling() as tell:
+        tell(f"{FLOAT}: {size.steps} steps, from which the students start")
+        first = train_one(tasks[0])
+    trained = [first, *in_parallel(train_one, tasks[1:], options.workers, told)]
     pictures = _pictures(options.images, tasks[0].problem(), options.quick)
     trained = sorted(trained, key=lambda row: names.index(row["method"]))
     rows = [row | measured(row, tasks[0], pictures, options.seed) for row in trained]

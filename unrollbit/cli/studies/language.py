@@ -25,6 +25,7 @@ from unrollbit.cli.studies.language_training import (
 )
 from unrollbit.cli.studies.model_training import holdable
 from unrollbit.cli.tables import print_table
+from unrollbit.cli.telling import telling
 from unrollbit.formats import BitNet, Format, LittleBit, OneBitSVID, Ternary
 from unrollbit.plots import quality_at_bits, save
 
@@ -71,7 +72,11 @@ def run(options: argparse.Namespace, out: Path) -> dict[str, Any]:
         found = {name: format for name, format in found.items() if name.split()[0] in options.formats}
     seeds = range(options.seed, options.seed + options.seeds)
     common = {"size": size, "out": out, "text": options.text}
-    rows = [train_one(Training(FLOAT, "text", None, seed, **common)) for seed in seeds]
+    rows = []
+    with telling() as tell:
+        for seed in seeds:
+            tell(f"{FLOAT}, seed {seed}: {size.teacher_steps} steps, from which the students start")
+            rows.append(train_one(Training(FLOAT, "text", None, seed, **common)))
     for row in rows:
         print(told(row))
     students = [Training(CONTINUED, "text", None, seed, **common) for seed in seeds]
