@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from scipy.signal import convolve2d
 
-from unrollbit import Unrolled, load, pack, recipes
+from unrollbit import Unrolled, load, pack, recipes, recover_photograph
 from unrollbit.algorithms import ISTA
 from unrollbit.cli.main import main
 from unrollbit.operators import Convolution, Subsampling
@@ -70,6 +70,25 @@ def test_another_size_is_the_size_of_the_problem(deblurring) -> None:
         load(path).with_physics(moved.operator, (24, 20))
     with pytest.raises(ValueError, match="but the physics measures 20 x 24 pixels"):
         ImageRecovery(moved.operator, size=(24, 20))
+
+
+def test_a_photograph_in_an_array_is_sent_elsewhere(deblurring, tmp_path: Path, capsys) -> None:
+    np.save(tmp_path / "blurred.npy", scene().astype(np.float32))
+    assert main(["recover", str(deblurring[1]), str(tmp_path / "blurred.npy"), str(tmp_path / "x.npy")]) == 2
+    assert "goes in as PNG or TIFF, or in Python through recover_photograph" in capsys.readouterr().err
+
+
+def test_colour_and_grey_in_python(deblurring) -> None:
+    """Planes are images of their own; the command gives the same pixels."""
+    packed, picture = load(deblurring[1]), scene()
+    sharp = recover_photograph(packed, picture)
+    assert sharp.shape == picture.shape
+    np.testing.assert_allclose(recover_photograph(packed, np.stack([picture, 1 - picture]))[0], sharp, atol=1e-6)
+    for wrong in (picture[0], np.full((4, 4), np.nan), np.zeros((4, 4), complex), np.zeros((0, 4))):
+        with pytest.raises(ValueError, match="pixels: expected finite real numbers"):
+            recover_photograph(packed, wrong)
+    with pytest.raises(TypeError, match="network: expected"):
+        recover_photograph(deblurring[0], picture)  # pyright: ignore[reportArgumentType]
 
 
 def test_what_is_no_photograph_for_a_network(deblurring, tmp_path: Path, capsys) -> None:

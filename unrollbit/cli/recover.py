@@ -60,7 +60,13 @@ def run(options: argparse.Namespace) -> None:
     network = load(options.network)
     A = network.network.operator
     m, n = A.shape
-    y = measurements_of(options.measurements, m, A.complex_physics)
+    try:
+        y = measurements_of(options.measurements, m, A.complex_physics)
+    except ValueError as error:
+        if A.measured_shape is None:
+            raise
+        other = "a photograph of any size goes in as PNG or TIFF, or in Python through recover_photograph"
+        raise ValueError(f"{error}; {other}") from error
     if error_bars is None:
         x, bars = recovered(network, y, refined=options.refine), None
     else:
