@@ -94,6 +94,11 @@ class EEGDenoising(Described, Problem):
         rows = np.random.RandomState([self.seed, index]).randint(len(artefacts), size=len(x))
         return x, self._mixed(x, artefacts[rows])
 
+    @property
+    def count(self) -> int:
+        """How many epochs this subset has."""
+        return len(self.samples[SUBSETS.index(self.subset)])
+
     def _mixed(self, x: Array, artefact: Array) -> Array:
         clean = transformed(self.operator, x)
         level = jnp.sqrt(jnp.mean(clean**2, -1, keepdims=True) / jnp.mean(artefact**2, -1, keepdims=True))

@@ -14,7 +14,7 @@ from unrollbit import Unrolled, load, pack, recipes, recover_photograph
 from unrollbit.algorithms import ISTA
 from unrollbit.cli.main import main
 from unrollbit.operators import Convolution, Subsampling
-from unrollbit.problems import ImageRecovery
+from unrollbit.problems import ArrayProblem, ImageRecovery
 
 KERNEL = np.outer([1, 2, 1], [1, 2, 3, 2, 1]) / 36
 
@@ -84,11 +84,20 @@ def test_colour_and_grey_in_python(deblurring) -> None:
     sharp = recover_photograph(packed, picture)
     assert sharp.shape == picture.shape
     np.testing.assert_allclose(recover_photograph(packed, np.stack([picture, 1 - picture]))[0], sharp, atol=1e-6)
-    for wrong in (picture[0], np.full((4, 4), np.nan), np.zeros((4, 4), complex), np.zeros((0, 4))):
-        with pytest.raises(ValueError, match="pixels: expected finite real numbers"):
+    for wrong in (picture[0], np.full((4, 4), np.nan), np.zeros((4, 4), complex), np.zeros((0, 4)), np.uint8(picture)):
+        with pytest.raises(ValueError, match="pixels: expected finite floats"):
             recover_photograph(packed, wrong)
+    with pytest.raises(ValueError, match="expected planes first"):
+        recover_photograph(packed, np.stack([picture] * 3, -1))
     with pytest.raises(TypeError, match="network: expected"):
         recover_photograph(deblurring[0], picture)  # pyright: ignore[reportArgumentType]
+
+
+def test_a_file_of_arrays_has_no_known_pixels() -> None:
+    problem = ArrayProblem(Convolution(KERNEL, (16, 16)), np.random.RandomState(0).rand(40, 256), shape=(16, 16))
+    packed = pack(Unrolled(ISTA(), problem, 1), problem=problem)
+    with pytest.raises(ValueError, match="this file is of ArrayProblem"):
+        recover_photograph(packed, scene())
 
 
 def test_what_is_no_photograph_for_a_network(deblurring, tmp_path: Path, capsys) -> None:
@@ -98,10 +107,8 @@ def test_what_is_no_photograph_for_a_network(deblurring, tmp_path: Path, capsys)
     Image.fromarray(np.zeros((16, 16), np.uint8)).save(tmp_path / "a.png")
     np.save(tmp_path / "y.npy", np.zeros(64, np.float32))
     for arguments, message in (
-        (
-            [masked, "a.png", "b.png"],
-            "noise or a blur, and this one undoes Subsampling; give it measurements, rows of m = 64",
-        ),
+        ([masked, "a.png", "b.png"], "own resolution, and this one undoes Subsampling("),
+        ([masked, "a.png", "b.png"], "give it measurements, rows of m = 64"),
         ([masked, "y.npy", "b.png"], "expected a .npy file for estimates of measurements"),
     ):
         command = [str(arguments[0]), *(str(tmp_path / name) for name in arguments[1:])]

@@ -21,10 +21,10 @@ class Summary:
     """One theorem over ``instances`` reports.
 
     ``violated`` if any instance is, ``not applicable`` if all are, ``not measured`` if a bound was compared in none.
-    ``bound``, ``relative`` (bound / trivial bound), ``measured``, ``tightness`` and ``share`` are medians over the
-    ``applicable`` instances alone, which may be the easiest ones: ``applies`` says how many they are. ``vacuous`` says
-    whether more than half of them are; ``bounds`` and ``measurements`` are medians per layer. An assumption counts as
-    met if it is in every instance; ``unmet`` gives the others in words.
+    ``bound``, ``relative`` (bound / trivial bound), ``measured`` and ``tightness`` are medians over the ``applicable``
+    instances alone, which may be the easiest ones, ``share`` is the least of them: ``applies`` says how many they are.
+    ``vacuous`` says whether more than half of them are; ``bounds`` and ``measurements`` are medians per layer. An
+    assumption counts as met if it is in every instance; ``unmet`` gives the others in words.
     """
 
     theorem: str
@@ -62,7 +62,8 @@ class Summary:
             return f"not met: {self.unmet}"
         if self.vacuous and self.status != "violated":
             return "true, but no better than knowing nothing"
-        known_values = {name: math.nan if value is None else value for name, value in vars(self).items()}
+        known_values = {"share_percent": math.nan if self.share is None else 100 * self.share}
+        known_values |= {name: math.nan if value is None else value for name, value in vars(self).items()}
         words = known(self.theorem).meaning.format(**known_values)
         return f"off here: {words}" if self.status == "violated" else words
 
@@ -111,7 +112,7 @@ def _one(theorem: str, reports: Sequence[Report]) -> Summary:
         _median([report.relative for report in used]),
         _per_layer([report.bounds for report in used]),
         _per_layer([report.measurements for report in used]),
-        _median([report.share for report in used]),
+        min((report.share for report in used if report.share is not None), default=None),
     )
 
 

@@ -50,6 +50,7 @@ def recover_photograph(
     planes = _planes(pixels)
     bar = network.error_bar("sample") if error_bar else None
     problem: Any = image_problem_of(network)
+    _physics_for(problem.operator, planes.shape[1:], network.network.operator.shape[0])
     margin = problem.operator.margin or (0, 0)
     around = [min(reach, side) for reach, side in zip(margin, planes.shape[1:], strict=True)]
     wider = np.pad(planes, [(0, 0), *((reach, reach) for reach in around)], "edge")
@@ -75,11 +76,16 @@ def image_problem_of(network: PackedNetwork, sigma: float | None = None) -> Prob
     its physics, as the file holds it, and its noise; signals are those that come with scikit-image.
 
     ``sigma``: Gaussian noise of this standard deviation in place of the problem's. Raises ``ValueError`` if the file
-    carries no problem.
+    carries no problem, or one of arrays, of which it is not known what a pixel is.
     """
     if network.problem is None:
         raise ValueError("this file carries no problem, so its noise is not known; save with pack(net, problem=...)")
     kind = Problem.kinds.get(network.problem["kind"], Problem)
+    if kind.data_arguments and "images" not in kind.data_arguments:
+        raise ValueError(
+            "network: expected one of a problem of images (ImageRecovery, Deblurring, ...), whose pixels are known; "
+            f"this file is of {network.problem['kind']}; apply it to measurements as load(file)(y)"
+        )
     spec = {name: value for name, value in network.problem.items() if name not in kind.data_arguments}
     if sigma is not None:
         spec = {name: value for name, value in spec.items() if name not in ("noise", "snr_db", "photons")}
@@ -89,13 +95,17 @@ def image_problem_of(network: PackedNetwork, sigma: float | None = None) -> Prob
 
 def _planes(pixels: Any) -> np.ndarray:
     """``pixels`` as float32 of shape (planes, height, width)."""
-    array = np.asarray(pixels, np.float32) if np.asarray(pixels).dtype.kind in "fiu" else None
-    if array is None or array.ndim not in (2, 3) or not array.size or not np.isfinite(array).all():
+    array = np.asarray(pixels)
+    if array.dtype.kind != "f" or array.ndim not in (2, 3) or not array.size or not np.isfinite(array).all():
         raise ValueError(
-            f"pixels: expected finite real numbers of shape (height, width) or (planes, height, width), got "
-            f"{shown(pixels)}"
+            "pixels: expected finite floats of shape (height, width) or (planes, height, width), of 8 bits as "
+            f"pixels / 255.0, got {array.dtype} of shape {array.shape}: {shown(pixels)}"
         )
-    return array.reshape(-1, *array.shape[-2:])
+    if array.ndim == 3 and array.shape[2] <= 4 < array.shape[0]:
+        raise ValueError(
+            f"pixels: expected planes first, (planes, height, width), got {array.shape}; np.moveaxis(pixels, -1, 0)"
+        )
+    return array.reshape(-1, *array.shape[-2:]).astype(np.float32)
 
 
 def _physics_for(A: LinearOperator, shape: tuple[int, ...], measurements: int) -> LinearOperator:
@@ -107,7 +117,7 @@ def _physics_for(A: LinearOperator, shape: tuple[int, ...], measurements: int) -
         wider, fits = A, False
     if not fits:
         raise ValueError(
-            f"a photograph is a measurement for networks that remove noise or a blur, and this one undoes "
-            f"{type(A).__name__}; give it measurements, rows of m = {measurements}, in a .npy file"
+            f"a photograph is a measurement for networks that remove noise or a blur at its own resolution, and this "
+            f"one undoes {A}; give it measurements, rows of m = {measurements}, in Python load(file)(y), in a .npy file"
         )
     return wider

@@ -8,8 +8,8 @@ import pytest
 
 from unrollbit import FISTA
 from unrollbit.baselines import Classic, Range, Tikhonov, compare, tune
-from unrollbit.operators import Dense, gaussian
-from unrollbit.problems import OneBitCompressiveSensing, Problem, SinglePixelCamera, SparseRecovery
+from unrollbit.operators import Convolution, Dense, Subsampling, gaussian
+from unrollbit.problems import ArrayProblem, OneBitCompressiveSensing, Problem, SinglePixelCamera, SparseRecovery
 
 
 @pytest.fixture(scope="module")
@@ -106,3 +106,20 @@ def test_total_variation_follows_the_noise():
         tuned = tune(TotalVariation((n,)), A, x, y, reduction="mean_of_db")
         assert tuned.parameters["power"] == power
         assert {trial.parameters["power"] for trial in tuned.trials} == {0, 2}
+
+
+def test_measurements_that_are_pictures_are_an_estimate():
+    rows, said = np.random.RandomState(0).randn(40, 32), []
+    for A, shown in ((Convolution.of(np.ones(3) / 3, (32,)), True), (Subsampling.random((32,), 20), False)):
+        problem = ArrayProblem(A, rows, shape=32)
+        found = compare(problem, baselines=[Tikhonov(signal_shape=(32,))], timed=False, tell=said.append)
+        assert ("measurements" in [row["method"] for row in found]) is shown
+    x, y = (
+        np.asarray(part)
+        for part in ArrayProblem(Convolution.of(np.ones(3) / 3, (32,)), rows, shape=32).split("test").all()
+    )
+    level = 10 * np.log10(np.sum((y - x) ** 2) / np.sum(x**2))
+    problem = ArrayProblem(Convolution.of(np.ones(3) / 3, (32,)), rows, shape=32)
+    own = {row["method"]: row for row in compare(problem, baselines=[], timed=False)}
+    assert own["measurements"]["nmse_db"] == pytest.approx(level, abs=1e-3)
+    assert said[0].startswith("tikhonov: tuning on")

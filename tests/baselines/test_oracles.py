@@ -142,7 +142,26 @@ def test_tikhonov_of_a_large_blur_solves_its_normal_equations(noise):
     assert np.linalg.norm(ours - theirs) < 2e-3 * np.linalg.norm(theirs)
 
 
-@pytest.mark.parametrize("noise", [(32, 32), 0.0, -1.0, "much"])
+@pytest.mark.long
+def test_gradients_in_every_unit_and_of_single_signals(monkeypatch):
+    """A signal that is not finite stays so and touches no other; units and batches do not matter; gradients exist."""
+    monkeypatch.setattr("unrollbit.baselines.linear.LARGEST_SVD", 1)
+    A, y = Dense.of(RANDOM.randn(12, 16)), jnp.asarray(RANDOM.randn(3, 12), jnp.float32)
+    method = Tikhonov(0.5, (16,))
+    found = method(A, y)
+    for unit in (1e-18, 1e18):
+        assert_allclose(method(A, unit * y) / unit, found, rtol=1e-4, atol=1e-5)
+    assert_allclose(method(A, y[1]), found[1], atol=1e-5)
+    assert not np.any(np.asarray(method(A, jnp.zeros(12))))
+    for bad in (np.nan, np.inf):
+        spoiled = np.asarray(method(A, y.at[1, 0].set(bad)))
+        assert np.isnan(spoiled[1]).all()
+        assert_allclose(spoiled[[0, 2]], found[np.array([0, 2])], atol=1e-5)
+    matrix = np.asarray(jax.jacobian(lambda y: method(A, y))(y[0]))
+    assert_allclose(matrix @ np.asarray(y[0]), found[0], atol=1e-4)
+
+
+@pytest.mark.parametrize("noise", [(32, 32), 0.0, -1.0, "much", np.float64(-1), np.float32("nan")])
 def test_a_shape_is_no_noise(noise):
     with pytest.raises(ValueError, match=r"noise: expected a number > 0 .*signal_shape="):
         Tikhonov(noise)

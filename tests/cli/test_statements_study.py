@@ -11,6 +11,7 @@ from unrollbit.algorithms import AMP
 from unrollbit.cli import main
 from unrollbit.cli.studies import statements
 from unrollbit.problems import SparseRecovery
+from unrollbit.theory import Settings
 from unrollbit.theory.report import upper_bound
 from unrollbit.theory.summary import summarise
 
@@ -23,7 +24,9 @@ def packed(path: Path, **record: object) -> Path:
 
 
 @pytest.mark.long
-def test_every_network_has_a_row_or_a_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_network_has_a_row_or_a_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     packed(tmp_path / "known.safetensors", problem=PROBLEM)
     packed(tmp_path / "bare.safetensors")
     arguments = ["reproduce", "statements", str(tmp_path), "--quick", "--workers", "1", "--out", str(tmp_path / "out")]
@@ -38,6 +41,12 @@ def test_every_network_has_a_row_or_a_reason(tmp_path: Path, capsys: pytest.Capt
     assert row["level"] == 0.9
     assert row["limit_db"] < 0
     assert "bare: this file" in capsys.readouterr().out
+    monkeypatch.setattr(statements, "every_theorem", lambda *_: pytest.fail("checked again"))
+    packed(tmp_path / "twin.safetensors", problem=PROBLEM)  # the same content
+    task = statements._Task("twin", tmp_path / "twin.safetensors", None, *checked_with(tmp_path))
+    again = statements._Task("known", tmp_path / "known.safetensors", None, *checked_with(tmp_path))
+    assert statements.checked(again) == {**row, "network": "known"}
+    assert task.kept != again.kept
 
 
 def test_only_statements_that_say_something_count() -> None:
@@ -46,6 +55,11 @@ def test_only_statements_that_say_something_count() -> None:
     )
     assert said["stability_statements"] == ["S3"]
     assert (said["families"], said["violated"]) == (1, [])
+
+
+def checked_with(folder: Path) -> tuple:
+    """The settings of a quick run."""
+    return 4, Settings(seed=1, held_out=200, sample=500), folder / "out" / "rows"
 
 
 def unmet() -> list:

@@ -113,11 +113,23 @@ def learned_prior(physics: LinearOperator, sides: tuple[int, ...]) -> Unrolled:
         (lambda: Convolution(np.array([1.0, 2, 4]), (9,)), (9,)),
         (lambda: SubsampledFourier.random((6, 8), 14, 1), (6, 8)),
         (lambda: SubsampledFourier.of((4, 4), range(16)), (4, 4)),
+        (lambda: SubsampledFourier.random((16,), 5, 1), (16,)),
         (lambda: patterns(), (3, 6)),
         (lambda: 3.0 * patterns(), (3, 6)),
     ],
-    ids=["blur", "blur of a signal", "frequencies", "all frequencies", "patterns", "scaled patterns"],
+    ids=[
+        "blur",
+        "blur of a signal",
+        "frequencies",
+        "all frequencies",
+        "frequencies of a signal",
+        "patterns",
+        "scaled patterns",
+    ],
 )
 def test_priors_with_the_linear_estimate_of_their_physics(physics, sides, tmp_path: Path, measurements) -> None:
     """What the data step of a prior asks of a blur, of frequencies and of patterns is more than products."""
-    agrees(pack(learned_prior(physics(), sides)).save(tmp_path / "net.safetensors"), tmp_path, measurements)
+    path = pack(learned_prior(physics(), sides)).save(tmp_path / "net.safetensors")
+    agrees(path, tmp_path, measurements)
+    y = measurements(path, 2)
+    np.testing.assert_allclose(load(path)(y), runtime.load(path)(y), atol=1e-5)

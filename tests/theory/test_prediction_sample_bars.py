@@ -28,6 +28,14 @@ def at():
     return HeldOut.of(net, problem, Settings(held_out=200))
 
 
+@pytest.mark.parametrize("value", [2.5026145, 9.000001, -4.398941341, 1e-7, 0.1, 0.0, 999999.5, np.inf])
+def test_numbers_are_rounded_up_and_no_further(value):
+    found = rounded_up(value)
+    assert found >= value
+    assert found == value or found - value <= 1.0000001e-5 * max(abs(value), 1e-300)
+    assert found == float(f"{found:.6g}")
+
+
 @pytest.mark.long
 def test_maps_are_root_mean_squares_over_windows(at):
     y = jnp.asarray(at.y[:3], jnp.float32)

@@ -107,6 +107,15 @@ def test_a_result_no_better_than_nothing_is_told() -> None:
     assert "a (-1.0 dB) and b (-2.0 dB)" in str(shortfall(-1.0, {"a": -1.0, "b": -2.0, "c": 0.0}))
 
 
+def test_a_log_has_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("unrollbit.training.progress._SILENT", -1.0)
+    text = io.StringIO()
+    progress = TrainingProgress(Console(file=text, force_terminal=False, width=160))
+    quiet(network(), PROBLEM, Stage(4, batch=4, name="first"), consumers=[progress], chunk=2)
+    assert "first: step 2 of 4, loss" in text.getvalue()
+    assert "nan" not in text.getvalue()
+
+
 def test_progress_says_when_it_compiles() -> None:
     for terminal in (True, False):
         text = io.StringIO()

@@ -16,6 +16,7 @@ from unrollbit.theory.prediction.held_out import HeldOut, sized
 from unrollbit.theory.prediction.sample_bars import calibrated_map, fitted_map, local
 from unrollbit.theory.settings import Settings
 
+_BOUNDS = ("limit_db", "failure", "risk")
 _DRAWN = "signals are independent draws of the problem that the file carries, with its noise and its physics"
 _DATA = "signals are like those of the test set that the file's problem names, drawn at random from it"
 
@@ -48,7 +49,7 @@ def calibrate(
     if not (math.isfinite(made.limit_db) and math.isfinite(bar.quantile)):
         enough = math.ceil(max(math.log(1 - confidence) / math.log(made.share), 1 / (1 - level)))
         raise ValueError(f"{len(held.x)} test signals are too few: expected at least {enough} for these confidences")
-    rounded = {name: rounded_up(value) if isinstance(value, float) else value for name, value in asdict(made).items()}
+    rounded = {name: rounded_up(value) if name in _BOUNDS else value for name, value in asdict(made).items()}
     tightness = float(np.median(held.sizes.errors / np.asarray(bar(held.sizes.sizes))))  # pyright: ignore
     bars = {"error_bar": {**bar.to_json(), "tightness": float(f"{tightness:.3g}")}}
     if net.signal_shape is not None:

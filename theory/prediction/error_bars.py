@@ -46,7 +46,10 @@ def rounded_up(value: float) -> float:
         (2.50262, 2.50262, inf)
     """
     near = float(f"{value:.6g}")
-    return near if near >= value else float(f"{value + 5e-6 * abs(value):.6g}")
+    if near >= value or not math.isfinite(value):
+        return near
+    unit = 10.0 ** (math.floor(math.log10(abs(near))) - 5)
+    return float(f"{near + unit:.6g}")
 
 
 def fitted(chosen: Sized) -> ErrorBar:

@@ -37,7 +37,7 @@ class Signals(NamedTuple):
         return Signals(self.x[rows], self.y[rows])
 
 
-def print_nothing(words: str) -> None:
+def silent(words: str) -> None:
     """For who does not want to be told."""
 
 
@@ -52,7 +52,7 @@ def compare(
     tuned_on: int = 64,
     seed: int = 0,
     timed: bool = True,
-    tell: Tell = print_nothing,
+    tell: Tell = silent,
 ) -> list[dict[str, Any]]:
     """How methods recover the same signals: rows with ``method``, ``nmse_db`` (ratio of sums), ``psnr_db`` (mean over
     images; None without images) and ``milliseconds`` (of one signal alone, compiled; None unless ``timed``), then

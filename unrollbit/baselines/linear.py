@@ -98,7 +98,7 @@ class Linear(Compiled):
     noise: float = 1e-2
 
     def __post_init__(self) -> None:
-        if not hasattr(self.noise, "dtype"):  # an array of JAX has been computed
+        if not isinstance(self.noise, jax.Array):  # which has been computed
             wanted = "a number > 0 (the shape of a grid goes to signal_shape=)"
             number("noise", self.noise, lambda noise: noise > 0, wanted)
 

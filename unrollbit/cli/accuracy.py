@@ -11,7 +11,7 @@ from jaxtyping import Array
 
 from unrollbit.algorithms import FISTA, ISTA, solve
 from unrollbit.baselines import Classic, tune
-from unrollbit.baselines.comparison import Tell, print_nothing
+from unrollbit.baselines.comparison import Tell, silent
 from unrollbit.metrics import nmse_db
 from unrollbit.networks import Network, refine
 from unrollbit.problems import Problem
@@ -71,7 +71,7 @@ def _per_layer(estimates: Array | np.ndarray | None, x: Array) -> dict[str, list
 
 
 def classic_solvers(
-    problem: Problem, x: Array, y: Array, iterations: int, seed: int, tell: Tell = print_nothing
+    problem: Problem, x: Array, y: Array, iterations: int, seed: int, tell: Tell = silent
 ) -> list[dict[str, Any]]:
     """ISTA and FISTA of as many iterations, and converged FISTA; each with its best weight on validation signals."""
     xv, yv, _ = draw_validation(problem, seed)

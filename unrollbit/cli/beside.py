@@ -8,7 +8,7 @@ from typing import Any
 from jaxtyping import Array
 
 from unrollbit.baselines import Signals, compare
-from unrollbit.baselines.comparison import Tell, print_nothing
+from unrollbit.baselines.comparison import Tell, silent
 from unrollbit.packed import PackedNetwork
 from unrollbit.problems import Problem
 
@@ -19,9 +19,7 @@ _SIGNALS = 512
 Row = dict[str, Any]
 
 
-def beside(
-    packed: PackedNetwork, problem: Problem, x: Array, y: Array, seed: int, tell: Tell = print_nothing
-) -> list[Row]:
+def beside(packed: PackedNetwork, problem: Problem, x: Array, y: Array, seed: int, tell: Tell = silent) -> list[Row]:
     """Rows of ``unrollbit.baselines.compare`` on at most 512 of these test signals; first the network's."""
     net, signals = packed.network, Signals(x, y).spread(_SIGNALS)
     return compare(problem, {NETWORK: net}, signals=signals, iterations=net.depth, seed=seed, tell=tell)

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array
 
 from unrollbit.baselines import Tikhonov, TotalVariation, tune
-from unrollbit.baselines.comparison import Tell, print_nothing
+from unrollbit.baselines.comparison import Tell, silent
 from unrollbit.cli.whole_images import Camera, Measured, picture_row, summary, timed
 from unrollbit.operators import LinearOperator
 from unrollbit.packed import PackedNetwork
@@ -25,7 +25,7 @@ _TUNING, _SIDE = 8, 192  # validation photographs, and the pixels of each that c
 
 
 def methods_of(
-    packed: PackedNetwork, problem: Problem, seed: int, *, classic: bool = True, tell: Tell = print_nothing
+    packed: PackedNetwork, problem: Problem, seed: int, *, classic: bool = True, tell: Tell = silent
 ) -> dict[str, Method]:
     """The network and, unless told otherwise, total variation and Tikhonov with their best weights on validation
     signals of the problem, and the linear estimate that its physics offers.
@@ -83,7 +83,7 @@ def on_images(
     problem: Problem,
     pictures: Mapping[str, np.ndarray],
     seed: int,
-    tell: Tell = print_nothing,
+    tell: Tell = silent,
 ) -> dict[str, Any]:
     """Figures of the network on photographs (pixels in [0, 1]) by name, and of the other methods as ``baselines``.
 

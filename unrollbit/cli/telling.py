@@ -12,10 +12,11 @@ from unrollbit.baselines.comparison import Tell
 def telling() -> Iterator[Tell]:
     """``tell(words)``: what begins now, on stderr."""
     from rich.console import Console
+    from rich.markup import escape
 
     console = Console(stderr=True)
     if console.is_terminal:
         with console.status("loading") as status:
-            yield status.update
+            yield lambda words: status.update(escape(words))
     else:
-        yield lambda words: console.print(words, highlight=False, markup=False)
+        yield lambda words: console.print(words, highlight=False, markup=False, soft_wrap=True)

@@ -65,7 +65,7 @@ def _on_axes(x: Recorded, matrices: list[np.ndarray]) -> Recorded:
     """``down X across^T`` for the images in x."""
     down, across = matrices
     image = x.reshape(1, len(down), len(across)) @ np.ascontiguousarray(across.T)
-    return (down @ image if len(down) > 1 else image).reshape(1, -1)
+    return (image if np.array_equal(down, [[1]]) else down @ image).reshape(1, -1)
 
 
 def fourier(x: Recorded, adjoint: bool, sides: tuple[int, ...], kept: np.ndarray, weights: np.ndarray) -> Recorded:

@@ -95,9 +95,10 @@ class LinearOperator(Value, Specified, abc.ABC):
     def derived(self, key: Any, compute: Callable[[], T]) -> T:
         """``compute()``, once for this operator and all that equal it: what depends on the physics alone.
 
-        ``key`` names it, parameters included. Traced operators have no content yet: for them it is computed each time.
+        ``key`` names it, parameters included. Traced operators, and keys, have no content yet: for them it is computed
+        each time.
         """
-        if not all(map(is_known, jax.tree.leaves(self))):
+        if not all(map(is_known, jax.tree.leaves((self, key)))):
             return compute()
         held, key = derived_of(self), (key, jnp.result_type(float).name)
         if key not in held:

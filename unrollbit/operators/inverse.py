@@ -128,10 +128,10 @@ class ConjugateGradients(RegularisedInverse):
             x, left, p, energy = carry
             q = A.T(A(p)) + weight * p
             unsolved = energy > enough
-            step = _quotient(energy, jnp.sum(p * q, -1, keepdims=True), unsolved)
+            step = quotient(energy, jnp.sum(p * q, -1, keepdims=True), unsolved)
             x, left = x + step * p, left - step * q
             following = jnp.sum(left * left, -1, keepdims=True)
-            return (x, left, left + _quotient(following, energy, unsolved) * p, following), None
+            return (x, left, left + quotient(following, energy, unsolved) * p, following), None
 
         left = A.T(r)
         energy = jnp.sum(left * left, -1, keepdims=True)
@@ -143,7 +143,7 @@ class ConjugateGradients(RegularisedInverse):
         return 0  # the physics itself
 
 
-def _quotient(a: Array, b: Array, unsolved: Array) -> Array:
+def quotient(a: Array, b: Array, unsolved: Array) -> Array:
     """``a / b``, and 0 (with a zero gradient) where the system is solved."""
     usable = unsolved & (b > 0)
     return jnp.where(usable, a / jnp.where(usable, b, 1), 0)

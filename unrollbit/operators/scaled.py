@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, UInt8
 
@@ -49,9 +50,10 @@ class Scaled(LinearOperator):
         return self.factor * self.operator._apply_adjoint(y)
 
     def linear_estimate(self, y: Array) -> Array:
-        if self.operator.inverts and self.factor:
-            return self.operator.linear_estimate(y) / self.factor
-        return super().linear_estimate(y)
+        if not self.operator.inverts:
+            return super().linear_estimate(y)
+        nothing = jnp.equal(self.factor, 0)  # which has no inverse
+        return self.operator.linear_estimate(y) * jnp.where(nothing, 0, 1 / jnp.where(nothing, 1, self.factor))
 
     @property
     def inverts(self) -> bool:

@@ -24,13 +24,13 @@ from unrollbit.theory.report import Report
 from unrollbit.theory.summary import Summary, summarise
 
 FAMILIES = ("prediction", "stability", "sensitivity", "convergence", "generalization")
-_HELD_OUT = "H2"  # the last of the held-out certificates
+_HELD_OUT = "H2"  # with which H1 and H2 are known: reports come in the order of their names
 _SIGNALS, _QUICK = 20, 4
 _NOTES = (
     "families: those of the five in which a statement applies and says more than what holds without a network, with",
-    "the number of such statements. H1: 99 % of signals end below it (confidence 95 %). H2: share of fresh signals",
-    "inside error bars that were made for 90 %, over how many signals, and the median of error / bar. E1: largest",
-    "distance of predicted from measured NMSE over layers, where it applies. s: until H1 and H2 are known.",
+    "the number of such statements. H1: that share of signals ends below it (confidence 95 %). H2: share of fresh",
+    "signals inside error bars that were made for 90 %, and the median of error / bar. E1: largest distance of",
+    "predicted from measured NMSE over layers, where it applies. s: until H1 and H2 are known.",
 )
 
 
@@ -42,13 +42,15 @@ class _Task(NamedTuple):
     data: Path | None
     signals: int
     settings: audit.Settings
-    kept: Path
+    folder: Path
 
     @property
-    def setting(self) -> dict[str, Any]:
-        """What a row depends on."""
-        digest = hashlib.sha256(self.file.read_bytes()).hexdigest()
-        return {"file": digest, "signals": self.signals, "settings": vars(self.settings)}
+    def kept(self) -> Path:
+        """The file of its row: a name of its own for all that the row depends on."""
+        content = hashlib.sha256(self.file.read_bytes()).hexdigest()
+        data = "" if self.data is None else str(self.data.resolve())
+        setting = json.dumps([content, data, self.signals, vars(self.settings)])
+        return self.folder / f"{self.file.stem}-{hashlib.sha256(setting.encode()).hexdigest()[:16]}.json"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,10 +65,7 @@ def run(options: argparse.Namespace, out: Path) -> dict[str, Any]:
     signals = _QUICK if options.quick else _SIGNALS
     files = shelf.network_files(options.networks)
     (out / "rows").mkdir(parents=True, exist_ok=True)
-    tasks = [
-        _Task(name, path, options.data, signals, settings, out / "rows" / f"{Path(name).name}.json")
-        for name, path in files.items()
-    ]
+    tasks = [_Task(name, path, options.data, signals, settings, out / "rows") for name, path in files.items()]
     found = {row["network"]: row for row in in_parallel(checked, tasks, options.workers, _told, label="checking")}
     rows = [found[name] for name in files if "skipped" not in found[name]]
     skipped = [f"{name}: {found[name]['skipped']}" for name in files if "skipped" in found[name]]
@@ -78,29 +77,27 @@ def run(options: argparse.Namespace, out: Path) -> dict[str, Any]:
 
 def checked(task: _Task) -> dict[str, Any]:
     """The row of a network; where the data of its problem is not at hand, or too little of it, why."""
-    if task.kept.is_file() and (row := json.loads(task.kept.read_text()))["setting"] == task.setting:
-        return row
+    if task.kept.is_file():
+        return json.loads(task.kept.read_text()) | {"network": task.name}
+    begun = perf_counter()
     try:
-        row = _checked(task)
+        packed = load(task.file)
+        problem = problem_of(packed, data=task.data)
+        signals = draw_signals(problem, task.settings.seed, task.signals)
+        found, _ = every_theorem(packed, problem, *signals, task.settings)
     except (ValueError, OSError) as error:
         return {"network": task.name, "skipped": str(error)}
-    row["setting"] = task.setting
-    task.kept.write_text(json.dumps(row))
-    return row
-
-
-def _checked(task: _Task) -> dict[str, Any]:
-    packed = load(task.file)
-    problem = problem_of(packed, data=task.data)
     reports, seconds = [], None
-    begun = perf_counter()
-    found, _ = every_theorem(packed, problem, *draw_signals(problem, task.settings.seed, task.signals), task.settings)
     for report in found:
         reports.append(report)
         if report.theorem == _HELD_OUT:
             seconds = perf_counter() - begun
     row = {"network": task.name, "bytes": task.file.stat().st_size, **_said(summarise(reports)), **_held_out(reports)}
-    return {**row, "held_out_seconds": seconds, "seconds": perf_counter() - begun}
+    row |= {"held_out_seconds": seconds, "seconds": perf_counter() - begun}
+    part = task.kept.with_suffix(".part")
+    part.write_text(json.dumps(row))
+    part.replace(task.kept)  # whole, or not there
+    return row
 
 
 def _said(summaries: Sequence[Summary]) -> dict[str, Any]:
@@ -111,7 +108,7 @@ def _said(summaries: Sequence[Summary]) -> dict[str, Any]:
             useful.setdefault(row.family, []).append(row.theorem)
     by_family = {f"{family}_statements": names for family, names in useful.items()}
     violated = [row.theorem for row in summaries if row.violated_instances]
-    return {**by_family, "families": sum(map(bool, useful.values())), "violated": violated}
+    return {**by_family, "families": sum(bool(useful[family]) for family in FAMILIES), "violated": violated}
 
 
 def _held_out(reports: Sequence[Report]) -> dict[str, Any]:
@@ -121,6 +118,7 @@ def _held_out(reports: Sequence[Report]) -> dict[str, Any]:
     layers = None if predicted is None or predicted.bounds is None else predicted
     return {
         "limit_db": None if limit is None else limit.bound,
+        "share": None if limit is None else limit.share,
         "level": None if bars is None else bars.bound,
         "coverage": None if bars is None else bars.measured,
         "tightness": None if bars is None else bars.tightness,
@@ -139,11 +137,25 @@ def _told(row: Mapping[str, Any]) -> str:
 
 def show(rows: Sequence[Mapping[str, Any]], skipped: Sequence[str]) -> None:
     """The table."""
-    columns = ("network", "families", "P", "S", "N", "C", "G", "H1 (dB)", "H2 coverage", "error / bar", "E1 off", "s")
+    columns = (
+        "network",
+        "families",
+        "P",
+        "S",
+        "N",
+        "C",
+        "G",
+        "H1 (dB)",
+        "share",
+        "H2 coverage",
+        "error / bar",
+        "E1 off",
+        "s",
+    )
     lines = []
     for row in rows:
         counts = [len(row[f"{family}_statements"]) for family in FAMILIES]
-        figures = ("limit_db", "coverage", "tightness", "prediction_off_db", "held_out_seconds")
+        figures = ("limit_db", "share", "coverage", "tightness", "prediction_off_db", "held_out_seconds")
         lines.append((row["network"], row["families"], *counts, *(row[key] for key in figures)))
     initials = "P, S, N, C, G: " + ", ".join(FAMILIES[:2]) + ", sensitivity (N), convergence, generalization."
     print_table("Statements about packed networks", columns, lines, (*_NOTES, initials, *skipped))
