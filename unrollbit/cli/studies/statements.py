@@ -115,7 +115,8 @@ def _held_out(reports: Sequence[Report]) -> dict[str, Any]:
     """The figures of E1, H1 and H2."""
     found = {report.theorem: report for report in reports if report.theorem in ("E1", "H1", _HELD_OUT)}
     limit, bars, predicted = found.get("H1"), found.get(_HELD_OUT), found.get("E1")
-    layers = None if predicted is None or predicted.bounds is None else predicted
+    applies = predicted is not None and predicted.status in ("holds", "violated")  # where it does not, it is far off
+    layers = predicted if applies and predicted is not None and predicted.bounds is not None else None
     return {
         "limit_db": None if limit is None else limit.bound,
         "share": None if limit is None else limit.share,
