@@ -10,6 +10,7 @@ from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx.util.docutils import SphinxDirective
 
+_WHOLE = 1000.0  # from here on numbers are shown without digits after the point
 DATA = Path(__file__).parent.parent / "results" / "data"
 
 
@@ -70,6 +71,8 @@ def _shown(value: Any, digits: int) -> str:
         return "-"
     if isinstance(value, list):
         return ", ".join(_shown(entry, digits) for entry in value) or "-"
+    if isinstance(value, float) and abs(value) >= _WHOLE:
+        return f"{value:,.0f}"
     if isinstance(value, float):
         return f"{value:.{digits}f}" if abs(value) >= 0.5 * 10**-digits or value == 0 else f"{value:.2g}"
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
