@@ -15,6 +15,7 @@ from unrollbit.problems.missing import Inpainting
 from unrollbit.problems.noise import Gaussian, GaussianRange, Noise, Poisson
 from unrollbit.problems.one_bit_sensing import OneBitCompressiveSensing
 from unrollbit.problems.photographs import Photographs
+from unrollbit.problems.recovery import recover_photograph
 from unrollbit.problems.registration import register_problem
 from unrollbit.problems.samples import DrawsFromSamples
 from unrollbit.problems.single_pixel import SinglePixelCamera
@@ -47,5 +48,6 @@ __all__ = [
     "Subset",
     "SuperResolution",
     "Tomography",
+    "recover_photograph",
     "register_problem",
 ]

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from unrollbit.networks import Activations, FullyConnected, Unrolled, refine
     from unrollbit.operators import LinearOperator, as_operator
     from unrollbit.packed import PackedModel, PackedNetwork, load, pack
-    from unrollbit.photographs import recover_photograph
     from unrollbit.training import Stage, TrainingDiverged, fit, recipes
 
 __version__ = "0.1.0"
@@ -76,7 +75,6 @@ __all__ = [
     "packed_matmul",
     "quantise",
     "recipes",
-    "recover_photograph",
     "refine",
     "solve",
 ]
@@ -91,7 +89,6 @@ _HOMES = (
     "networks",
     "operators",
     "packed",
-    "photographs",
     "training",
 )
 

@@ -25,6 +25,7 @@ PLANS: dict[str, Callable[[bool], list[Experiment]]] = {
     "ablation": lambda quick: ablation.experiments(0, 1 if quick else 3, quick),
 }
 ELSEWHERE = {
+    "statements",
     "robustness",
     "hard-signals",
     "theory",

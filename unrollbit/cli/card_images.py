@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 
 from unrollbit.cli.evaluate_images import NETWORK, methods_of, on_images, recovered_pictures
 from unrollbit.packed import PackedNetwork
-from unrollbit.photographs import image_problem_of
 from unrollbit.plots import image_page
 from unrollbit.problems.photographs import Shipped
+from unrollbit.problems.recovery import image_problem_of
 
 _SHOWN = ("linear estimate", "total variation", NETWORK)
 _CROP = 160  # pixels a side of what the page shows

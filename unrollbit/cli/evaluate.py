@@ -115,7 +115,7 @@ def _run_images(options: argparse.Namespace) -> None:
     from unrollbit.cli.picture_files import photographs_in
     from unrollbit.cli.telling import telling
     from unrollbit.packed import load
-    from unrollbit.photographs import image_problem_of
+    from unrollbit.problems.recovery import image_problem_of
 
     pictures = photographs_in(options.images)
     packed = load(options.network)

@@ -99,7 +99,7 @@ def _photograph(options: argparse.Namespace, outputs: Outputs) -> None:
 
     from unrollbit.cli.picture_files import read_photograph
     from unrollbit.packed import load
-    from unrollbit.photographs import recover_photograph
+    from unrollbit.problems.recovery import recover_photograph
 
     photograph = read_photograph(options.measurements)
     result = recover_photograph(load(options.network), photograph.planes, error_bar=options.error_bar)

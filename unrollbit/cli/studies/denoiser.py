@@ -24,9 +24,9 @@ from unrollbit.cli.tables import print_table
 from unrollbit.cli.telling import telling
 from unrollbit.cli.whole_images import Measured
 from unrollbit.packed import load
-from unrollbit.photographs import image_problem_of
 from unrollbit.plots import psnr_against_bytes, save
 from unrollbit.problems import ImageRecovery
+from unrollbit.problems.recovery import image_problem_of
 
 PRIORS = ("denoising-25", "denoising-25-2plane")
 _QUICK = 2  # photographs

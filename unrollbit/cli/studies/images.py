@@ -14,8 +14,8 @@ from unrollbit.cli.picture_files import photographs_in
 from unrollbit.cli.studies.shelf import network_files
 from unrollbit.cli.tables import print_table
 from unrollbit.packed import load
-from unrollbit.photographs import image_problem_of
 from unrollbit.plots import psnr_against_bytes, save
+from unrollbit.problems.recovery import image_problem_of
 
 _ISTA = "Zhang, Ghanem, CVPR 2018"
 _QUICK = 2  # images of each set

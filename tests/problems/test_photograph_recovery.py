@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 from scipy.signal import convolve2d
 
-from unrollbit import Unrolled, load, pack, recipes, recover_photograph
+from unrollbit import Unrolled, load, pack, recipes
 from unrollbit.algorithms import ISTA
 from unrollbit.cli.main import main
 from unrollbit.operators import Convolution, Subsampling
-from unrollbit.problems import ArrayProblem, ImageRecovery
+from unrollbit.problems import ArrayProblem, ImageRecovery, recover_photograph
 
 KERNEL = np.outer([1, 2, 1], [1, 2, 3, 2, 1]) / 36
 

@@ -13,7 +13,7 @@ from unrollbit.networks import local_sizes
 from unrollbit.operators import LinearOperator
 from unrollbit.packed import PackedNetwork
 from unrollbit.packed.error_bar import Recovered
-from unrollbit.problems import Problem
+from unrollbit.problems.base import Problem
 
 __all__ = ["image_problem_of", "recover_photograph"]
 
