@@ -115,19 +115,20 @@ def _held_out(reports: Sequence[Report]) -> dict[str, Any]:
     """The figures of E1, H1 and H2."""
     found = {report.theorem: report for report in reports if report.theorem in ("E1", "H1", _HELD_OUT)}
     limit, bars, predicted = found.get("H1"), found.get(_HELD_OUT), found.get("E1")
-    applies = predicted is not None and predicted.status in ("holds", "violated")  # where it does not, it is far off
-    layers = predicted if applies and predicted is not None and predicted.bounds is not None else None
     return {
         "limit_db": None if limit is None else limit.bound,
         "share": None if limit is None else limit.share,
         "level": None if bars is None else bars.bound,
         "coverage": None if bars is None else bars.measured,
         "tightness": None if bars is None else bars.tightness,
-        "prediction_off_db": None if layers is None else _distance(layers),
+        "prediction_off_db": None if predicted is None else _distance(predicted),
     }
 
 
-def _distance(report: Report) -> float:
+def _distance(report: Report) -> float | None:
+    """Over layers; None where the theorem does not apply, and would be far off."""
+    if report.status not in ("holds", "violated") or report.bounds is None or report.measurements is None:
+        return None
     return float(np.max(np.abs(np.subtract(report.bounds, report.measurements))))
 
 
