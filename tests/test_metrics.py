@@ -60,6 +60,13 @@ def test_nmse_has_finite_gradients(reduction):
         assert jnp.isfinite(gradient).all()
 
 
+@pytest.mark.parametrize("count", [3, 7, 1900, 10_000])
+def test_no_failure_is_exactly_none(count):
+    x = jnp.ones((count, 2))
+    assert float(failures(x, x)) == 0.0
+    assert float(failures(x.at[0].set(jnp.nan), x)) == pytest.approx(1 / count)
+
+
 def test_failures_by_hand():
     better = (X_HAT + X) / 2  # errors of -26, -26 and -6 dB
     assert float(failures(better, X)) == pytest.approx(1 / 3)

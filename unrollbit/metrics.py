@@ -87,7 +87,7 @@ def failures(
 @jax.jit
 def _failures(x_hat: Array, x: Array, threshold: float) -> Array:
     error, energy, _ = _energies(x_hat, x)
-    return 1 - jnp.mean(error <= threshold * energy, dtype=error.dtype)
+    return jnp.mean(~(error <= threshold * energy), dtype=error.dtype)  # NaN is a failure
 
 
 def psnr_db(x_hat: Float[Array, "*batch n"], x: Float[Array, "*batch n"], *, peak: float = 1.0) -> Float[Array, ""]:
