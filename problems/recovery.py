@@ -50,11 +50,11 @@ def recover_photograph(
     planes = _planes(pixels)
     bar = network.error_bar("sample") if error_bar else None
     problem: Any = image_problem_of(network)
-    _physics_for(problem.operator, planes.shape[1:], network.network.operator.shape[0])
+    _physics_for(problem.operator, planes.shape[1:])  # refused before anything is asked of its margin
     margin = problem.operator.margin or (0, 0)
     around = [min(reach, side) for reach, side in zip(margin, planes.shape[1:], strict=True)]
     wider = np.pad(planes, [(0, 0), *((reach, reach) for reach in around)], "edge")
-    at = problem.with_physics(_physics_for(problem.operator, wider.shape[1:], network.network.operator.shape[0]))
+    at = problem.with_physics(_physics_for(problem.operator, wider.shape[1:]))
     A, shape = at.operator, wider.shape[1:]
     grey = np.asarray(at.signal(jnp.zeros(A.shape[1])))
     y = jnp.asarray(wider.reshape(len(wider), -1)) - A(jnp.asarray(grey))
@@ -108,7 +108,7 @@ def _planes(pixels: Any) -> np.ndarray:
     return array.reshape(-1, *array.shape[-2:]).astype(np.float32)
 
 
-def _physics_for(A: LinearOperator, shape: tuple[int, ...], measurements: int) -> LinearOperator:
+def _physics_for(A: LinearOperator, shape: tuple[int, ...]) -> LinearOperator:
     """The physics for pictures of this shape."""
     try:
         wider = A.resized(shape)
@@ -118,6 +118,6 @@ def _physics_for(A: LinearOperator, shape: tuple[int, ...], measurements: int) -
     if not fits:
         raise ValueError(
             f"a photograph is a measurement for networks that remove noise or a blur at its own resolution, and this "
-            f"one undoes {A}; give it measurements, rows of m = {measurements}, in Python load(file)(y), in a .npy file"
+            f"one undoes {A}; give it measurements, rows of m = {A.shape[0]}, in Python load(file)(y), in a .npy file"
         )
     return wider

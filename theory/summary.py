@@ -62,8 +62,7 @@ class Summary:
             return f"not met: {self.unmet}"
         if self.vacuous and self.status != "violated":
             return "true, but no better than knowing nothing"
-        known_values = {"share_percent": math.nan if self.share is None else 100 * self.share}
-        known_values |= {name: math.nan if value is None else value for name, value in vars(self).items()}
+        known_values = {name: math.nan if value is None else value for name, value in vars(self).items()}
         words = known(self.theorem).meaning.format(**known_values)
         return f"off here: {words}" if self.status == "violated" else words
 

@@ -185,7 +185,7 @@ def test_rows_speak_and_fit_into_100_columns(capsys):
     assert max(map(len, printed.splitlines())) <= 100
     shown = " ".join(word for word in printed.replace("│", " ").split())
     for words in (
-        "99 % of signals end below -82.3 dB",
+        "99% of signals end below -82.3 dB",
         "not measured",
         "true, but no better than knowing nothing",
         "Stability: 2 of 2 statements apply",

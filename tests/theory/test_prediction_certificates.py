@@ -203,5 +203,5 @@ def test_few_signals_have_the_limit_that_they_support(signals, share):
             assert share**made <= 0.05
             assert report.share == share
     assert summarise([H1(at)])[0].meaning.startswith(
-        f"{100 * share:.0f} % of signals" if share else "not met: the limit is made"
+        f"{share:.0%} of signals" if share else "not met: the limit is made"
     )

@@ -108,7 +108,7 @@ def certificate(
     on=HeldOut,
     examine=lambda at: H1(at),
     certainty="probable",
-    meaning="{share_percent:.0f} % of signals end below {bound:.1f} dB",
+    meaning="{share:.0%} of signals end below {bound:.1f} dB",
 )
 def H1(held: HeldOut) -> Report:
     """Tolerance limit: 99 % of signals have an NMSE below the bound, with confidence ``1 - delta`` over the first half

@@ -28,7 +28,7 @@ LAYERS = "the network has an estimate per layer"
     on=HeldOut,
     examine=lambda at: H3(at),
     certainty="probable",
-    meaning="{share_percent:.0f} % of random changes of y are amplified less than {bound:.3g} times",
+    meaning="{share:.0%} of random changes of y are amplified less than {bound:.3g} times",
 )
 def H3(held: HeldOut) -> Report:
     """Tolerance limit of ``||f(y + d) - f(y)|| / ||d||`` for a random direction d of norm ``radius`` times the root
@@ -56,7 +56,7 @@ def H3(held: HeldOut) -> Report:
     on=HeldOut,
     examine=lambda at: H4(at),
     certainty="probable",
-    meaning="random bit errors change {share_percent:.0f} % of estimates by less than {bound:.2%}",
+    meaning="random bit errors change {share:.0%} of estimates by less than {bound:.2%}",
 )
 def H4(held: HeldOut) -> Report:
     """Tolerance limit of ``||f^(y) - f(y)|| / ||f(y)||`` where every sign of the maps flips with probability
@@ -86,7 +86,7 @@ def H4(held: HeldOut) -> Report:
     on=HeldOut,
     examine=lambda at: H5(at),
     certainty="probable",
-    meaning="the last layer changes {share_percent:.0f} % of estimates by less than {bound:.2g} of their size",
+    meaning="the last layer changes {share:.0%} of estimates by less than {bound:.2g} of their size",
 )
 def H5(held: HeldOut) -> Report:
     """Tolerance limit of ``||x_K - x_{K-1}|| / ||x*||``: 99 % of signals (fewer of a small sample: see ``H1``) are
