@@ -11,10 +11,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from unrollbit.operators import LinearOperator
-from unrollbit.operators.inverse import ConjugateGradients, RegularisedInverse, quotient
+from unrollbit.operators.inverse import RegularisedInverse, quotient
 from unrollbit.values import pytree
 
-STEPS = 100  # of conjugate gradients
 _SOLVED, _MOST = 1e-13, 1000  # share of the squared residual at which those of a linear estimate end, and their steps
 
 
@@ -33,7 +32,7 @@ class Ridge(NamedTuple):
 
     @property
     def exact(self) -> bool:
-        """Nothing is cut short: else these are a hundred steps of conjugate gradients."""
+        """Whether it solves its problem to rounding; where not, gradient steps take its place."""
         return self.inverse.exact
 
 
@@ -105,8 +104,8 @@ class ConvergedGradients:
 
 
 def ridge_of(A: LinearOperator) -> Ridge:
-    """That of a physics: by its own inverse where that is exact (``LinearOperator.inverse``), or by blocks of
-    ``A A^T`` (``LinearOperator.block_gram``).
+    """That of a physics: by blocks of ``A A^T`` (``LinearOperator.block_gram``) or by its own inverse
+    (``LinearOperator.inverse``), which is not ``exact`` for every physics.
 
     Example:
         >>> from unrollbit.operators import Dense
@@ -118,5 +117,4 @@ def ridge_of(A: LinearOperator) -> Ridge:
     if gram is not None:
         inverse = A.derived("ridge", lambda: BlocksInverse.of(A, gram))
         return Ridge(inverse, inverse.values[-1])
-    inverse, square = A.inverse(), jnp.asarray(float(A.norm()) ** 2)
-    return Ridge(inverse if inverse.exact else ConjugateGradients(A.prepare(), square, STEPS), square)
+    return Ridge(A.inverse(), jnp.asarray(float(A.norm()) ** 2))
