@@ -11,7 +11,7 @@ from typing import Literal
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Array, Float, UInt8
 
 PerByte = Literal[5, 4]
 _POWERS = np.array([1, 3, 9, 27, 81], np.uint8)
@@ -53,14 +53,6 @@ def unpack_trits(
         codes = (wide >> jnp.arange(0, 8, 2)) & 3
         values = codes - 4 * (codes // 2)
     return values.astype(dtype).reshape(*packed.shape[:-1], -1)[..., :n]
-
-
-def trit_at(
-    packed: UInt8[Array, " bytes"], at: Int[Array, "..."], per_byte: PerByte = 5, dtype: jnp.dtype = jnp.float32
-) -> Float[Array, "..."]:
-    """The weights of these numbers in one packed row."""
-    row = unpack_trits(packed[at // per_byte][..., None], per_byte, per_byte, dtype)
-    return jnp.take_along_axis(row, (at % per_byte)[..., None], -1)[..., 0]
 
 
 def check_trits(packed: UInt8[np.ndarray, "*lead bytes"], n: int, per_byte: PerByte) -> None:

@@ -15,6 +15,7 @@ from unrollbit.algorithms.base import LinearMap
 from unrollbit.formats import Format, PackedWeights, Place, Weights, tanh_sign
 from unrollbit.operators import Dense
 from unrollbit.structures import Band, Blocks, Full, Indexed, Structure
+from unrollbit.trits import PerByte
 
 STRUCTURES: dict[str, Structure] = {
     "full": Full(16, 24),
@@ -124,6 +125,47 @@ def test_round_trips_and_frozen_products(name: str, kind: str, optimised: None) 
     assert packed.spec["copies"] == 2
     stored = sum(8 * array.nbytes for array in packed.arrays.values())
     assert 0 <= stored - weights.bits() <= 8 * sum(array.size for array in packed.arrays.values())  # padding alone
+
+
+ODD: dict[str, Structure] = {
+    "full": Full(5, 13),
+    "blocks": Blocks(2, 3, 9),
+    "masked": Indexed.from_mask(np.random.RandomState(6).uniform(size=(7, 11)) < 0.6),
+    "sparse": Indexed.from_mask(np.random.RandomState(7).uniform(size=(9, 21)) < 0.1),
+}
+
+
+@pytest.mark.parametrize(("kind", "per_byte"), list(zip(ODD, (5, 4, 5, 4), strict=True)))
+def test_ternary_matrices_are_held_as_two_sign_planes(kind: str, per_byte: PerByte) -> None:
+    structure = ODD[kind]
+    linear_map, A = map_of(structure)
+    weights = Ternary(per_byte).from_matrix(np.asarray(A.dense()), structure, copies=2)
+    packed, dense = weights.pack(), np.asarray(weights.dense())
+    frozen = Weights.unpack(packed, linear_map, A, frozen=True)
+    held = np.asarray(frozen.variables["trits"][...])
+    *rows, last = structure.core_shape
+    assert held.shape == (2, 2, *rows, -(-last // 8))  # copies, planes
+    assert frozen.resident_bits() == 8 * held.size + 2 * 32
+    signs = 1 - 2.0 * np.unpackbits(held, axis=-1, count=last, bitorder="little")
+    trits = structure.gather(jnp.asarray(np.sign(dense)))
+    np.testing.assert_array_equal(signs.mean(1), trits)
+    stored = frozen.stored()["trits"]
+    np.testing.assert_array_equal(stored.expand(jnp.asarray(held)), trits)
+    np.testing.assert_array_equal(stored.release(held), packed.arrays["trits"])
+    m, n = structure.shape
+    x, r = (jnp.asarray(np.random.RandomState(2).standard_normal((5, k)), jnp.float32) for k in (n, m))
+    np.testing.assert_allclose(frozen.apply(x, 1), x @ dense[1].T, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(frozen.apply_transpose(r, 1), r @ dense[1], rtol=1e-5, atol=1e-5)
+
+
+def test_what_a_sparse_mask_forbids_costs_a_ternary_matrix_no_digits() -> None:
+    structure = ODD["sparse"]
+    linear_map, A = map_of(structure)
+    frozen = Weights.unpack(Ternary().from_matrix(A, structure).pack(), linear_map, A, frozen=True)
+    dense, inside = np.asarray(frozen.dense())[0], np.asarray(structure.dense_mask())
+    row = np.abs(dense.sum(1)).argmax()  # its inputs are small beside those of others
+    x, expected = jnp.where(inside[row], 1.0, 1e8), dense[row].sum()
+    np.testing.assert_allclose(frozen.apply(x)[row], expected, rtol=1e-6)
 
 
 def largest_float(function: Callable, *arguments: object) -> int:

@@ -221,7 +221,11 @@ class Signs(Entries):
 
 @dataclass(frozen=True)
 class Trits(Signs):
-    """Weights in {-1, 0, 1} at 1.6 bits (five a byte) or 2 (four a byte); see ``unrollbit.trits``."""
+    """Weights in {-1, 0, 1} at 1.6 bits (five a byte) or 2 (four a byte); see ``unrollbit.trits``.
+
+    A loaded network keeps two sign planes, whose mean they are: products run by the kernels of signs. A zero is +1 in
+    the first plane and -1 in the second; entries that do not exist are zeros.
+    """
 
     per_byte: PerByte = 5
 
@@ -237,6 +241,14 @@ class Trits(Signs):
     def as_signs(self) -> Signs | None:
         return None
 
+    @property
+    def resident_bits(self) -> int:
+        return Signs((*self.lead, 2), self.structure).resident_bits
+
+    @property
+    def _planes_axis(self) -> int:
+        return -1 - len(self.structure.core_shape)
+
     def check(self, name: str, array: np.ndarray) -> None:
         try:
             check_trits(array, self.rows[-1], self.per_byte)
@@ -248,3 +260,14 @@ class Trits(Signs):
 
     def unpack(self, items: Array, n: int) -> Array:
         return unpack_trits(items, n, self.per_byte)
+
+    def hold(self, array: np.ndarray) -> np.ndarray:
+        values = self.decode(array)
+        return pack_signs(np.stack([values, values - 0.5], self._planes_axis))
+
+    def release(self, held: np.ndarray) -> np.ndarray:
+        negative = np.unpackbits(held, axis=-1, count=self.structure.core_shape[-1], bitorder="little")
+        return self.encode(1.0 - negative.sum(self._planes_axis))
+
+    def expand(self, held: Array) -> Array:
+        return unpack_signs(held, self.structure.core_shape[-1]).mean(self._planes_axis)

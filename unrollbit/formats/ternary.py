@@ -17,7 +17,7 @@ from unrollbit.formats.representation import Values
 from unrollbit.formats.scales import Floats
 from unrollbit.formats.stored import Stored, Trits
 from unrollbit.operators import LinearOperator
-from unrollbit.packed_operators.packed_ternary import PackedTernary
+from unrollbit.packed_operators.packed_signs import PackedSigns
 from unrollbit.structures import Structure
 from unrollbit.trits import PerByte
 
@@ -47,7 +47,8 @@ class Ternary(MeanScaled):
     is only kept positive: a physical unit must not decide. Latents are held in units of their initial mean magnitude.
     The paper's 8-bit activations are an option of the network (``Unrolled(activations=...)``).
 
-    Bits: ``1.6 m n + 32`` per matrix (``per_byte=5``), or ``2 m n + 32`` (``per_byte=4``); entropy <= 1.585.
+    Bits in a file: ``1.6 m n + 32`` per matrix (``per_byte=5``), or ``2 m n + 32`` (``per_byte=4``); entropy <= 1.585.
+    A loaded network keeps ``2 m n + 32``: two sign planes of half the scale, multiplied as those of ``OneBit``.
 
     Source: Ma et al., "The era of 1-bit LLMs: all large language models are in 1.58 bits", arXiv 2402.17764, eqs. 1-3.
 
@@ -101,4 +102,5 @@ class Ternary(MeanScaled):
         return {"trits": trits, "scale": self.scale(values, structure)}
 
     def packed(self, arrays: Mapping[str, Array], exists: Array | None, structure: Structure) -> LinearOperator:
-        return PackedTernary(arrays["trits"][None], arrays["scale"][None], None, structure, "layer", self.per_byte)
+        half = jnp.broadcast_to(arrays["scale"] / 2, (2,))
+        return PackedSigns(arrays["trits"], half, None, structure, "layer")

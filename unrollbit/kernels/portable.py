@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -13,7 +12,6 @@ from jaxtyping import Array, Float, UInt8
 from unrollbit.signbits import unpack_signs
 
 _ROWS = 64  # of a matrix that exist in floats at a time
-Unpack = Callable[..., Array]  # (packed rows, columns, dtype) -> values
 
 
 class Layout(NamedTuple):
@@ -61,11 +59,11 @@ def cut(
     return Tiles(jnp.moveaxis(bits, 1, 0), exists, jnp.moveaxis(scales, 1, 0)), padding
 
 
-def rows_of(tile: Tiles, columns: int, dtype: Any, unpack: Unpack = unpack_signs) -> Float[Array, "rows columns"]:
+def rows_of(tile: Tiles, columns: int, dtype: Any) -> Float[Array, "rows columns"]:
     """The rows of one tile, all planes together."""
     rows = jnp.zeros((), dtype)
     for plane in range(tile.bits.shape[0]):
-        rows = rows + tile.scales[plane].astype(dtype) * unpack(tile.bits[plane], columns, dtype)
+        rows = rows + tile.scales[plane].astype(dtype) * unpack_signs(tile.bits[plane], columns, dtype)
     if tile.exists is None:
         return rows
     return rows * (1 - unpack_signs(tile.exists, columns, dtype)) / 2
@@ -82,7 +80,6 @@ def product(
     exists: Array | None,
     x: Float[Array, "batch k"],
     transpose: bool,
-    unpack: Unpack = unpack_signs,
 ) -> Float[Array, "batch l"]:
     """``W x`` or ``W^T x`` with ``W = sum_p c_p (M o S_p)``; see ``cut`` for the arguments."""
     (m, n), columns = layout.shape, layout.columns
@@ -94,7 +91,7 @@ def product(
 
         def forward(_: None, inputs: tuple[Tiles, Array | None]) -> tuple[None, Array]:
             tile, part = inputs
-            return None, _times(rows_of(tile, columns, x.dtype, unpack), (parts[0] if part is None else part).T).T
+            return None, _times(rows_of(tile, columns, x.dtype), (parts[0] if part is None else part).T).T
 
         _, out = jax.lax.scan(forward, None, (tiles, parts if several else None))  # (tiles, batch, rows)
         return jnp.moveaxis(out, 0, 1).reshape(batch, m + padding)[:, :m]
@@ -105,7 +102,7 @@ def product(
 
     def adjoint(inputs: tuple[Tiles, Array]) -> Array:
         tile, part = inputs
-        return _times(part, rows_of(tile, columns, x.dtype, unpack))
+        return _times(part, rows_of(tile, columns, x.dtype))
 
     if several:
         _, out = jax.lax.scan(lambda _, inputs: (None, adjoint(inputs)), None, (tiles, parts))

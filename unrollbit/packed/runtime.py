@@ -1285,24 +1285,16 @@ def sparse_physics(spec: Spec) -> Operator:
     return replace(structured_physics(spec), reference=reference)
 
 
-def packed_physics(spec: Spec, per_byte: int = 8) -> Operator:
+def packed_physics(spec: Spec) -> Operator:
     bits, scales, structure, scale = fields(spec, "bits", "scales", "structure", "scale")
     structure, scale = structure_of(structure), one_of("scale", scale, ("none", "global", "layer", "row", "column"))
     *rows, last = structure.core
-    packed = bytes_of(bits, (-1, *rows, -(-last // per_byte)))
+    packed = bytes_of(bits, (-1, *rows, -(-last // 8)))
     lines = {"row": structure.shape[:1], "column": structure.shape[1:]}.get(scale, ())
     values = floats(scales, 1 + len(lines))
     if not len(packed) or values.shape != (len(packed), *lines):
         raise ValueError(f"{spec['kind']}: expected scales of shape {(len(packed), *lines)}, got {values.shape}")
-    if per_byte < 8:
-        check_trits(packed, last, per_byte)
-    return quantised(structure, packed, values, scale, per_byte, compact=False)
-
-
-def packed_ternary(spec: Spec) -> Operator:
-    per_byte = one_of("per_byte", spec["per_byte"], (5, 4))
-    rest = {name: value for name, value in spec.items() if name != "per_byte"}
-    return packed_physics(rest, per_byte)
+    return quantised(structure, packed, values, scale, compact=False)
 
 
 def low_rank_physics(spec: Spec) -> Operator:
@@ -1736,7 +1728,6 @@ OPERATORS: dict[str, Callable[[Spec], Operator]] = {
     "LowRank": low_rank_physics,
     "MultiCoil": multi_coil,
     "PackedSigns": packed_physics,
-    "PackedTernary": packed_ternary,
     "Preconditioned": preconditioned,
     "Rademacher": rademacher,
     "Radon": radon,

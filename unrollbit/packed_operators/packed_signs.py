@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, UInt8
 
 from unrollbit.arrays import binary_unit
 from unrollbit.kernels import packed_matmul
-from unrollbit.kernels.portable import Layout, Tiles, cut, rows_of
+from unrollbit.kernels.portable import Layout, Tiles, cut, product, rows_of
 from unrollbit.operators.base import LinearOperator
 from unrollbit.operators.checks import finite_array
 from unrollbit.operators.structured import Structured
@@ -54,14 +54,6 @@ class PackedSigns(LinearOperator):
     def planes(self) -> int:
         return self.bits.shape[0]
 
-    def _unpacked(self, packed: Array, n: int, dtype: Any) -> Array:
-        """What packed rows stand for."""
-        return unpack_signs(packed, n, dtype)
-
-    def _entries(self, packed: Array, at: Array, dtype: Any) -> Array:
-        """What one packed row stands for at these numbers."""
-        return sign_at(packed, at, dtype)
-
     def _blocked(self) -> tuple[Layout, Array, Array, Array | None]:
         """Layout, bits, scales and mask as products take them: with an axis of blocks."""
         m, n = self.shape
@@ -73,16 +65,18 @@ class PackedSigns(LinearOperator):
 
     def _product(self, x: Array, transpose: bool) -> Array:
         layout, bits, scales, exists = self._blocked()
-        # Two products of signs make a masked one; a sparse mask would lose digits to the entries that do not exist.
-        sparse = exists is not None and _SPARSE * self.structure.size < math.prod(self.shape) // layout.blocks
-        options = {"scales": scales, "exists": exists, "transpose": transpose}
-        return packed_matmul(bits, x, layout.columns, **options, path="portable" if sparse else None)
+        # Two products of signs make a masked or ternary one; where few entries exist, the others would cost digits.
+        if _SPARSE * self.structure.size < math.prod(self.shape) // layout.blocks:
+            flat = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+            out = product(layout, bits, scales, exists, flat, transpose)
+            return out.reshape(*x.shape[:-1], out.shape[-1])
+        return packed_matmul(bits, x, layout.columns, scales=scales, exists=exists, transpose=transpose)
 
     def _entrywise(self, x: Array, transpose: bool) -> Array:
         """Of a structure whose products read entries by number: each is unpacked when it is needed."""
 
         def plane(p: int, x: Array) -> Array:
-            return self.structure.product_of(lambda at: self._entries(self.bits[p], at, x.dtype), x, transpose)
+            return self.structure.product_of(lambda at: sign_at(self.bits[p], at, x.dtype), x, transpose)
 
         if self.scale not in ("row", "column"):
             return self.structure.product_of(lambda at: self._combined(at, x.dtype), x, transpose)
@@ -92,7 +86,7 @@ class PackedSigns(LinearOperator):
 
     def _combined(self, at: Array, dtype: Any) -> Array:
         """All planes of the entries of these numbers, by the scales of whole planes."""
-        terms = [self.scales[p] * self._entries(self.bits[p], at, dtype) for p in range(self.planes)]
+        terms = [self.scales[p] * sign_at(self.bits[p], at, dtype) for p in range(self.planes)]
         return functools.reduce(jnp.add, terms)
 
     def _apply(self, x: Array) -> Array:
@@ -114,7 +108,7 @@ class PackedSigns(LinearOperator):
 
     def prepare(self) -> Structured:
         """The float matrix, as the core of its structure."""
-        signs = self._unpacked(self.bits, self.structure.core_shape[-1], self.scales.dtype)
+        signs = unpack_signs(self.bits, self.structure.core_shape[-1], self.scales.dtype)
         if self.exists is not None:
             signs = signs * unpack_mask(self.exists, self.structure.core_shape[-1], self.scales.dtype)
         lines = {"row": self.structure.rows, "column": self.structure.columns}.get(self.scale, lambda scale: scale)
@@ -134,7 +128,7 @@ class PackedSigns(LinearOperator):
 
         def squares(inputs: tuple[Tiles, Array]) -> Array:
             tile, kept = inputs
-            return jnp.sum((rows_of(tile, layout.columns, dtype, self._unpacked) * kept) ** 2, axis=0)
+            return jnp.sum((rows_of(tile, layout.columns, dtype) * kept) ** 2, axis=0)
 
         parts = jax.lax.map(squares, (tiles, real))  # of a few rows, or of a block
         return unit * jnp.sqrt(parts.reshape(layout.blocks, -1, layout.columns).sum(1).reshape(n))

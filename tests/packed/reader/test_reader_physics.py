@@ -45,11 +45,9 @@ from unrollbit.packed import runtime
 from unrollbit.packed_operators import sign_planes
 from unrollbit.packed_operators.low_rank import LowRank
 from unrollbit.packed_operators.packed_signs import PackedSigns, packed_mask
-from unrollbit.packed_operators.packed_ternary import PackedTernary
 from unrollbit.shrinkage import BernoulliGaussian
 from unrollbit.signbits import pack_signs
 from unrollbit.structures import Full, Indexed
-from unrollbit.trits import pack_trits
 
 
 def normal(*shape: int, seed: int = 0) -> np.ndarray:
@@ -63,7 +61,6 @@ def complex_normal(*shape: int) -> np.ndarray:
 MASK = np.random.RandomState(5).uniform(size=(6, 9)) < 0.6
 SPARSE_MASK = np.random.RandomState(5).uniform(size=(30, 40)) < 0.02
 INDEXED = Indexed.from_mask(MASK)
-TRITS = np.random.RandomState(6).randint(-1, 2, (2, 6, 9))
 PHYSICS: dict[str, dict[str, Callable[[], LinearOperator]]] = {  # by kind; the first of each in the fast tests
     "Adjoint": {
         "adjoint": lambda: gaussian(5, 8).T,
@@ -127,14 +124,6 @@ PHYSICS: dict[str, dict[str, Callable[[], LinearOperator]]] = {  # by kind; the 
         "sign planes of blocks": lambda: sign_planes(gaussian_blocks(2, 5, 9), 2),
         "signs by row, masked": lambda: PackedSigns(
             jnp.asarray(pack_signs(normal(2, 6, 9))), jnp.asarray(normal(2, 6)), packed_mask(INDEXED), INDEXED, "row"
-        ),
-    },
-    "PackedTernary": {
-        "trits": lambda: PackedTernary(
-            jnp.asarray(pack_trits(TRITS)), jnp.asarray([1.0, 0.5]), None, Full(6, 9), "layer", 5
-        ),
-        "trits, four a byte": lambda: PackedTernary(
-            jnp.asarray(pack_trits(TRITS, 4)), jnp.asarray(normal(2, 9)), None, Full(6, 9), "column", 4
         ),
     },
     "Preconditioned": {
