@@ -56,6 +56,11 @@ class Summary:
         return f"{self.applicable} / {self.instances}"
 
     @property
+    def informative(self) -> float | None:
+        """Share of the applicable instances in which the bound says more than what holds without a network."""
+        return 1 - self.vacuous_instances / self.applicable if self.applicable else None
+
+    @property
     def meaning(self) -> str:
         """What the row tells a user, in words."""
         if not self.applicable:
@@ -71,7 +76,7 @@ class Summary:
         entry = known(self.theorem)
         words = {"family": entry.family, "statement": entry.summary, "quantity": entry.quantity}
         own = {name: value for name, value in vars(self).items() if name != "theorem"}
-        return {"theorem": self.theorem, **words, **own, "meaning": self.meaning}
+        return {"theorem": self.theorem, **words, **own, "informative": self.informative, "meaning": self.meaning}
 
 
 def summarise(reports: Iterable[Report]) -> list[Summary]:

@@ -16,8 +16,8 @@ from unrollbit.cli import bench, bench_networks, bench_products, bench_timing
 from unrollbit.cli.bench_timing import Timer, beyond_caches, extra_mebibytes, in_turn, read_bandwidth, take_threads
 from unrollbit.kernels import kernels
 
-NEEDED = {"path", "rows"}
-ROW = {"m", "n", "batch", "direction", "cache", "speedup", "relative_error", "extra_mib"}
+NEEDED = {"path", "processor", "rows"}
+ROW = {"matrix", "m", "n", "batch", "direction", "cache", "speedup", "relative_error", "extra_mib"}
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -34,6 +34,7 @@ def test_the_command_measures_and_writes_its_rows(tmp_path):
     assert "speed-up" in done.stdout
     result = json.loads((tmp_path / "bench.json").read_text())
     assert set(result) >= NEEDED
+    assert {row["matrix"] for row in result["rows"]} == {"64 x 64"}
     assert len(result["rows"]) == 2 * (2 + 1 + 1)  # single vectors in cold caches too
     for row in result["rows"]:
         assert set(row) >= ROW

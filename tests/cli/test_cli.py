@@ -61,6 +61,7 @@ def test_evaluate_reports_and_agrees_between_run_and_file(run, tmp_path, capsys)
     assert {"network", "zero", "linear MMSE", "fista", "omp"} <= set(beside)
     assert beside["network"]["nmse_db"] == pytest.approx(result["nmse_db"], abs=1e-3)  # all 300 signals
     assert all({"nmse_db", "psnr_db", "milliseconds"} <= set(row) for row in beside.values())
+    assert result["said"].startswith("The network is")
     assert (tmp_path / "nmse_per_layer.png").stat().st_size > 1000
     assert "failures" in capsys.readouterr().out
     again = tmp_path / "b.json"

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from unrollbit import ADMM
@@ -59,13 +58,14 @@ def test_the_study_trains_compares_and_draws(tmp_path: Path, capsys: pytest.Capt
         assert word in printed
     report = json.loads((out / "report.json").read_text())
     assert len(report["rows"]) == 4 * 4
-    assert len(report["classic"]) == len(report["table"]) == 4
-    for line in report["table"]:
-        assert line["start + 1 plane gap"] == pytest.approx(line["start + 1 plane"] - line["full precision"])
-        assert line["start + 1 plane bytes"] < line["full precision bytes"]
-        key = (line["algorithm"], line["problem"], "W = start")
-        levels = [row["nmse_db"] for row in report["rows"] if (row["algorithm"], row["problem"], row["network"]) == key]
-        assert line["W = start"] == pytest.approx(np.mean(levels))
+    assert len(report["classic"]) == 4
+    table = {(line["algorithm"], line["problem"], line["method"]): line for line in report["table"]}
+    assert len(table) == len(report["table"]) == 4 * (1 + 4)  # nothing converges in a quick one
+    for row in report["rows"]:
+        one, whole = (table[row["algorithm"], row["problem"], name] for name in ("start + 1 plane", "full precision"))
+        assert one["gap_db"] == pytest.approx(one["nmse_db"] - whole["nmse_db"])
+        assert one["file_bytes"] < whole["file_bytes"]
+        assert table[row["algorithm"], row["problem"], row["network"]]["nmse_db"] == pytest.approx(row["nmse_db"])
     assert (out / "figures" / "images-fista-box-blur.png").stat().st_size > 10_000
     assert not (out / "figures" / "images-fista-spikes.png").exists()
     kept = {path: path.stat().st_mtime_ns for path in out.rglob("*.json") if "figures" not in str(path)}
@@ -159,8 +159,12 @@ def test_lines_are_means_over_seeds_and_gaps_of_each_seed() -> None:
         for (network, seed), level in levels.items()
     ]
     solvers = {("spikes", seed): {"nmse_db": -2.0 - seed} for seed in (0, 1)}
-    (line,) = physics_table.summarise("ADMM", rows, solvers)
-    assert (line["classic"], line["converged"], line["full precision"]) == (-2.5, None, -7.0)
-    assert (line["start + 1 plane gap"], line["start + 1 plane largest gap"]) == (0.25, 1.0)
-    assert line["full precision spread"] == 2.0
-    assert line["start + 1 plane bytes"] == 10
+    solvers["spikes", 0]["converged_nmse_db"] = -9.0
+    table = {line["method"]: line for line in physics_table.summarise("ADMM", rows, solvers)}
+    assert list(table) == ["classic", "classic, converged", *physics_table.NETWORKS]
+    levels = [table[method]["nmse_db"] for method in ("classic", "classic, converged", "full precision")]
+    assert levels == [-2.5, -9.0, -7.0]
+    assert [table[method]["seeds"] for method in ("classic", "classic, converged")] == [[0, 1], [0]]
+    assert (table["start + 1 plane"]["gap_db"], table["start + 1 plane"]["largest_gap_db"]) == (0.25, 1.0)
+    assert table["full precision"]["spread_db"] == 2.0
+    assert table["start + 1 plane"]["file_bytes"] == 10

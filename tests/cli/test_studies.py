@@ -160,7 +160,8 @@ def test_open_l2o_runs_from_the_command_line(
     report = json.loads((out / "report.json").read_text())
     assert report == json.loads(result.read_text())
     assert (report["study"], report["seed"], report["quick"]) == ("open-l2o", 0, True)
-    assert report["published"] == {"a": open_l2o.PUBLISHED["a"]}
+    assert {row["name"]: row["db"] for row in report["published"]} == open_l2o.PUBLISHED["a"]
+    assert {row["setting"] for row in report["published"]} == {"a"}
     rows = report["rows"]
     assert [row["network"] for row in rows] == ["LISTA-CP", "single-pixel, W = A"]
     assert [row["published"] for row in rows] == [-30, None]
@@ -249,3 +250,9 @@ def test_mistakes_are_one_clear_line(capsys: pytest.CaptureFixture[str]) -> None
 def test_tables_print_names_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
     print_table("runs", ("network",), [("runs[old]/net",)])
     assert "runs[old]/net" in capsys.readouterr().out
+
+
+def test_names_of_rows_are_no_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ("reproduce", "open-l2o", "--setting", "a", "--networks", "ALISTA", "BLISTA", "--out", tmp_path / "out")
+    assert invoke(*arguments) == 2
+    assert "--networks: unknown BLISTA; expected some of" in capsys.readouterr().err

@@ -81,9 +81,11 @@ def test_the_study_runs_from_nothing(quick, tmp_path):
     assert sum(row["gain"] >= theory.GAIN_DB for row in result["trained_networks"]) >= (3 if quick else 20)
     for group in ("random", "trained"):
         assert (tmp_path / "out" / "figures" / f"tightness-{group}.png").stat().st_size > 10_000
-        for row in result[group]:
-            allowed = row["applicable"] if known(row["theorem"]).certainty == "probable" else 0
-            assert row["violated_instances"] <= allowed
+    assert {row["group"] for row in result["rows"]} == {"random", "trained"}
+    for row in result["rows"]:
+        allowed = row["applicable"] if known(row["theorem"]).certainty == "probable" else 0
+        assert row["violated_instances"] <= allowed
+    assert result["checks"] == sum(row["applicable"] for row in result["rows"])
 
 
 def test_a_study_refuses_outputs_that_cannot_be_written_before_it_begins(tmp_path, capsys):

@@ -1,10 +1,8 @@
 """Pages and README do what they say: their Python runs (in a small form), their commands parse, their files exist."""
 
 import dataclasses
-import json
 import re
 import shlex
-from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -65,38 +63,3 @@ def test_the_files_that_a_page_names_exist(page):
     named = re.findall(r"`((?:examples|tests|unrollbit|docs)/[\w./-]+\.\w+)`", text)
     missing += [target for target in named if not (ROOT / target).exists()]
     assert not missing
-
-
-RESULTS = re.compile(r"^```{results} (\S+)\n(.*?)^```", re.S | re.M)
-
-
-@pytest.mark.parametrize("page", [page for page in PAGES if RESULTS.search(page.read_text())], ids=name)
-def test_the_reports_of_a_page_have_its_tables(page, monkeypatch):
-    pytest.importorskip("sphinx")
-    monkeypatch.syspath_prepend(str(ROOT / "docs"))
-    results = import_module("_ext.results")
-    for file, text in RESULTS.findall(page.read_text()):
-        options = dict(re.findall(r"^:(\w+): *(.+)$", text, flags=re.M))
-        options["digits"] = int(options.get("digits", 1))
-        headings, body = results.table_of(json.loads((results.DATA / file).read_text()), **options)
-        assert body
-        assert {len(row) for row in body} == {len(headings)}
-
-
-def test_tables_of_reports_by_hand(monkeypatch):
-    pytest.importorskip("sphinx")
-    monkeypatch.syspath_prepend(str(ROOT / "docs"))
-    table_of = import_module("_ext.results").table_of
-    report = {"part": {"rows": [{"a": "x", "b": [1.25, None], "c": 1234}, {"a": "y", "b": 0.001, "c": None}]}}
-    columns = "a, b = level, c"
-    assert table_of(report, rows="part.rows", columns=columns) == (
-        ["a", "level", "c"],
-        [["x", "1.2, -", "1,234"], ["y", "0.001", "-"]],
-    )
-    assert table_of(report, rows="part.rows", columns="b", where="a = x", digits=2)[1] == [["1.25, -"]]
-    for options, message in (
-        ({"columns": "d"}, "no column 'd'; they have a, b, c"),
-        ({"columns": "a", "where": "a = z"}, "where a = z"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            table_of(report, rows="part.rows", **options)

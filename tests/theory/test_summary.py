@@ -33,14 +33,16 @@ def test_a_summary_counts_and_takes_medians():
     assert (second.instances, second.applicable, second.vacuous_instances, second.violated_instances) == (4, 3, 2, 0)
     assert (second.bound, second.measured, second.tightness, second.largest_tightness) == (4.0, 1.0, 0.25, 0.5)
     assert second.vacuous
+    assert (first.informative, second.informative) == (1.0, pytest.approx(1 / 3))
     assert second.assumptions == {"a": False}
     assert second.unmet == "a (1 of 4)"
     row = json.loads(json.dumps(second.row()))
-    assert {"theorem", "status", "bound", "measured", "tightness", "vacuous", "assumptions"} <= set(row)
+    assert {"theorem", "status", "bound", "measured", "tightness", "vacuous", "informative", "assumptions"} <= set(row)
 
 
 def test_nothing_applicable_is_never_a_pass():
     (summary,) = summarise([not_applicable("C1", {"x is sparse": False})])
+    assert summary.informative is None
     assert (summary.status, summary.bound, summary.vacuous, summary.unmet) == (
         "not applicable",
         None,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from unrollbit.cli.arguments import add_common, positive
-from unrollbit.cli.bench_timing import Timer, read_bandwidth, take_threads
+from unrollbit.cli.bench_timing import Timer, processor, read_bandwidth, take_threads
 from unrollbit.cli.outputs import Outputs
 from unrollbit.cli.tables import print_table
 
@@ -75,9 +75,8 @@ def run(options: argparse.Namespace) -> None:
         if options.only != "products":
             total = len(bench_networks.cases(options.quick))
             networks = with_progress(bench_networks.measure(timer, options.quick, path), total, "networks")
-    result = {"path": path, "reason": why, "threads": options.threads, "bandwidth_gb_per_s": bandwidth / 1e9}
-    result["rows"] = products
-    result["networks"] = networks
+    result = {"processor": processor(), "path": path, "reason": why, "threads": options.threads, "quick": options.quick}
+    result |= {"bandwidth_gb_per_s": bandwidth / 1e9, "rows": products, "networks": networks}
     reports.write(result)
     show(products, networks)
 
@@ -103,10 +102,9 @@ def show(products: list[Row], networks: list[Row]) -> None:
         columns = ("matrix", "batch", "direction", "cache", "float32, us", "packed, us", "speed-up", "error")
         lines = []
         for row in products:
-            name = f"{row['m']} x {row['n']}" + (f", {row['blocks']} blocks" if row["blocks"] > 1 else "")
             times = (row["float32_microseconds"], row["packed_microseconds"], row["speedup"])
             tail = (f"{row['relative_error']:.1e}", row["extra_mib"], row["roofline_share"])
-            lines.append((name, row["batch"], row["direction"], row["cache"], *times, *tail))
+            lines.append((row["matrix"], row["batch"], row["direction"], row["cache"], *times, *tail))
         print_table("Packed products", (*columns, "extra", "roofline"), lines, _NOTES)
     if networks:
         columns = (
@@ -124,8 +122,9 @@ def show(products: list[Row], networks: list[Row]) -> None:
         for row in networks:
             times = (row["float32_microseconds"], row["packed_microseconds"], row["speedup"])
             memory = (row["packed_resident_bytes"] / 1e6, row["memory_ratio"])
-            size = f"{row['m']} x {row['n']}"
-            lines.append((row["network"], size, *times, f"{row['difference']:.1e}", *memory, row["file_bytes"]))
+            lines.append(
+                (row["network"], row["physics"], *times, f"{row['difference']:.1e}", *memory, row["file_bytes"])
+            )
         notes = (
             "16 layers of FISTA, one signal, end to end: load(file)(y) against the same network with dense float32",
             "matrices under jax.jit. Memory: maps and physics; less by: float32 / packed. File: bytes.",

@@ -89,6 +89,7 @@ def _row(case: Case, timer: Timer, path: str) -> Row:
     return {
         "network": case.name,
         "path": path,
+        "physics": f"{case.m} x {case.n}",
         "m": case.m,
         "n": case.n,
         "depth": DEPTH,

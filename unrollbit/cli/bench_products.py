@@ -34,6 +34,12 @@ class Case(NamedTuple):
     def shape(self) -> tuple[int, int]:
         return self.blocks * self.rows, self.blocks * self.columns
 
+    @property
+    def name(self) -> str:
+        """The matrix in words."""
+        size = f"{self.rows} x {self.columns}"
+        return size if self.blocks == 1 else f"{self.blocks} blocks of {size}"
+
 
 def cases(shapes: Sequence[tuple[int, int, int]], batches: Sequence[int]) -> list[Case]:
     """All batches of every (rows, columns, blocks)."""
@@ -90,6 +96,7 @@ def _rows(
         m, n = case.shape
         yield {
             "path": path,
+            "matrix": case.name,
             "m": m,
             "n": n,
             "blocks": case.blocks,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -96,6 +97,16 @@ def beyond_caches() -> int:
     except (OSError, ValueError):
         last = 0
     return min(max(4 * last, _BEYOND[0]), _BEYOND[1])
+
+
+def processor() -> str:
+    """The processor's own name, where the system tells it, else its architecture."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.machine())
 
 
 def read_bandwidth(threads: int = 1) -> float:

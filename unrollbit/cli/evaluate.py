@@ -79,7 +79,8 @@ def run(options: argparse.Namespace) -> None:
     with telling() as tell:
         classic = [] if options.no_classic else classic_solvers(problem, x, y, depth, options.seed, tell)
         result["classic"] = classic
-        result["baselines"] = [] if options.no_classic else beside(packed, problem, x, y, options.seed, tell)
+        others = [] if options.no_classic else beside(packed, problem, x, y, options.seed, tell)
+        result |= {"baselines": others, "said": verdict(others) if others else None}
     reports.write(result)
     if options.out is not None and figures["nmse_db_per_layer"]:
         from unrollbit.plots import nmse_per_layer, save
@@ -99,9 +100,9 @@ def run(options: argparse.Namespace) -> None:
     if changes:
         notes.append(f"Changed problem: {changes_text(changes)}. Classic solvers are tuned on it, the network is not.")
     print_table(str(options.network), columns, rows, notes)
-    if result["baselines"]:
-        said = [verdict(result["baselines"]), "Parameters are tuned on validation signals; ms: one signal alone."]
-        print_table("what one would use instead", COLUMNS, [cells(row) for row in result["baselines"]], said)
+    if others:
+        said = [result["said"], "Parameters are tuned on validation signals; ms: one signal alone."]
+        print_table("what one would use instead", COLUMNS, [cells(row) for row in others], said)
     for k, level in enumerate(figures["nmse_db_per_layer"] or [], start=1):
         print(f"layer {k:3d}: {level:8.2f} dB (mean of dB {figures['nmse_db_mean_of_db_per_layer'][k - 1]:8.2f})")
 

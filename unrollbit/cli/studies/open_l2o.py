@@ -61,7 +61,9 @@ _NOTES = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of this study."""
-    parser.add_argument("--networks", nargs="+", metavar="NAME", help="some rows of the table only, by their names")
+    parser.add_argument(
+        "--networks", dest="names", nargs="+", metavar="NAME", help="some rows of the table only, by their names"
+    )
     parser.add_argument("--setting", nargs="+", choices=sorted(SETTINGS), help="among a, b, c, d (default: all)")
 
 
@@ -132,11 +134,11 @@ def run(options: argparse.Namespace, out: Path) -> dict[str, Any]:
     settings = sorted(set(options.setting or ())) or (["a"] if options.quick else sorted(SETTINGS))
     signals = 2000 if options.quick else 10_000
     planned = [e for setting in settings for e in experiments(setting, seed=options.seed, quick=options.quick)]
-    if options.networks:
+    if options.names:
         known = {experiment.labels["network"] for experiment in planned}
-        if unknown := sorted(set(options.networks) - known):
+        if unknown := sorted(set(options.names) - known):
             raise ValueError(f"--networks: unknown {', '.join(unknown)}; expected some of {'; '.join(sorted(known))}")
-        planned = [experiment for experiment in planned if experiment.labels["network"] in options.networks]
+        planned = [experiment for experiment in planned if experiment.labels["network"] in options.names]
     rows = run_all(planned, out, signals=signals, workers=options.workers)
     limits = {setting: optima(setting, options.seed) for setting in settings}
     for setting in settings:
@@ -145,7 +147,15 @@ def run(options: argparse.Namespace, out: Path) -> dict[str, Any]:
             continue
         show(setting, own, limits[setting])
         draw(setting, own, limits[setting], out / "figures")
-    return {"rows": rows, "published": {setting: PUBLISHED[setting] for setting in settings}, "optima": limits}
+    levels = {"published": {setting: PUBLISHED[setting] for setting in settings}, "optima": limits}
+    return {"rows": rows, **{name: _listed(found) for name, found in levels.items()}}
+
+
+def _listed(levels: Mapping[str, Mapping[str, float]]) -> list[Row]:
+    """Levels by setting and name, a row each."""
+    return [
+        {"setting": setting, "name": name, "db": level} for setting in levels for name, level in levels[setting].items()
+    ]
 
 
 def optima(setting: str, seed: int) -> dict[str, float]:

@@ -60,7 +60,7 @@ def run(options: argparse.Namespace, out: Path) -> dict[str, Any]:
         for name in names:
             draw(algorithm, name, specs[name, options.seed], solvers[name, options.seed], DEPTH, out)
         rows, solved, table = rows + trained, solved + list(solvers.values()), table + lines
-    return {"rows": rows, "classic": solved, "table": table}
+    return {"rows": rows, "classic": solved, "table": table, "seeds": len(seeds)}
 
 
 def experiments(

@@ -19,6 +19,8 @@ from unrollbit.plots import image_row, save
 from unrollbit.problems import Problem
 
 FLOAT, NOTHING, ONE, TWO = "full precision", "W = start", "start + 1 plane", "start + 2 planes"
+NETWORKS = (NOTHING, FLOAT, ONE, TWO)
+CLASSIC, CONVERGED = "classic", "classic, converged"
 _TITLES = {
     "FISTA": "FISTA unrolled (start: A)",
     "GradientDescent": "Gradient descent unrolled (start: A; no shrinkage)",
@@ -40,33 +42,30 @@ def experiment_name(algorithm: str, problem: str, network: str) -> str:
 
 
 def summarise(algorithm: str, rows: Sequence[Row], solvers: Solvers) -> list[Row]:
-    """One line per problem: means and spreads over seeds, gaps to full precision."""
-    table = []
+    """A line per problem and method: mean and spread over seeds; of networks also the gap to full precision."""
+    table: list[Row] = []
     for name in dict.fromkeys(row["problem"] for row in rows):
+        common = {"problem": name, "algorithm": algorithm}
         own = [row for row in rows if row["problem"] == name]
-        solver = [row for (problem, _), row in solvers.items() if problem == name]
-        line: Row = {"problem": name, "algorithm": algorithm}
-        line["classic"] = float(np.mean([row["nmse_db"] for row in solver]))
-        line["converged"] = next((row["converged_nmse_db"] for row in solver if "converged_nmse_db" in row), None)
-        by_seed = {
-            network: {row["seed"]: row["nmse_db"] for row in own if row["network"] == network}
-            for network in (NOTHING, FLOAT, ONE, TWO)
-        }
-        for network, levels in by_seed.items():
-            line[network], line[f"{network} spread"] = float(np.mean(list(levels.values()))), _spread(levels.values())
-        for network in (ONE, TWO):
-            gaps = [level - by_seed[FLOAT][seed] for seed, level in by_seed[network].items()]
-            line[f"{network} gap"], line[f"{network} largest gap"] = float(np.mean(gaps)), max(gaps)
-            rates = [row["bits_per_active_link"] for row in own if row["network"] == network]
-            line[f"{network} bits"] = float(np.mean(rates))
-        for network in (FLOAT, ONE, TWO):
-            line[f"{network} bytes"] = next(row["file_bits"] // 8 for row in own if row["network"] == network)
-        table.append(line)
+        solver = {seed: row for (problem, seed), row in solvers.items() if problem == name}
+        for method, key in ((CLASSIC, "nmse_db"), (CONVERGED, "converged_nmse_db")):
+            levels = {seed: row[key] for seed, row in solver.items() if key in row}
+            table += [{**common, "method": method, **_over_seeds(levels)}] if levels else []
+        floats = {row["seed"]: row["nmse_db"] for row in own if row["network"] == FLOAT}
+        for network in NETWORKS:
+            found = {row["seed"]: row for row in own if row["network"] == network}
+            line = {**common, "method": network, **_over_seeds({seed: row["nmse_db"] for seed, row in found.items()})}
+            gaps = [row["nmse_db"] - floats[seed] for seed, row in found.items()]
+            line |= {"gap_db": float(np.mean(gaps)), "largest_gap_db": max(gaps)}
+            line["bits_per_active_link"] = float(np.mean([row["bits_per_active_link"] for row in found.values()]))
+            line["file_bytes"] = next(row["file_bits"] // 8 for row in found.values())
+            table.append(line)
     return table
 
 
-def _spread(levels: Any) -> float:
-    return max(levels) - min(levels)
+def _over_seeds(levels: Mapping[int, float]) -> Row:
+    values = list(levels.values())
+    return {"nmse_db": float(np.mean(values)), "spread_db": max(values) - min(values), "seeds": list(levels)}
 
 
 def show(algorithm: str, table: Sequence[Row], depth: int) -> None:
@@ -74,11 +73,12 @@ def show(algorithm: str, table: Sequence[Row], depth: int) -> None:
     names = ("problem", f"classic {depth}", "converged", NOTHING, "float32")
     columns = [*names, "1 plane", "gap", "2 planes", "gap", "spread", "bits"]
     lines = []
-    for line in table:
-        spread = max(line[f"{network} spread"] for network in (NOTHING, FLOAT, ONE, TWO))
-        values = (line["classic"], line["converged"], line[NOTHING], line[FLOAT])
-        pairs = (line[ONE], line[f"{ONE} gap"], line[TWO], line[f"{TWO} gap"])
-        lines.append((line["problem"], *values, *pairs, spread, line[f"{ONE} bits"]))
+    for problem in dict.fromkeys(line["problem"] for line in table):
+        own = {line["method"]: line for line in table if line["problem"] == problem}
+        levels = [own[method]["nmse_db"] if method in own else None for method in (CLASSIC, CONVERGED, NOTHING, FLOAT)]
+        pairs = [own[network][key] for network in (ONE, TWO) for key in ("nmse_db", "gap_db")]
+        spread = max(own[network]["spread_db"] for network in NETWORKS)
+        lines.append((problem, *levels, *pairs, spread, own[ONE]["bits_per_active_link"]))
     notes = _NOTES if algorithm == "FISTA" else (*_NOTES, _SHORTER)
     print_table(f"{_TITLES[algorithm]}: test NMSE in dB", columns, lines, notes)
 

@@ -92,7 +92,11 @@ def run(options: argparse.Namespace, out: Path) -> dict[str, Any]:
         _print(group, count if group == "random" else len(tasks) - len(range(0, count, 10)), table)
         figure = tightness_of_theorems([summary.row() for summary in table])
         save(figure, out / "figures" / f"tightness-{group}")
-    result = {group: [summary.row() for summary in table] for group, table in summaries.items()}
+    result = {
+        "checks": sum(row.applicable for table in summaries.values() for row in table),
+        "violated": sum(row.violated_instances for table in summaries.values() for row in table),
+        "rows": [{"group": group, **row.row()} for group, table in summaries.items() for row in table],
+    }
     broken = [f"{row.theorem} ({group})" for group, table in summaries.items() for row in table if _is_broken(row)]
     if broken:
         Output(out / "report.json").write_json(result)

@@ -1,0 +1,107 @@
+"""The pages of results: their tables and figures are in the reports, and what they say in words is true of these."""
+
+import json
+import re
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted((ROOT / "docs" / "results").glob("*.md"))
+TABLE = re.compile(r"^```{results} (\S+)\n(.*?)^```", re.S | re.M)
+FIGURE = re.compile(r"{result}`([^`]+)`")
+
+
+@pytest.fixture
+def results(monkeypatch):
+    pytest.importorskip("sphinx")
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    return import_module("_ext.results")
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if TABLE.search(page.read_text())], ids=lambda page: page.stem)
+def test_the_reports_of_a_page_have_its_tables_and_figures(page, results):
+    for file, text in TABLE.findall(page.read_text()):
+        options = dict(re.findall(r"^:(\w+): *(.+)$", text, flags=re.M))
+        options["digits"] = int(options.get("digits", 1))
+        headings, body = results.table_of(json.loads((results.DATA / file).read_text()), **options)
+        assert body
+        assert {len(row) for row in body} == {len(headings)}
+    for text in FIGURE.findall(page.read_text()):
+        assert results.figure_of(" ".join(text.split())) not in ("", "-")
+
+
+def test_tables_of_reports_by_hand(results):
+    report = {"part": {"rows": [{"a": "x", "b": [1.25, None], "c": 1234}, {"a": "y, z", "b": 0.001, "c": None}]}}
+    columns = "a, b = level, c"
+    assert results.table_of(report, rows="part.rows", columns=columns) == (
+        ["a", "level", "c"],
+        [["x", "1.2, -", "1,234"], ["y, z", "0.001", "-"]],
+    )
+    for where, wanted in (("a = x", ["1.25, -"]), ("a = y, z; c = None", ["0.001"])):
+        assert results.table_of(report, rows="part.rows", columns="b:2", where=where)[1] == [wanted]
+    assert len(results.table_of(report, rows="part.rows", columns="b", where="a = x | y, z")[1]) == 2
+    for options, message in (
+        ({"columns": "d"}, "no column 'd'; they have a, b, c"),
+        ({"columns": "a", "where": "a = z"}, "where a = z"),
+        ({"columns": " = level"}, "columns: expected 'key'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            results.table_of(report, rows="part.rows", **options)
+
+
+def test_a_column_is_spread_over_the_values_of_another(results):
+    rows = [
+        {"matrix": matrix, "batch": batch, "speed": {"up": up}}
+        for matrix, batch, up in (("large", 1, 9.0), ("small", 1, 3.0), ("large", 8, 7.5))
+    ]
+    columns = "matrix, speed.up = {batch} vectors"
+    assert results.table_of({"rows": rows}, columns=columns) == (
+        ["matrix", "1 vectors", "8 vectors"],
+        [["large", "9.0", "7.5"], ["small", "3.0", "-"]],
+    )
+    with pytest.raises(ValueError, match="two rows for large and 1 vectors"):
+        results.table_of({"rows": [*rows, {**rows[0], "speed": {"up": 2.0}}]}, columns=columns)
+
+
+def test_figures_within_sentences(results, tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "DATA", tmp_path)
+    rows = [{"name": "a b", "db": -1.25}, {"name": "a b", "db": -3.0}, {"name": "c", "db": None}]
+    (tmp_path / "r.json").write_text(json.dumps({"seconds": 61.7, "part": {"ok": True}, "rows": rows}))
+    assert results.figure_of("r.json seconds:0") == "62"
+    assert results.figure_of("r.json part.ok") == "yes"
+    assert results.figure_of("r.json rows[name = a b].db:2") == "-3.00 to -1.25"
+    assert results.figure_of("r.json rows[].db:0") == "-3 to -1"
+    for text, message in (("r.json", "expected 'file key'"), ("r.json rows[name = c].db", "no 'db'")):
+        with pytest.raises(ValueError, match=message):
+            results.figure_of(text)
+
+
+def levels(file, key, by, **where):
+    """The figures of a report under a key, by the value of another."""
+    rows = json.loads((ROOT / "docs" / "results" / "data" / file).read_text())["rows"]
+    found = [row for row in rows if all(row.get(name) == value for name, value in where.items())]
+    return {row[by]: row[key] for row in found if row.get(key) is not None}
+
+
+NETWORKS = {"dense relu", "full precision", "W = A", "one-bit", "one-bit, 2 planes", "A + one-bit, tied"}
+
+
+def test_what_the_page_of_the_demo_says():
+    for problem in ("sparse", "single-pixel"):
+        for key in ("nmse_db", "nmse_db_mean_of_db"):
+            found = levels("demo.json", key, "method", problem=problem)
+            networks = [level for method, level in found.items() if method in NETWORKS]
+            assert max(found["omp"], found["amp, true prior"]) < min(networks)
+    pixel = levels("demo.json", "nmse_db_mean_of_db", "method", problem="single-pixel")
+    assert pixel["one-bit"] <= pixel["full precision"] + 0.05
+    blocks = levels("demo.json", "nmse_db_mean_of_db", "method", problem="blocks")
+    ahead = {name for name in NETWORKS & set(blocks) if blocks[name] < blocks["fista converged"]}
+    assert ahead == {"one-bit, 2 planes"}
+    assert min(blocks, key=blocks.get) == "amp, true prior"
+    eeg = levels("demo.json", "nmse_db", "method", problem="eeg")
+    assert eeg["one-bit"] < min(eeg["linear MMSE"], eeg["total variation"])
+    patches = levels("demo.json", "nmse_db", "method", problem="patches")
+    rivals = [level for method, level in patches.items() if method not in NETWORKS]
+    assert patches["one-bit"] < min(rivals) < patches["one-bit"] + 1
