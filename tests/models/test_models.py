@@ -105,6 +105,20 @@ def test_patches_are_what_a_convolution_multiplies(options):
     assert jnp.abs(y - layer(x)).max() < 1e-5
 
 
+@pytest.mark.parametrize("side", [6, 7])
+def test_a_packed_convolution_takes_patches_or_taps_whichever_are_fewer(side):
+    layer = nnx.Conv(4, 12, (3,), feature_group_count=2, rngs=nnx.Rngs(0))  # 6 outputs of a group
+    x = jax.random.normal(jax.random.key(0), (side, 4))
+    student = unrollbit.quantise(layer, Ternary(), keep=None)
+    packed = unrollbit.pack(student).network
+    y = student(x)
+    assert packed(x).shape == y.shape
+    assert jnp.abs(packed(x) - y).max() < 1e-5 * jnp.abs(y).max()
+    assert jnp.abs(packed.kernel - student.kernel).max() < 1e-6 * jnp.abs(student.kernel).max()
+    program = str(jax.make_jaxpr(packed)(x))
+    assert ("conv_general_dilated" in program) == (side > 6)
+
+
 def test_the_first_and_the_last_layer_are_kept_and_said(transformer):
     model, _ = transformer
     kept = unrollbit.count_bits(unrollbit.quantise(model, OneBitSVID())).kept

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import abc
+import functools
 import math
 from typing import Any, ClassVar
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
@@ -179,7 +181,9 @@ class QuantisedConv(QuantisedLayer, nnx.Conv, of=nnx.Conv):
     """A convolution whose taps are a matrix: a row for each output feature, a column for each tap and input feature;
     groups of features are the blocks of a block-diagonal one.
 
-    It trains as Flax's convolution, and runs on packed bits as a product with the patches of its input.
+    It trains as Flax's convolution. On packed bits, a group of n inputs and m outputs at p places (pixels, times the
+    batch) either multiplies the p n numbers of its patches by the bits, or expands its m n taps inside the call, for
+    Flax's convolution: whichever are fewer.
     """
 
     @staticmethod
@@ -210,6 +214,9 @@ class QuantisedConv(QuantisedLayer, nnx.Conv, of=nnx.Conv):
         x, bias = self._promoted(inputs)
         batch = x.shape[: -len(self.kernel_size) - 1]
         x = x.reshape(math.prod(batch), *x.shape[len(batch) :])
+        *places, _ = jax.eval_shape(functools.partial(patches, self), x).shape
+        if math.prod(places) > self.out_features // self.feature_group_count:
+            return nnx.Conv.__call__(self, inputs)
         y = self._product(patches(self, x))
         y = y if bias is None else y + bias
         return y.reshape(*batch, *y.shape[1:])
