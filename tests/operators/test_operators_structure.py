@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 
 from unrollbit.operators import Convolution, Subsampling
+from unrollbit.operators.structured import Diagonal, Structured
 from unrollbit.structures import Band, Blocks, Full, Indexed, Shared, Stencil, Structure
 from unrollbit.structures.drawn import Drawn
 from unrollbit.structures.grid import Grid
@@ -110,6 +111,18 @@ def test_rows_and_columns_scale_cores(structure):
     np.testing.assert_array_equal(structure.scatter(scaled), dense * left[..., :, None])
     scaled = core * structure.columns(jnp.asarray(right, jnp.float32))
     np.testing.assert_array_equal(structure.scatter(scaled), dense * right[..., None, :])
+
+
+@pytest.mark.parametrize("structure", [Full(4, 6), Blocks(2, 2, 3), Band(4, 6, -1, 1)], ids=str)
+def test_diagonal_factors_multiply_the_core_of_the_other(structure):
+    random = np.random.RandomState(0)
+    dense, rows, columns = (random.standard_normal(shape) for shape in (structure.shape, 4, 6))
+    dense = np.where(structure.dense_mask(), dense, 0.0)
+    W = Structured(structure.gather(jnp.asarray(dense)), structure)
+    D, E = Diagonal(jnp.asarray(rows)), Diagonal(jnp.asarray(columns))
+    for product in (D @ (W @ E), (D @ W) @ E):
+        core = product.core(structure)
+        np.testing.assert_allclose(structure.scatter(core), rows[:, None] * dense * columns, rtol=1e-6, atol=0)
 
 
 @given(structures)

@@ -134,6 +134,11 @@ class LinearOperator(Value, Specified, abc.ABC):
         check_entries("the matrix of the physics", *self.shape)
         return structure.gather(self.dense())
 
+    @property
+    def diagonal_entries(self) -> Float[Array, " n"] | None:
+        """d, if this is ``diag(d)``; else None."""
+        return None
+
     def inverse(self) -> RegularisedInverse:
         """``(r, rho) -> (A^T A + rho ||A||^2 I)^{-1} A^T r``: the data step of proximal algorithms. Found once.
 
@@ -221,9 +226,7 @@ class LinearOperator(Value, Specified, abc.ABC):
         return None
 
     def accept(self, y: Float[Array, "*batch m"]) -> Float[Array, "*batch m"]:
-        """What an algorithm for this operator works on when it is given measurements ``y``: y itself, unless the
-        operator is preconditioned.
-        """
+        """What an algorithm works on when it is given measurements ``y``: y itself, unless this is preconditioned."""
         return y
 
     @property

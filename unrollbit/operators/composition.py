@@ -9,6 +9,7 @@ from jaxtyping import Array
 
 from unrollbit.operators.base import LinearOperator
 from unrollbit.operators.norms import Norm
+from unrollbit.structures.base import Structure
 from unrollbit.values import pytree
 
 
@@ -44,6 +45,15 @@ class Composition(LinearOperator):
 
     def _apply_adjoint(self, y: Array) -> Array:
         return self.inner._apply_adjoint(self.outer._apply_adjoint(y))
+
+    def core(self, structure: Structure) -> Array:
+        """A diagonal factor multiplies the core of the other one, line by line."""
+        if structure.shape == self.shape and not structure.shared:
+            if (rows := self.outer.diagonal_entries) is not None:
+                return structure.rows(rows) * self.inner.core(structure)
+            if (columns := self.inner.diagonal_entries) is not None:
+                return self.outer.core(structure) * structure.columns(columns)
+        return super().core(structure)
 
     def accept(self, y: Array) -> Array:
         return self.outer.accept(y)

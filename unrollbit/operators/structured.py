@@ -83,6 +83,10 @@ class Diagonal(LinearOperator):
     def shape(self) -> tuple[int, int]:
         return self.diagonal.shape[-1], self.diagonal.shape[-1]
 
+    @property
+    def diagonal_entries(self) -> Array:
+        return self.diagonal
+
     def _apply(self, x: Array) -> Array:
         return self.diagonal * x
 
