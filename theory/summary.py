@@ -58,7 +58,7 @@ class Summary:
     @property
     def informative(self) -> float | None:
         """Share of the applicable instances in which the bound says more than what holds without a network."""
-        return 1 - self.vacuous_instances / self.applicable if self.applicable else None
+        return (self.applicable - self.vacuous_instances) / self.applicable if self.applicable else None
 
     @property
     def meaning(self) -> str:

@@ -99,9 +99,16 @@ def test_what_the_page_of_the_demo_says():
     blocks = levels("demo.json", "nmse_db_mean_of_db", "method", problem="blocks")
     ahead = {name for name in NETWORKS & set(blocks) if blocks[name] < blocks["fista converged"]}
     assert ahead == {"one-bit, 2 planes"}
-    assert min(blocks, key=blocks.get) == "amp, true prior"
+    assert min(blocks, key=lambda name: blocks[name]) == "amp, true prior"
     eeg = levels("demo.json", "nmse_db", "method", problem="eeg")
     assert eeg["one-bit"] < min(eeg["linear MMSE"], eeg["total variation"])
     patches = levels("demo.json", "nmse_db", "method", problem="patches")
     rivals = [level for method, level in patches.items() if method not in NETWORKS]
     assert patches["one-bit"] < min(rivals) < patches["one-bit"] + 1
+
+
+def test_what_the_page_of_theory_says():
+    trained = levels("theory.json", "tightness", "theorem", group="trained")
+    for everywhere, along_the_supports in (("S1", "S5"), ("N1", "N1path")):
+        assert trained[everywhere] < trained[along_the_supports]
+    assert max(trained[name] for name in ("S1", "N1", "N2u")) < min(trained[name] for name in ("S3", "S5"))
