@@ -13,7 +13,7 @@ from jax import nn
 
 from unrollbit.algorithms import ADMM, AMP, FISTA, ISTA, GradientDescent
 from unrollbit.arrays import norm
-from unrollbit.formats import Fixed, LittleBit, OneBit
+from unrollbit.formats import Fixed, LittleBit, OneBit, Ternary
 from unrollbit.kernels import Compiled, hadamard_transform, kernels, native, use_kernels
 from unrollbit.kernels.programs import NoTape, scanned
 from unrollbit.kernels.recorder import record
@@ -120,7 +120,8 @@ NETWORKS: list[tuple[Any, LinearOperator, Any]] = [
     (FISTA(), Hadamard(16, 64), Fixed()),
     (FISTA(), Hadamard(16, 64), OneBit()),
     (FISTA(), Rademacher(24, 40), LittleBit(bits_per_weight=2.0)),
-    (AMP(), Rademacher(24, 40), OneBit()),
+    (AMP(), Rademacher(24, 40), OneBit(planes=2)),
+    (AMP(), Rademacher(24, 40), Ternary()),
     (AMP(shrinkage=BernoulliGaussian()), Rademacher(24, 40), Fixed()),
     (GradientDescent(), Rademacher(40, 24), OneBit()),
     (GradientDescent(shrinkage=Soft()), Hadamard(32, 32), Fixed()),
