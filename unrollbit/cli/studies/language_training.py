@@ -37,8 +37,8 @@ class Size:
     blocks: int = 2
     context: int = 128
     batch: int = 8
-    steps: int = 200
-    teacher_steps: int = 800
+    steps: int = 400
+    teacher_steps: int = 1600
     windows: int = 400  # that are measured
 
     def model(self, seed: int) -> LanguageModel:
