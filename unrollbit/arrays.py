@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -134,3 +135,17 @@ def _on_host(x: Any, what: str) -> np.ndarray:
     if array.dtype == np.longdouble:
         return array.astype(np.float64)
     return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def required(arrays: Mapping[str, np.ndarray], name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """An array of a file that exists, has this shape and dtype, and is finite; ``ValueError`` otherwise."""
+    if name not in arrays:
+        raise ValueError(f"array {name!r} is missing")
+    array = arrays[name]
+    if array.shape != shape or array.dtype != np.dtype(dtype):
+        raise ValueError(
+            f"array {name!r}: expected shape {shape}, dtype {np.dtype(dtype)}; got {array.shape}, {array.dtype}"
+        )
+    if jnp.issubdtype(array.dtype, jnp.floating) and not np.isfinite(array).all():
+        raise ValueError(f"array {name!r} has NaN or infinite entries")
+    return array

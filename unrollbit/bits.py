@@ -200,7 +200,7 @@ def _counted(weights: Weights, uses: int, mask_bits: int, held_already: int = 0)
     m, n = weights.shape
     return MapBits(
         links=m * n * uses,
-        active_links=weights.active_links * uses,
+        active_links=weights.leaf.structure.links * uses,
         stored_weights=weights.stored_weights(),
         weight_bits=weights.weight_bits(),
         scale_bits=weights.scale_bits(),

@@ -34,7 +34,7 @@ def random_weights(n: int, bits_per_weight: float, multiple: int) -> Weights:
     random = np.random.RandomState(0)
     arrays = {}
     for name, stored in format.stored(structure, 1).items():
-        values = random.standard_normal(stored.shape) if stored.scale_bits else None
+        values = random.standard_normal(stored.shape) if not stored.weights else None
         noise = random.randint(0, 256, stored.shape).astype(np.uint8)
         arrays[name] = noise if values is None else stored.encode(np.exp(0.1 * values))
     start = Dense(jnp.broadcast_to(jnp.zeros(()), (n, n)))

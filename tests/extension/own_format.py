@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from unrollbit.formats import Floats, Representation, Signs, binarise, identity, masked, mean_of, normalised_latents
+from unrollbit.formats import Floats, Identity, Representation, Signs, binarise, masked, mean_of, normalised_latents
 
 
 @dataclass(frozen=True)
@@ -22,4 +22,4 @@ class Shifted(Representation):
         scale = parameters["scale"]
         power = self.base ** jnp.round(jnp.log(scale) / jnp.log(self.base))
         straight_through = scale + jax.lax.stop_gradient(power - scale)
-        return masked(straight_through * binarise(parameters["signs"], identity()), structure)
+        return masked(straight_through * binarise(parameters["signs"], Identity()), structure)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from unrollbit.algorithms.base import LinearMap
-from unrollbit.formats import OneBit, Weights, tanh_sign
+from unrollbit.formats import OneBit, TanhSign, Weights
 from unrollbit.operators import Dense
 from unrollbit.structures import Band, Blocks, Full, Indexed, Structure
 
@@ -49,6 +49,6 @@ def weights_of() -> Callable[..., Weights]:
 
     def made(structure: Structure, copies: int = 2, planes: int = 2, scale: str = "row") -> Weights:
         values = np.random.RandomState(0).standard_normal((copies, *structure.shape))
-        return OneBit(planes=planes, scale=scale, surrogate=tanh_sign()).from_matrix(values, structure, copies=copies)
+        return OneBit(planes=planes, scale=scale, surrogate=TanhSign()).from_matrix(values, structure, copies=copies)
 
     return made

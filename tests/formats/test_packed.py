@@ -18,8 +18,8 @@ from unrollbit.formats import (
     PackedWeights,
     Place,
     SignalDomain,
+    TanhSign,
     Weights,
-    tanh_sign,
 )
 from unrollbit.operators import Composition, SubsampledDCT, gaussian
 from unrollbit.signbits import pack_signs, unpack_signs
@@ -79,7 +79,7 @@ def test_round_trips(name: str, scale: str, copies: int, planes: int, structures
     weights = weights_of(structure, copies, planes, scale)
     packed = weights.pack()
     back = Weights.unpack(through_a_file(packed), linear_map, A)
-    assert back.format == weights.format == OneBit(planes, scale, tanh_sign())
+    assert back.format == weights.format == OneBit(planes, scale, TanhSign())
     np.testing.assert_array_equal(back.dense(), weights.dense())
     again = back.pack()
     assert repr(again.spec) == repr(packed.spec)  # masks are arrays

@@ -12,7 +12,7 @@ import pytest
 
 from unrollbit import BitNet, LittleBit, OneBitSVID, Ternary
 from unrollbit.algorithms.base import LinearMap
-from unrollbit.formats import Format, PackedWeights, Place, Weights, tanh_sign
+from unrollbit.formats import Format, PackedWeights, Place, TanhSign, Weights
 from unrollbit.operators import Dense
 from unrollbit.structures import Band, Blocks, Full, Indexed, Structure
 from unrollbit.trits import PerByte
@@ -24,12 +24,12 @@ STRUCTURES: dict[str, Structure] = {
     "indexed": Indexed.from_mask(np.random.RandomState(5).uniform(size=(16, 24)) < 0.7),
 }
 FORMATS: dict[str, Format] = {
-    "BitNet": BitNet(surrogate=tanh_sign()),
+    "BitNet": BitNet(surrogate=TanhSign()),
     "b1.58 in 1.6 bits": Ternary(),
     "b1.58 in 2 bits": Ternary(per_byte=4),
-    "OneBit": OneBitSVID(surrogate=tanh_sign()),
+    "OneBit": OneBitSVID(surrogate=TanhSign()),
     "LittleBit": LittleBit(rank=4),
-    "LittleBit, residual": LittleBit(rank=2, residual=True, rotate=True, surrogate=tanh_sign()),
+    "LittleBit, residual": LittleBit(rank=2, residual=True, rotate=True, surrogate=TanhSign()),
 }
 
 
@@ -151,7 +151,7 @@ def test_ternary_matrices_are_held_as_two_sign_planes(kind: str, per_byte: PerBy
     np.testing.assert_array_equal(signs.mean(1), trits)
     stored = frozen.stored()["trits"]
     np.testing.assert_array_equal(stored.expand(jnp.asarray(held)), trits)
-    np.testing.assert_array_equal(stored.release(held), packed.arrays["trits"])
+    np.testing.assert_array_equal(stored.encode(np.asarray(stored.expanded(held))), packed.arrays["trits"])
     m, n = structure.shape
     x, r = (jnp.asarray(np.random.RandomState(2).standard_normal((5, k)), jnp.float32) for k in (n, m))
     np.testing.assert_allclose(frozen.apply(x, 1), x @ dense[1].T, rtol=1e-5, atol=1e-5)
@@ -223,7 +223,7 @@ MALFORMED: dict[str, tuple[str, dict[str, object], str]] = {
     "an unknown packing": ("b1.58 in 2 bits", {"per_byte": 3}, "Ternary.per_byte: expected one of 5, 4, got 3"),
     "a surrogate for b1.58": (
         "b1.58 in 2 bits",
-        {"format": {"kind": "Ternary", "surrogate": tanh_sign().to_spec()}},
+        {"format": {"kind": "Ternary", "surrogate": TanhSign().to_spec()}},
         "Ternary has no field 'surrogate'",
     ),
     "a negative scale": ("BitNet", {"scale": half([1.0, -1.0])}, "expected scales > 0, got -1"),

@@ -138,7 +138,7 @@ def test_bits_by_formula() -> None:
 
 def test_bits_of_onebit_at_4096_need_no_matrix() -> None:
     stored = OneBitSVID().stored(Full(4096, 4096), 1).values()
-    assert sum(array.weight_bits + array.scale_bits for array in stored) / 4096**2 == 1 + 32 / 4096  # 1.0078
+    assert sum(array.bits for array in stored) / 4096**2 == 1 + 32 / 4096  # 1.0078
 
 
 @pytest.mark.parametrize("kind", STRUCTURES)

@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 
 from unrollbit.algorithms import AMP, ISTA
 from unrollbit.formats import (
+    Clipped,
     Fixed,
     Format,
     FullPrecision,
+    Identity,
     OneBit,
     Place,
+    SmoothSign,
+    TanhSign,
     binarise,
-    clipped,
-    identity,
-    smooth_sign,
-    tanh_sign,
 )
 from unrollbit.operators import gaussian
 from unrollbit.structures import Band, Blocks, Full, Indexed, Pattern, Structure
@@ -186,19 +186,19 @@ def test_sign_of_zero_is_plus_one_and_empty_rows_keep_a_scale() -> None:
     np.testing.assert_array_equal(OneBit(scale="none").from_matrix(W).dense()[0], [[1, 1], [-1, 1]])
     np.testing.assert_allclose(weights.dense()[0], [[2.0**-124, 2.0**-124], [-1, 1]], rtol=1e-4)
     np.testing.assert_array_equal(weights.pack().arrays["signs"].ravel(), [0, 1])
-    np.testing.assert_array_equal(binarise(jnp.array([0.0, -0.0, -1e-30, 1e-30]), identity()), [1, 1, -1, 1])
+    np.testing.assert_array_equal(binarise(jnp.array([0.0, -0.0, -1e-30, 1e-30]), Identity()), [1, 1, -1, 1])
     zero = OneBit().from_matrix(np.zeros((2, 3)))
     assert np.isfinite(np.asarray(zero.dense())).all()
 
 
 GRID = np.linspace(-3, 3, 121)
 SURROGATES = {
-    "identity": (identity(), lambda w: np.ones_like(w)),
-    "clipped": (clipped(), lambda w: (np.abs(w) <= 1).astype(float)),
-    "clipped at 0.5": (clipped(0.5), lambda w: (np.abs(w) <= 0.5).astype(float)),
-    "smooth sign": (smooth_sign(), lambda w: 100 / np.cosh(100 * w) ** 2),
-    "smooth sign, wide": (smooth_sign(2.0), lambda w: 2 / np.cosh(2 * w) ** 2),
-    "tanh sign": (tanh_sign(), lambda w: 1.001 - np.tanh(w) ** 2),
+    "identity": (Identity(), lambda w: np.ones_like(w)),
+    "clipped": (Clipped(), lambda w: (np.abs(w) <= 1).astype(float)),
+    "clipped at 0.5": (Clipped(0.5), lambda w: (np.abs(w) <= 0.5).astype(float)),
+    "smooth sign": (SmoothSign(), lambda w: 100 / np.cosh(100 * w) ** 2),
+    "smooth sign, wide": (SmoothSign(2.0), lambda w: 2 / np.cosh(2 * w) ** 2),
+    "tanh sign": (TanhSign(), lambda w: 1.001 - np.tanh(w) ** 2),
 }
 
 
@@ -219,13 +219,13 @@ def test_surrogates_have_the_published_derivatives(name: str) -> None:
 def test_relative_smooth_sign_follows_the_size_of_the_latents() -> None:
     w = np.random.RandomState(0).standard_normal(50).astype(np.float32)
     for factor in (1.0, 1e-3, 1e3):
-        found = smooth_sign(2.0, relative=True).derivative(jnp.asarray(factor * w))
+        found = SmoothSign(2.0, relative=True).derivative(jnp.asarray(factor * w))
         np.testing.assert_allclose(found, 2 / np.cosh(2 * w / np.abs(w).mean()) ** 2, rtol=1e-3, atol=1e-6)
 
 
 def test_surrogates_reach_the_gradient_of_the_latents() -> None:
     W = np.array([[0.2, -4.0], [1.0, -0.1]])
-    weights = OneBit(scale="none", surrogate=clipped(1.0)).from_matrix(W)
+    weights = OneBit(scale="none", surrogate=Clipped(1.0)).from_matrix(W)
     gradient = jax.grad(lambda w: jnp.sum(w.dense() * jnp.array([[1.0, 2.0], [3.0, 4.0]])))(weights)
     latents = W / np.abs(W).mean()
     expected = np.array([[1.0, 2.0], [3.0, 4.0]]) * (np.abs(latents) <= 1)
@@ -257,7 +257,7 @@ def test_quantising_the_unquantised_form_of_untrained_weights_gives_them_back(na
     structure = STRUCTURES[name]
     W = np.broadcast_to(random_matrices(structure, 1), (2, *structure.shape))
     planes = 1 if scale == "none" else 2  # without a scale the size of the matrix is lost
-    weights = OneBit(scale=scale, planes=planes, surrogate=clipped(2.0)).from_matrix(W, structure, copies=2)
+    weights = OneBit(scale=scale, planes=planes, surrogate=Clipped(2.0)).from_matrix(W, structure, copies=2)
     float_form = weights.unquantised(FullPrecision())
     assert float_form.format == FullPrecision()
     if scale != "none":
@@ -289,7 +289,7 @@ def test_wrong_options_are_refused() -> None:
         OneBit(scale="channel")  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match="expected planes >= 1, got 0"):
         OneBit(planes=0)
-    for make in (clipped, smooth_sign):
+    for make in (Clipped, SmoothSign):
         for value in (0.0, -1.0, float("nan")):
             with pytest.raises(ValueError, match=r"expected (limit|sharpness) > 0"):
                 make(value)

@@ -52,7 +52,7 @@ def problem(request: pytest.FixtureRequest) -> Problem:
 def test_where_physics_is_not_random_the_network_starts_as_the_best_classic_solver(problem: Problem) -> None:
     net, _ = recipes.default(problem, 4, steps=10)
     assert isinstance(net.algorithm, FISTA | ADMM)
-    assert net.maps["W"].format.representation == OneBit(planes=3)
+    assert net.maps["W"].format.parts[-1] == OneBit(planes=3)
     _, y = problem.split("test").all()
     assert_allclose(net(y), solve(net.algorithm, problem, y, 4).x, rtol=1e-3, atol=1e-3 * float(jnp.std(y)))
     assert recipes.two_stage(problem, 4, steps=10).network.algorithm == net.algorithm
@@ -82,7 +82,7 @@ def test_amp_is_for_random_physics_alone() -> None:
     problem = SparseRecovery(32, 64)
     net, stages = recipes.default(problem, 3, steps=20)
     assert isinstance(net.algorithm, AMP)
-    assert net.maps["W"].format.representation == OneBit(planes=3)
+    assert net.maps["W"].format.parts[-1] == OneBit(planes=3)
     assert [stage.name for stage in stages][-2:] == ["refit", "one-bit"]
     x, y = problem.sample(jax.random.key(0), 64)
     assert noise_excess_db(problem.operator, problem.prior(), x, y) < 1.0

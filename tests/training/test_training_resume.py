@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from unrollbit import AMP, Stage, Unrolled, fit
-from unrollbit.formats import OneBit, clipped, identity
+from unrollbit.formats import Clipped, Identity, OneBit
 from unrollbit.problems import ArrayProblem, SparseRecovery
 from unrollbit.training.checkpoint import Checkpoints
 from unrollbit.training.run import TrainingRun
@@ -111,8 +111,8 @@ def test_resume_compares_the_whole_format(tmp_path: Path) -> None:
     def of(**options) -> Unrolled:
         return Unrolled(AMP(), PROBLEM, 2, OneBit(**options))
 
-    quiet(of(surrogate=identity()), PROBLEM, Stage(4, batch=4), out=tmp_path)
-    for options, field in (({"surrogate": clipped(0.01)}, "surrogate"), ({"planes": 2}, "planes")):
+    quiet(of(surrogate=Identity()), PROBLEM, Stage(4, batch=4), out=tmp_path)
+    for options, field in (({"surrogate": Clipped(0.01)}, "surrogate"), ({"planes": 2}, "planes")):
         with pytest.raises(ValueError, match=f"started otherwise: maps.W[a-z.]*.{field}"):
             quiet(of(**options), PROBLEM, Stage(4, batch=4), out=tmp_path, resume=True)
 

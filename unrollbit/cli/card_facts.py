@@ -39,7 +39,7 @@ def describe_map(name: str, weights: Weights, uses: int) -> str:
     """``W (256 x 512): one-bit, 2 sign planes, tied (1 matrix), columns normalised``."""
     leaf = weights.leaf
     m, n = leaf.shape
-    first, *around = weights.describe()
+    first, *around = weights.format.describe(weights)
     facts = [first]
     if leaf.stored_weights():
         tie = "untied" if leaf.copies >= uses > 1 else "tied" if leaf.copies == 1 and uses > 1 else "cycled"

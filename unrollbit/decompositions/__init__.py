@@ -1,6 +1,6 @@
 """What matrices are approximated by: signs of low coherence, sign factors between scales, rank-one magnitudes."""
 
-from unrollbit.decompositions.low_coherence import Design, coherence_energy, design_signs
+from unrollbit.decompositions.low_coherence import coherence_energy, design_cores, design_signs
 from unrollbit.decompositions.rank_one import rank_one
 from unrollbit.decompositions.sign_factors import (
     SVD,
@@ -11,14 +11,15 @@ from unrollbit.decompositions.sign_factors import (
     nearest_rotation,
     rank_for,
     rate,
+    sign_paths,
 )
 
 __all__ = [
     "SVD",
-    "Design",
     "SignFactors",
     "coherence_energy",
     "decomposed",
+    "design_cores",
     "design_signs",
     "dual_svid",
     "joint_rotation",
@@ -26,4 +27,5 @@ __all__ = [
     "rank_for",
     "rank_one",
     "rate",
+    "sign_paths",
 ]

@@ -62,6 +62,39 @@ def design_signs(
     return design.run(jax.random.key(seed), steps, temperature), np.asarray(design.scales)
 
 
+def design_cores(
+    core: Float[np.ndarray, "*blocks m n"],
+    copies: int,
+    *,
+    planes: int,
+    around: bool,
+    noise: float,
+    steps: int,
+    seed: int,
+) -> tuple[Float[Array, "copies planes ..."], Float[Array, "copies planes"]]:
+    """``design_signs`` of a matrix, or of each of its blocks, ``copies`` times from seeds of their own: latents, and
+    scales that all blocks share.
+
+    B is the matrix itself (``around``) or 0; there, scales are such that ``w_j^T a_j = 1`` in the mean, as algorithms
+    expect.
+    """
+    blocks = core.reshape(-1, *core.shape[-2:])
+    temperature = 0.1 if core.shape[-1] < 1024 else 0.05
+    designs = [Design.of(block, planes, block if around else None, noise, steps) for block in blocks]
+    mean_scales = np.mean([np.asarray(design.scales, np.float64) for design in designs], axis=0)
+    latents, scales = [], []
+    for copy in range(copies):
+        keys = [jax.random.key(seed + 7919 * copy + b) for b in range(len(blocks))]
+        found = [design.run(key, steps, temperature) for design, key in zip(designs, keys, strict=True)]
+        latents.append(jnp.stack(found, axis=1).reshape(planes, *core.shape))
+        units = mean_scales
+        if not around:
+            signs = np.where(np.asarray(latents[-1]) >= 0, 1.0, -1.0)
+            units = units / float(jnp.mean(jnp.asarray(np.tensordot(units, signs, 1) * core).sum(-2)))
+        scales.append(units)
+    return jnp.stack(latents), jnp.asarray(np.stack(scales))
+
+
 class Design(NamedTuple):
     """What every seed starts from: A and B in units of a power of two near the column norm of A, the signs of the
     uniform quantiser, the scales of the planes in the units of B, and the noise in those of A^2.

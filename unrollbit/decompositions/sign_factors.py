@@ -67,6 +67,19 @@ def dual_svid(matrix: SVD, rank: int, *, rotate: bool = False, first: int = 0) -
     return SignFactors(left, right, h, u * v, g)
 
 
+def sign_paths(
+    blocks: list[SVD], rank: int, paths: int = 1, *, rotate: bool = False, first: int = 0
+) -> list[list[SignFactors]]:
+    """Sign factors of every block, for each path: the first of the matrices, the next of what the first one misses."""
+    found: list[list[SignFactors]] = []
+    for path in range(paths):
+        if path:
+            wholes = [(svd.U * svd.s) @ svd.Vt for svd in blocks]
+            blocks = [decomposed(whole - one.dense()) for whole, one in zip(wholes, found[-1], strict=True)]
+        found.append([dual_svid(block, rank, rotate=rotate, first=first) for block in blocks])
+    return found
+
+
 def joint_rotation(factors: Float[np.ndarray, "p r"], rounds: int = _ROUNDS) -> Float[np.ndarray, "r r"]:
     """Orthogonal R for which ``F R`` is close to its signs: in turn signs ``B = sign(F R)`` and ``max_R <F R, B>``.
 

@@ -1,19 +1,54 @@
-"""Weights that correct their start: ``W = A + V``, with A at hand anyway and V in any format."""
+"""Maps that start at what the physics determines: ``W = A``, which stores nothing, and ``W = A + V``."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from jaxtyping import Array
 
 from unrollbit.arguments import number
-from unrollbit.formats.base import Format, Place
+from unrollbit.formats.base import Format, PackedWeights, Place
+from unrollbit.formats.representation import check_names
 from unrollbit.formats.weights import Weights
 from unrollbit.formats.wrapper import Wrapper
 from unrollbit.operators import LinearOperator
 from unrollbit.operators.structured import Structured
 from unrollbit.variables import Physics
+
+
+@dataclass(frozen=True)
+class Fixed(Format):
+    """``W = A``, or what the algorithm computes from A. Stores nothing: loading computes it again from the physics.
+
+    The mandatory baseline: with A at hand, a network of scalars alone. ``Coherent(Fixed())`` is the one with ALISTA's
+    matrix, which is held in memory beside A.
+    """
+
+    holds_zero: ClassVar[bool] = True
+    signed: ClassVar[bool] = False
+
+    def build(self, place: Place) -> Weights:
+        initial = place.map.initial
+        beside = 0 if initial is place.physics else initial.resident_bits()
+        return Weights(self, initial.mask(), 1, given={"matrix": Physics(initial)}, held_bits=beside)
+
+    def read(self, place: Place, packed: PackedWeights, *, frozen: bool) -> Weights:
+        check_names("Fixed", packed.spec, ("format",), "field")
+        check_names("Fixed", packed.arrays, (), "array")
+        return self.build(place)
+
+    def from_matrix(self, matrix: Any, mask: Any = None, *, copies: int = 1) -> Weights:
+        raise ValueError("Fixed: it stores no matrix; give the physics to a network, Unrolled(..., weights=Fixed())")
+
+    def moved(self, weights: Weights, place: Place) -> Weights:
+        return self.build(place)
+
+    def matrix(self, weights: Weights, parameters: Any) -> LinearOperator:
+        return weights.given["matrix"].get_value()
+
+    def describe(self, weights: Weights) -> tuple[str, ...]:
+        return ("not learned: A itself" if not weights.held_bits else "not learned: computed from A",)
 
 
 @dataclass(frozen=True)
@@ -35,6 +70,7 @@ class Anchored(Wrapper):
             to rounding: for recipes that begin in full precision, and networks that shall not start behind W_0.
     """
 
+    signed: ClassVar[bool] = False  # what corrects A has no signs to be measured against
     inner: Format
     share: float = 2.0**-4  # the smallest that trains is nearest to W_0
 
@@ -44,25 +80,20 @@ class Anchored(Wrapper):
     def inside(self, place: Place) -> Place:
         """Formats start at their map's value: 0, or a little of W_0 where a format cannot hold 0."""
         anchor = place.map.initial
-        return replace(place.starting_at((0.0 if self.holds_zero else self.share) * anchor), around=anchor)
+        return replace(place.starting_at((0.0 if self.parts[-1].holds_zero else self.share) * anchor), around=anchor)
 
     def wrap(self, place: Place, inner: Weights) -> Weights:
         anchor = place.map.initial
         beside = 0 if anchor is place.physics else anchor.resident_bits()
         # trained matrices are sums of cores; packed ones are never formed, and A alone preconditions measurements
         anchor = anchor.bare if inner.packed else Structured(anchor.core(inner.structure), inner.structure)
-        return self.enclose(inner, {"anchor": Physics(anchor)}, held_bits=beside)
+        return self.enclose(inner, {"anchor": anchor}, held_bits=beside)
 
     def matrix(self, weights: Weights, parameters: Any) -> LinearOperator:
         return weights.given["anchor"].get_value() + super().matrix(weights, parameters)
 
     def inwards(self, weights: Weights, matrices: Array) -> Array:
         return matrices - weights.given["anchor"].get_value().dense()
-
-    def reference(self, physics: LinearOperator) -> LinearOperator | None:
-        """None: what corrects A has no signs to be measured against."""
-        del physics
-        return None
 
     def describe(self, weights: Weights) -> tuple[str, ...]:
         beside = "the start value that A determines" if weights.held_bits else "A"

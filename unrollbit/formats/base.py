@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 from jaxtyping import Array, Float
@@ -19,14 +19,12 @@ from unrollbit.structures import Structure
 if TYPE_CHECKING:
     from unrollbit.formats.weights import Weights
 
-Arrays = Mapping[str, np.ndarray]
-
 
 class PackedWeights(NamedTuple):
     """What a file holds of a weights object: a JSON-able spec and arrays by name."""
 
     spec: dict[str, Any]
-    arrays: Arrays
+    arrays: Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -57,33 +55,24 @@ class Format(Specified, abc.ABC):
     The same value is what a network takes (``Unrolled(..., weights=Anchored(OneBit()))``), what a config writes
     (``weights = {kind = "Anchored", inner = {kind = "OneBit"}}``) and what a file holds.
 
-    A format that stores matrices is a ``Representation``; one around another format is a ``Wrapper``.
+    A format that stores matrices is a ``Representation``; one around another format is a ``Wrapper``. What has a
+    default here is right for a format that stores nothing.
     """
 
+    holds_zero: ClassVar[bool] = False  # whether it can hold a matrix of zeros and train from there
+    signed: ClassVar[bool] = True  # whether signs that it stores can be measured against those of the physics
+    normalisable: ClassVar[bool] = True  # whether recipes normalise the columns with the physics
+    in_signal_domain: ClassVar[bool] = False  # whether its matrices live in the domain of the signal
+
     @property
-    def representation(self) -> Format:
-        """The format inside all wrappers, which stores everything that is stored."""
-        return self
+    def parts(self) -> tuple[Format, ...]:
+        """The format and those inside it, from the outside in; the last one stores everything that is stored."""
+        return (self,)
 
     @property
     def name(self) -> str:
         """``Normalised(OneBit)``: the kinds, from the outside in."""
-        return type(self).__name__
-
-    @property
-    def normalisable(self) -> bool:
-        """Whether recipes normalise the columns with the physics."""
-        return True
-
-    @property
-    def holds_zero(self) -> bool:
-        """Whether a matrix of zeros can be held and trained from there; signs times positive scales cannot."""
-        return False
-
-    @property
-    def in_signal_domain(self) -> bool:
-        """Whether the matrices live in the domain of the signal (``SignalDomain``)."""
-        return False
+        return "(".join(type(part).__name__ for part in self.parts) + ")" * (len(self.parts) - 1)
 
     @abc.abstractmethod
     def from_matrix(self, matrix: Any, mask: Any = None, *, copies: int = 1) -> Weights:
@@ -96,9 +85,9 @@ class Format(Specified, abc.ABC):
         """The best weights for cores of a structure, (copies, *core_shape)."""
         return self.from_matrix(structure.scatter(cores), structure, copies=cores.shape[0])
 
-    @abc.abstractmethod
     def build(self, place: Place) -> Weights:
         """Weights that start at the value of the map."""
+        return self.from_matrix(place.map.initial, place.map.structure, copies=place.copies)
 
     @abc.abstractmethod
     def read(self, place: Place, packed: PackedWeights, *, frozen: bool) -> Weights:
@@ -108,43 +97,17 @@ class Format(Specified, abc.ABC):
     def moved(self, weights: Weights, place: Place) -> Weights:
         """The same weights at a place of other physics. Raises ``ValueError`` where they do not fit it."""
 
-    @abc.abstractmethod
     def prepare(self, weights: Weights) -> Any:
         """The parameters as a pytree of arrays with leading axis ``copies``."""
+        return {}
 
     @abc.abstractmethod
     def matrix(self, weights: Weights, parameters: Any) -> LinearOperator:
         """One layer's matrix from one slice of ``prepare``."""
 
-    @abc.abstractmethod
-    def rebuild(self, weights: Weights, matrices: Float[Array, "copies m n"]) -> Weights:
-        """The same weights, started from other matrices."""
-
-    @abc.abstractmethod
-    def unquantised(self, weights: Weights, floats: Format) -> Weights:
-        """The same weights held in the format ``floats``."""
-
-    def quantised_from(self, weights: Weights, trained: Weights) -> Weights:
-        """The same weights, started from what became of ``unquantised``."""
-        return self.rebuild(weights, trained.dense())
-
     def stored(self, structure: Structure, copies: int) -> dict[str, Stored]:
-        """The arrays that a file holds, by name; none by default."""
-        del structure, copies
+        """The arrays that a file holds, by name."""
         return {}
-
-    def mask_rows_bits(self, structure: Structure) -> int:
-        """Bits of an irregular mask that is held beside the arrays while a loaded network runs."""
-        del structure
-        return 0
-
-    def pack(self, weights: Weights) -> PackedWeights:
-        """What a file holds beside the format itself; nothing by default."""
-        del weights
-        return PackedWeights({}, {})
-
-    def round(self, weights: Weights) -> None:
-        """Round, in place, what is stored in fewer bits than it trains in."""
 
     def rank_of(self, structure: Structure) -> int:
         """Rank of sign factors. Raises ``AttributeError`` for formats that have none."""
@@ -152,12 +115,10 @@ class Format(Specified, abc.ABC):
 
     def reference(self, physics: LinearOperator) -> LinearOperator | None:
         """The operator whose signs the stored signs are measured against, or None where there is none."""
-        del physics
-        return None
+        return physics if self.signed else None
 
     def describe(self, weights: Weights) -> tuple[str, ...]:
         """The format in words, the representation first, then what is around it."""
-        del weights
         return (repr(self),)
 
 

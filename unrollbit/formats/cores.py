@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -15,12 +16,14 @@ from unrollbit.operators.structured import Structured
 from unrollbit.structures import Full, Indexed, Structure
 
 
-def core_stack(matrices: Any, structure: Structure | None, copies: int) -> tuple[Array, Structure]:
-    """Cores ``(copies, *core_shape)`` of one matrix (repeated) or of a stack of ``copies`` matrices.
+def core_stack(matrices: Any, mask: Any, copies: int) -> tuple[Array, Structure]:
+    """Cores ``(copies, *core_shape)`` of one matrix (repeated) or of a stack of ``copies`` matrices; the structure of a
+    mask (``Structure``, booleans or None).
 
     The one matrix may be an operator, whose matrix is formed only where its parts do not give the core. Raises
     ``ValueError`` for matrices that are not real, finite, 2-D or a stack of ``copies`` of them.
     """
+    structure = mask if mask is None or isinstance(mask, Structure) else Indexed.from_mask(np.asarray(mask))
     if isinstance(copies, bool) or not isinstance(copies, int) or copies < 1:
         raise ValueError(f"copies: expected an integer >= 1, got {copies!r}")
     if isinstance(matrices, LinearOperator):
@@ -41,11 +44,6 @@ def core_stack(matrices: Any, structure: Structure | None, copies: int) -> tuple
     return structure.gather(array), structure
 
 
-def as_structure(mask: Any) -> Structure | None:
-    """A mask argument: None, a ``Structure`` or a dense boolean matrix."""
-    return mask if mask is None or isinstance(mask, Structure) else Indexed.from_mask(np.asarray(mask))
-
-
 def masked(core: Array, structure: Structure) -> Structured:
     """The operator of a core whose entries outside an irregular mask are cleared."""
     exists = structure.core_mask
@@ -62,6 +60,15 @@ def mean_of(cores: Array, structure: Structure) -> Array:
     """Mean over the existing entries of each core, one number for each leading index (others must be 0)."""
     axes = tuple(range(cores.ndim - len(structure.core_shape), cores.ndim))
     return cores.sum(axes) / structure.size
+
+
+def each_copy(cores: Array, compute: Callable[[np.ndarray], Any]) -> list[Any]:
+    """``compute`` of every core (NumPy), once for copies that are equal: untied weights start equal."""
+    host = np.asarray(cores)
+    found = [compute(host[0])]
+    for core in host[1:]:
+        found.append(found[0] if np.array_equal(core, host[0]) else compute(core))
+    return found
 
 
 def per_copy(values: Array, cores: Array) -> Array:

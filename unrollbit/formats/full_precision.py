@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,6 +10,7 @@ from jaxtyping import Array
 from unrollbit.formats.cores import masked
 from unrollbit.formats.representation import Representation, Values
 from unrollbit.formats.stored import Entries, Stored
+from unrollbit.formats.weights import Weights
 from unrollbit.operators import LinearOperator
 from unrollbit.structures import Structure
 
@@ -28,28 +28,19 @@ class FullPrecision(Representation):
 
     needs_mask: ClassVar[bool] = False  # what it forbids is zero
     signed: ClassVar[bool] = False
+    holds_zero: ClassVar[bool] = True
 
-    @property
-    def holds_zero(self) -> bool:
-        return True
-
-    @property
-    def description(self) -> str:
-        return "full precision (32-bit floats)"
+    def describe(self, weights: Weights) -> tuple[str, ...]:
+        return ("full precision (32-bit floats)",)
 
     def stored(self, structure: Structure, copies: int) -> dict[str, Stored]:
         return {"values": Entries((copies,), structure)}
 
     def start(self, cores: Array, structure: Structure) -> Values:
-        del structure
         return {"values": cores}
 
-    def parameters(self, values: Values, structure: Structure) -> Array:
-        del structure
-        return values["values"]
+    def trained(self, parameters: Values, structure: Structure) -> LinearOperator:
+        return masked(parameters["values"], structure)
 
-    def trained(self, parameters: Array, structure: Structure) -> LinearOperator:
-        return masked(parameters, structure)
-
-    def packed(self, arrays: Mapping[str, Array], exists: Array | None, structure: Structure) -> LinearOperator:
+    def packed(self, arrays: Values, exists: Array | None, structure: Structure) -> LinearOperator:
         return masked(arrays["values"], structure)

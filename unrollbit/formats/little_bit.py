@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from unrollbit.decompositions import SVD, SignFactors, decomposed, dual_svid, rank_for
-from unrollbit.formats.cores import masked
-from unrollbit.formats.one_bit_svid import each_copy
+from unrollbit.decompositions import SignFactors, decomposed, rank_for, sign_paths
+from unrollbit.formats.cores import each_copy, masked
 from unrollbit.formats.representation import Representation, Values
-from unrollbit.formats.scales import Floats
-from unrollbit.formats.stored import HALF, Signs, Stored
+from unrollbit.formats.stored import HALF, Floats, Signs, Stored
 from unrollbit.formats.surrogates import Identity, Surrogate, binarise
 from unrollbit.formats.weights import Weights
 from unrollbit.operators import LinearOperator, Sum
@@ -44,7 +44,7 @@ class LittleBit(Representation):
         rank: the rank itself, instead of a target.
         turns: copy k starts from singular values k r + 1 to (k + 1) r, cyclically, not all from the largest ones:
             layers of an untied network then see different parts of the measurement. Not in the paper.
-        surrogate: pseudo-gradient of the signs; published: ``smooth_sign()``, and ``clipped()`` by default in the
+        surrogate: pseudo-gradient of the signs; published: ``SmoothSign()``, and ``Clipped()`` by default in the
             released code. Latents have mean magnitude 1 here.
 
     Raises:
@@ -63,6 +63,8 @@ class LittleBit(Representation):
         (14, (1, 64, 64), True)
     """
 
+    # w_j^T a_j is about r / m, and what is divided by it grows as much; columns have scales to learn
+    normalisable: ClassVar[bool] = False
     bits_per_weight: float = 1.0
     residual: bool = False
     rotate: bool = False
@@ -78,11 +80,6 @@ class LittleBit(Representation):
     def describe(self, weights: Weights) -> tuple[str, ...]:
         residual = " with a residual of the same rank" * self.residual
         return (f"sign factors of rank {self.rank_of(weights.structure)}{residual} (LittleBit)",)
-
-    @property
-    def normalisable(self) -> bool:
-        """No: ``w_j^T a_j`` is about r / m, and what is divided by it grows as much; columns have scales to learn."""
-        return False
 
     @property
     def paths(self) -> int:
@@ -113,61 +110,48 @@ class LittleBit(Representation):
         return {"left": Signs(lead, left), "right": Signs(lead, right), **scales}
 
     def start(self, cores: Array, structure: Structure) -> Values:
-        rank, blocked = self.rank_of(structure), len(structure.core_shape) == 3
-        if self.turns:
-            svds = each_copy(cores, _blocks_decomposed)
-            factors = [self._factorised(svds[k], rank, blocked, first=k * rank) for k in range(len(svds))]
-        else:
-            factors = each_copy(cores, lambda core: self._factorised(_blocks_decomposed(core), rank, blocked))
+        rank, (left, right), factors = self.rank_of(structure), self.factors(structure), []
+        svds = each_copy(cores, lambda core: [decomposed(block) for block in core.reshape(-1, *core.shape[-2:])])
+        for k, blocks in enumerate(svds):
+            same = k > 0 and blocks is svds[0] and not self.turns
+            options = {"rotate": self.rotate, "first": k * rank if self.turns else 0}
+            factors.append(factors[0] if same else sign_paths(blocks, rank, self.paths, **options))
         values = {}
         for name in SignFactors._fields:
-            stacked = np.stack([np.stack([getattr(path, name) for path in one]) for one in factors])
-            if name not in _SCALES:  # latents of mean magnitude 1
-                size = np.abs(stacked).mean(tuple(range(2, stacked.ndim)), keepdims=True)
-                stacked = stacked / np.where(size > 0, size, 1.0)
-            values[name] = jnp.asarray(stacked, jnp.float32)
+            array = np.array([[[getattr(block, name) for block in path] for path in one] for one in factors])
+            if name in _SCALES:  # of all blocks in a row
+                array = array.reshape(*array.shape[:2], -1)
+            else:  # latents of mean magnitude 1
+                array = array.reshape(*array.shape[:2], *(left if name == "left" else right).core_shape)
+                size = np.abs(array).mean(tuple(range(2, array.ndim)), keepdims=True)
+                array = array / np.where(size > 0, size, 1.0)
+            values[name] = jnp.asarray(array, jnp.float32)
         return values
 
-    def _factorised(self, blocks: list[SVD], rank: int, blocked: bool, first: int = 0) -> list[SignFactors]:
-        """The factors of every path of one core: latent factors as cores, scales of all blocks in a row."""
-        paths = []
-        for path in range(self.paths):
-            found = [dual_svid(block, rank, rotate=self.rotate, first=first) for block in blocks]
-            if path + 1 < self.paths:  # what is missing
-                matrices = [(svd.U * svd.s) @ svd.Vt for svd in blocks]
-                blocks = [decomposed(matrix - one.dense()) for matrix, one in zip(matrices, found, strict=True)]
-            left, right = (np.stack([getattr(factors, name) for factors in found]) for name in ("left", "right"))
-            scales = (np.concatenate([getattr(factors, name) for factors in found]) for name in _SCALES)
-            paths.append(SignFactors(left if blocked else left[0], right if blocked else right[0], *scales))
-        return paths
+    def trained(self, parameters: Values, structure: Structure) -> LinearOperator:
+        def factor(latents: Array, structure: Structure) -> LinearOperator:
+            return Structured(binarise(latents, self.surrogate), structure)
 
-    def parameters(self, values: Values, structure: Structure) -> tuple[Array, ...]:
-        return tuple(values[name] for name in ("left", "right", *_SCALES))
-
-    def trained(self, parameters: tuple[Array, ...], structure: Structure) -> LinearOperator:
-        left, right, *scales = parameters
-        terms = []
-        for path in range(self.paths):
-            rows, middle, columns = (scale[path] for scale in scales)
-            L, R = (
-                Structured(binarise(latents[path], self.surrogate), factor)
-                for latents, factor in zip((left, right), self.factors(structure), strict=True)
-            )
-            terms.append(LowRank(rows, L, middle, R, columns))
-        total = terms[0] if len(terms) == 1 else Sum(*terms)
+        total = functools.reduce(Sum, self._terms(parameters, structure, factor))
         return total if structure.core_mask is None else masked(total.dense(), structure)
 
-    def packed(self, arrays: Mapping[str, Array], exists: Array | None, structure: Structure) -> LinearOperator:
-        ones, (left, right) = jnp.ones(1), self.factors(structure)
-        terms = []
+    def packed(self, arrays: Values, exists: Array | None, structure: Structure) -> LinearOperator:
+        def factor(bits: Array, structure: Structure) -> LinearOperator:
+            return PackedSigns(bits[None], jnp.ones(1), None, structure, "none")
+
+        terms = self._terms(arrays, structure, factor)
+        return functools.reduce(Sum, terms) if exists is None else MaskedLowRank(terms, exists)
+
+    def _terms(
+        self, arrays: Values, structure: Structure, factor: Callable[[Array, Structure], LinearOperator]
+    ) -> tuple[LowRank, ...]:
+        """The product of every path, of the arrays of one copy."""
+        terms, (left, right) = [], self.factors(structure)
         for path in range(self.paths):
             rows, middle, columns = (arrays[name][path].astype(jnp.float32) for name in _SCALES)
-            L = PackedSigns(arrays["left"][path][None], ones, None, left, "none")
-            R = PackedSigns(arrays["right"][path][None], ones, None, right, "none")
+            L, R = factor(arrays["left"][path], left), factor(arrays["right"][path], right)
             terms.append(LowRank(rows, L, middle, R, columns))
-        if exists is not None:
-            return MaskedLowRank(tuple(terms), exists)
-        return terms[0] if self.paths == 1 else Sum(*terms)
+        return tuple(terms)
 
 
 def _block_shape(structure: Structure) -> tuple[int, int]:
@@ -178,7 +162,3 @@ def _block_shape(structure: Structure) -> tuple[int, int]:
             "LittleBit: taps of a convolution and entries of a sparse matrix have no rank; take OneBit() there"
         )
     return m // count, n // count
-
-
-def _blocks_decomposed(core: np.ndarray) -> list[SVD]:
-    return [decomposed(block) for block in (core if core.ndim == 3 else core[None])]

@@ -1,21 +1,23 @@
-"""Columns normalised by the physics: ``diag(W^T A) = 1``."""
+"""Matrices whose columns are normalised by the physics, and filters of unit norm."""
 
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from unrollbit.arrays import norm
 from unrollbit.formats.base import Format, Place
+from unrollbit.formats.cores import over
 from unrollbit.formats.weights import Weights
 from unrollbit.formats.wrapper import Wrapper
 from unrollbit.operators import Composition, LinearOperator
-from unrollbit.operators.structured import Diagonal
-from unrollbit.variables import Physics
+from unrollbit.operators.structured import Diagonal, Structured
 
 _SMALLEST = 1e-6  # of the largest product of a column with its unknown's
 
@@ -28,12 +30,9 @@ class Normalised(Wrapper):
     measured, gets none. Source: the scale-free form of the constraint ``w_j^T a_j = 1`` of ALISTA (Liu et al. 2019).
     """
 
+    normalisable: ClassVar[bool] = False  # its columns are normalised already
+    words: ClassVar[str] = "columns normalised with A"
     inner: Format
-
-    @property
-    def normalisable(self) -> bool:
-        """No: its columns are normalised already."""
-        return False
 
     def inside(self, place: Place) -> Place:
         place.check_transposed("Normalised")
@@ -45,9 +44,9 @@ class Normalised(Wrapper):
         shapes = jax.eval_shape(lambda weights: weights.layer(0).prepare(), inner)
         reference = place.physics.core(shapes.mask())
         if inner.stored_weights() and not inner.packed:
-            return self.enclose(inner, {"reference": Physics(reference)}, held_bits=held)
+            return self.enclose(inner, {"reference": reference}, held_bits=held)
         diagonals = _diagonals(inner, reference, inner.copies if inner.packed else 1)
-        return self.enclose(inner, {"diagonals": Physics(diagonals)}, held_bits=held)
+        return self.enclose(inner, {"diagonals": diagonals}, held_bits=held)
 
     def prepare(self, weights: Weights) -> Any:
         diagonals = weights.given["diagonals"][...] if "diagonals" in weights.given else None
@@ -58,10 +57,6 @@ class Normalised(Wrapper):
         if diagonal is None:
             diagonal = reciprocal(matrix.column_products(weights.given["reference"][...]))
         return Composition(matrix, Diagonal(diagonal))
-
-    def describe(self, weights: Weights) -> tuple[str, ...]:
-        first, *around = super().describe(weights)
-        return first, "columns normalised with A", *around
 
 
 @functools.partial(jax.jit, static_argnums=2)
@@ -76,3 +71,55 @@ def reciprocal(products: Float[Array, " n"]) -> Float[Array, " n"]:
     size = jnp.abs(products)
     floor = jnp.maximum(size, _SMALLEST * jnp.max(size))
     return jnp.where(size > 0, jnp.sign(products), 0.0) / jnp.where(size > 0, floor, 1.0)
+
+
+@dataclass(frozen=True)
+class UnitFilters(Wrapper):
+    """``w = (v - mean v) / ||v - mean v||`` for every filter v of a bank: constants pass no filter, and the size of a
+    response is that of its influence function. Computed from the taps; stores nothing, and training differentiates
+    through it.
+
+    Source: Chen and Pock, "Trainable nonlinear reaction diffusion", IEEE PAMI 39 (2017), section 3.3, where filters are
+    combinations of the atoms of a cosine transform without the constant one, over their norm.
+    """
+
+    normalisable: ClassVar[bool] = False  # its filters are normalised already
+    signed: ClassVar[bool] = False  # filters have nothing to do with the physics
+    words: ClassVar[str] = "filters without a mean, of unit norm"
+    inner: Format
+
+    def inside(self, place: Place) -> Place:
+        """All filters start with taps of mean magnitude 1: none of them turns its signs sooner."""
+        structure = place.map.structure
+        _check_bank(structure)
+        core = place.map.initial.core(structure)
+        size = jnp.mean(jnp.abs(core), axis=tuple(range(core.ndim - 1)))
+        return place.starting_at(Structured(over(core, size), structure))
+
+    def wrap(self, place: Place, inner: Weights) -> Weights:
+        _check_bank(inner.structure)
+        return self.enclose(inner)
+
+    def from_matrix(self, matrix: Any, mask: Any = None, *, copies: int = 1) -> Weights:
+        return self.enclose(self.inner.from_matrix(matrix, mask, copies=copies))
+
+    def matrix(self, weights: Weights, parameters: Any) -> LinearOperator:
+        structure = weights.structure
+        return Structured(unit_filters(super().matrix(weights, parameters).core(structure)), structure)
+
+
+def unit_filters(core: Float[Array, "*taps channels"]) -> Float[Array, "*taps channels"]:
+    """Each filter minus its mean, over its norm; 0 where nothing is left.
+
+    Example:
+        >>> unit_filters(jnp.array([[1.0, 1.0], [-1.0, 1.0]])).round(3).tolist()
+        [[0.7070000171661377, 0.0], [-0.7070000171661377, 0.0]]
+    """
+    flat = core.reshape(math.prod(core.shape[:-1]), core.shape[-1])
+    centred = flat - jnp.mean(flat, axis=0)
+    return over(centred, norm(centred, axis=0)).reshape(core.shape)
+
+
+def _check_bank(structure: Any) -> None:
+    if len(structure.core_shape) < 2 or not structure.shared:
+        raise ValueError(f"UnitFilters: expected a map that is a bank of filters, got one of {structure}")

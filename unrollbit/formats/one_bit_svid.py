@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
 from unrollbit.decompositions import rank_one
-from unrollbit.formats.cores import masked, normalised_latents
+from unrollbit.formats.cores import each_copy, masked, normalised_latents
 from unrollbit.formats.representation import Representation, Values
-from unrollbit.formats.scales import Floats
-from unrollbit.formats.stored import HALF, TINY, Signs, Stored
+from unrollbit.formats.stored import HALF, TINY, Floats, Signs, Stored
 from unrollbit.formats.surrogates import Identity, Surrogate, binarise
+from unrollbit.formats.weights import Weights
 from unrollbit.operators import Composition, LinearOperator
 from unrollbit.operators.structured import Diagonal
 from unrollbit.packed_operators import PackedSigns
@@ -48,57 +46,36 @@ class OneBitSVID(Representation):
 
     surrogate: Surrogate = Identity()
 
-    @property
-    def description(self) -> str:
-        return "one-bit between two value vectors (OneBit)"
+    def describe(self, weights: Weights) -> tuple[str, ...]:
+        return ("one-bit between two value vectors (OneBit)",)
 
     def stored(self, structure: Structure, copies: int) -> dict[str, Stored]:
-        m, n = structure.shape
-        return {
-            "signs": Signs((copies,), structure),
-            "rows": Floats((copies, m), HALF, positive=True),
-            "columns": Floats((copies, n), HALF, positive=True),
-        }
+        rows, columns = (Floats((copies, size), HALF, positive=True) for size in structure.shape)
+        return {"signs": Signs((copies,), structure), "rows": rows, "columns": columns}
 
     def start(self, cores: Array, structure: Structure) -> Values:
         m, n = structure.shape
         self._magnitudes(jnp.ones(m), jnp.ones(n), structure)  # taps that are shared have no rows: said here
-        found = each_copy(cores, lambda core: values_of(core, structure))
-        rows, columns = (np.maximum(np.stack([pair[i] for pair in found]), _SMALLEST) for i in (0, 1))
-        return {"signs": normalised_latents(cores, structure), "rows": rows, "columns": columns}
+        if structure.entrywise:
+            raise ValueError("OneBitSVID: entries of a sparse matrix have no rank; take OneBit(scale='row') there")
 
-    def parameters(self, values: Values, structure: Structure) -> tuple[Array, Array, Array]:
-        return values["signs"], values["rows"], values["columns"]
+        def vectors(core: np.ndarray) -> list[np.ndarray]:
+            pairs = [rank_one(block, structure.core_mask) for block in core.reshape(-1, *core.shape[-2:])]
+            return [np.concatenate(parts) for parts in zip(*pairs, strict=True)]
+
+        found = each_copy(cores, vectors)
+        rows, columns = (np.maximum(np.stack(values), _SMALLEST) for values in zip(*found, strict=True))
+        return {"signs": normalised_latents(cores, structure), "rows": rows, "columns": columns}
 
     def _magnitudes(self, rows: Array, columns: Array, structure: Structure) -> Array:
         """``h g^T`` as cores."""
         return structure.rows(rows) * structure.columns(columns)
 
-    def trained(self, parameters: tuple[Array, Array, Array], structure: Structure) -> LinearOperator:
-        latents, rows, columns = parameters
-        return masked(self._magnitudes(rows, columns, structure) * binarise(latents, self.surrogate), structure)
+    def trained(self, parameters: Values, structure: Structure) -> LinearOperator:
+        magnitudes = self._magnitudes(parameters["rows"], parameters["columns"], structure)
+        return masked(magnitudes * binarise(parameters["signs"], self.surrogate), structure)
 
-    def packed(self, arrays: Mapping[str, Array], exists: Array | None, structure: Structure) -> LinearOperator:
+    def packed(self, arrays: Values, exists: Array | None, structure: Structure) -> LinearOperator:
         signs = PackedSigns(arrays["signs"][None], jnp.ones(1), exists, structure, "none")
         rows, columns = (Diagonal(arrays[name].astype(jnp.float32)) for name in ("rows", "columns"))
         return Composition(rows, Composition(signs, columns))
-
-
-def each_copy(cores: Array, compute: Callable[[np.ndarray], Any]) -> list[Any]:
-    """``compute`` of every core (NumPy), once for copies that are equal: untied weights start equal."""
-    host = np.asarray(cores)
-    found = [compute(host[0])]
-    for k in range(1, len(host)):
-        found.append(found[0] if np.array_equal(host[k], host[0]) else compute(host[k]))
-    return found
-
-
-def values_of(core: np.ndarray, structure: Structure) -> tuple[np.ndarray, np.ndarray]:
-    """Value vectors of all rows (m,) and columns (n,) of one core, block by block."""
-    exists = structure.core_mask
-    if structure.entrywise:
-        raise ValueError("OneBitSVID: entries of a sparse matrix have no rank; take OneBit(scale='row') there")
-    if core.ndim == 2:
-        return rank_one(core, exists)
-    pairs = [rank_one(block) for block in core]
-    return np.concatenate([h for h, _ in pairs]), np.concatenate([g for _, g in pairs])

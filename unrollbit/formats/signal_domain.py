@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 from jaxtyping import Array
@@ -13,7 +13,6 @@ from unrollbit.formats.base import Format, Place
 from unrollbit.formats.weights import Weights
 from unrollbit.formats.wrapper import Wrapper
 from unrollbit.operators import Composition, LinearOperator
-from unrollbit.variables import Physics
 
 
 @dataclass(frozen=True)
@@ -24,11 +23,9 @@ class SignalDomain(Wrapper):
     although ``A`` itself is not.
     """
 
+    in_signal_domain: ClassVar[bool] = True
+    words: ClassVar[str] = "in the domain of the signal"
     inner: Format
-
-    @property
-    def in_signal_domain(self) -> bool:
-        return True
 
     def inside(self, place: Place) -> Place:
         """The map starts at Phi (or a multiple) where it starts at A, and at W Psi^T elsewhere (Psi orthonormal), which
@@ -44,7 +41,7 @@ class SignalDomain(Wrapper):
     def wrap(self, place: Place, inner: Weights) -> Weights:
         synthesis = _parts(place.physics)[1]
         structure = Composition(inner.layer(0), synthesis).mask()
-        return self.enclose(inner, {"synthesis": Physics(synthesis)}, structure=structure)
+        return self.enclose(inner, {"synthesis": synthesis}, structure=structure)
 
     def matrix(self, weights: Weights, parameters: Any) -> LinearOperator:
         return Composition(super().matrix(weights, parameters), weights.given["synthesis"].get_value())
@@ -55,10 +52,6 @@ class SignalDomain(Wrapper):
 
     def reference(self, physics: LinearOperator) -> LinearOperator | None:
         return self.inner.reference(_parts(physics)[0])
-
-    def describe(self, weights: Weights) -> tuple[str, ...]:
-        first, *around = super().describe(weights)
-        return first, "in the domain of the signal", *around
 
 
 def _parts(physics: LinearOperator) -> tuple[LinearOperator, LinearOperator]:

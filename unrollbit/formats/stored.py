@@ -17,73 +17,55 @@ from jaxtyping import Array
 
 from unrollbit.signbits import pack_signs, unpack_signs
 from unrollbit.structures import Structure
-from unrollbit.trits import PerByte, check_trits, pack_trits, trit_bytes, unpack_trits
-from unrollbit.variables import BinaryParam, MatrixParam
+from unrollbit.trits import PerByte, check_trits, pack_trits, unpack_trits
+from unrollbit.variables import BinaryParam, MatrixParam, ScaleParam
 
 HALF = np.dtype(ml_dtypes.bfloat16)  # 16 bits with the range of float32: no physical unit over- or underflows
 SINGLE = np.dtype(np.float32)
+BYTE = np.dtype(np.uint8)
 TINY = 2.0**-124  # the smallest scale: rounding keeps it a normal float32, and so are its logarithm and reciprocal
 
 
 class Stored(abc.ABC):
-    """One array of a file: ``encode`` and ``decode`` between values and the array, ``hold`` and ``release`` between the
-    array and the form in which a loaded network keeps it, ``variable`` and ``values`` between values and what trains.
+    """One array of a file, of ``shape`` and ``dtype``, that trains as a ``param``. ``encode`` and ``decode`` go between
+    values and the array, ``hold`` from the array to the form in which a loaded network keeps it, ``expand`` from there
+    to values, ``raw`` and ``values`` between values and what trains.
     """
 
-    @property
-    @abc.abstractmethod
-    def shape(self) -> tuple[int, ...]:
-        """Shape in a file."""
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    param: type[nnx.Variable]
+    weights: int = 0  # matrix entries; none of scales
 
     @property
-    @abc.abstractmethod
-    def dtype(self) -> np.dtype[Any]:
-        """Dtype in a file."""
+    def bits(self) -> int:
+        """Bits by formula: no padding."""
+        return 8 * self.dtype.itemsize * math.prod(self.shape)
 
     @property
-    def weights(self) -> int:
-        """Matrix entries (0 for scales)."""
-        return 0
-
-    @property
-    def weight_bits(self) -> int:
-        """Bits of matrix entries by formula: no padding."""
-        return 0
-
-    @property
-    def scale_bits(self) -> int:
-        """Bits of scales."""
-        return 0
-
-    @property
-    @abc.abstractmethod
     def resident_bits(self) -> int:
         """Bits in memory while a loaded network runs."""
+        return self.bits
 
-    @property
-    def as_signs(self) -> Signs | None:
-        """This array, if it holds one bit for each sign; else None."""
-        return None
-
-    @abc.abstractmethod
-    def variable(self, values: Array) -> nnx.Param:
+    def variable(self, values: Array) -> nnx.Variable:
         """What is trained for these values."""
+        return self.param(self.raw(jnp.asarray(values, jnp.float32)))
 
-    def values(self, trained: Array) -> Array:
-        """The values of what is trained."""
-        return trained
+    def raw(self, values: Array) -> Array:
+        """Values as they train."""
+        return values
 
-    def rounded(self, trained: Array) -> Array:
+    def values(self, raw: Array) -> Array:
+        """Inverse of ``raw``."""
+        return raw
+
+    def rounded(self, raw: Array) -> Array:
         """What is trained, rounded to what a file holds."""
-        return trained
+        return raw
 
     @abc.abstractmethod
     def encode(self, values: np.ndarray) -> np.ndarray:
         """Values as the array of a file."""
-
-    @abc.abstractmethod
-    def decode(self, array: np.ndarray) -> np.ndarray:
-        """Values of the array of a file, float32."""
 
     def check(self, name: str, array: np.ndarray) -> None:  # noqa: B027 - most content cannot be wrong
         """Raise ``ValueError`` for content that is wrong although shape and dtype are right."""
@@ -92,27 +74,32 @@ class Stored(abc.ABC):
         """The array of a file as a loaded network keeps it."""
         return array
 
-    def release(self, held: np.ndarray) -> np.ndarray:
-        """Inverse of ``hold``."""
-        return held
-
     @abc.abstractmethod
     def expand(self, held: Array) -> Array:
         """Values of what a loaded network keeps, float32, inside compiled programs (any leading axes)."""
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def expanded(self, held: Array) -> Array:
+        """``expand`` as a program of its own."""
+        return self.expand(held)
+
+    def decode(self, array: np.ndarray) -> np.ndarray:
+        """Values of the array of a file, float32."""
+        return np.asarray(self.expanded(self.hold(array)))
 
 
 @dataclass(frozen=True)
 class Entries(Stored):
     """Matrices of 32-bit floats: cores; with an irregular mask, the existing entries of each matrix in one row (masked
-    entries are never stored), while a loaded network keeps whole cores. ``lead``: leading axes, of copies and planes.
+    entries are never stored), while a loaded network keeps whole cores. ``lead``: leading axes, of copies and planes;
+    ``per_item``: weights in an item of the array.
     """
 
     lead: tuple[int, ...]
     structure: Structure
-
-    def row_items(self, n: int) -> int:
-        """Array items of a row of n weights."""
-        return n
+    dtype: np.dtype[Any] = SINGLE
+    param: type[nnx.Variable] = MatrixParam
+    per_item: int = 1
 
     def pack(self, values: np.ndarray) -> np.ndarray:
         """Rows of values as array items."""
@@ -128,38 +115,33 @@ class Entries(Stored):
         structure = self.structure
         return structure.core_shape if structure.core_mask is None else (structure.size,)
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        *rows, last = self.rows
-        return (*self.lead, *rows, self.row_items(last))
+    def _items(self, rows: tuple[int, ...]) -> tuple[int, ...]:
+        return (*self.lead, *rows[:-1], -(-rows[-1] // self.per_item))
 
     @property
-    def dtype(self) -> np.dtype[Any]:
-        return SINGLE
+    def shape(self) -> tuple[int, ...]:
+        return self._items(self.rows)
 
     @property
     def weights(self) -> int:
         return math.prod(self.lead) * self.structure.size
 
     @property
-    def weight_bits(self) -> int:
-        return 32 * self.weights
+    def bits(self) -> int:
+        """Rounded up to a whole bit."""
+        return -(-8 * self.dtype.itemsize * self.weights // self.per_item)
 
     @property
     def resident_bits(self) -> int:
-        *rows, last = self.structure.core_shape
-        return 8 * self.dtype.itemsize * math.prod((*self.lead, *rows)) * self.row_items(last)
-
-    def variable(self, values: Array) -> nnx.Param:
-        return MatrixParam(jnp.asarray(values, jnp.float32))
+        return 8 * self.dtype.itemsize * math.prod(self._items(self.structure.core_shape))
 
     def encode(self, values: np.ndarray) -> np.ndarray:
         exists = self.structure.core_mask
         return self.pack(values if exists is None else values[..., exists])
 
-    def decode(self, array: np.ndarray) -> np.ndarray:
-        """Entries that do not exist are 0."""
-        values, exists = np.array(_unpacked(self, array, self.rows[-1])), self.structure.core_mask
+    def cores(self, array: np.ndarray) -> np.ndarray:
+        """The array of a file as cores; entries that do not exist are 0."""
+        values, exists = np.asarray(self.unpack(jnp.asarray(array), self.rows[-1])), self.structure.core_mask
         if exists is None:
             return values
         cores = np.zeros((*self.lead, *self.structure.core_shape), np.float32)
@@ -167,56 +149,32 @@ class Entries(Stored):
         return cores
 
     def hold(self, array: np.ndarray) -> np.ndarray:
-        return array if self.structure.core_mask is None else self.pack(self.decode(array))
-
-    def release(self, held: np.ndarray) -> np.ndarray:
-        if self.structure.core_mask is None:
-            return held
-        return self.encode(np.asarray(_unpacked(self, held, self.structure.core_shape[-1])))
+        return array if self.structure.core_mask is None else self.pack(self.cores(array))
 
     def expand(self, held: Array) -> Array:
         values, exists = self.unpack(held, self.structure.core_shape[-1]), self.structure.core_mask
         return values if exists is None else values * exists
 
 
-@functools.partial(jax.jit, static_argnums=(0, 2))
-def _unpacked(stored: Entries, items: Array, n: int) -> Array:
-    return stored.unpack(items, n)
-
-
 @dataclass(frozen=True)
 class Signs(Entries):
     """Signs at one bit (``unrollbit.signbits``); values are latents, whose signs count: ``sign(0) = +1``."""
 
-    def row_items(self, n: int) -> int:
-        return -(-n // 8)
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return np.dtype(np.uint8)
-
-    @property
-    def weight_bits(self) -> int:
-        return self.weights
-
-    @property
-    def as_signs(self) -> Signs | None:
-        return self
-
-    def variable(self, values: Array) -> nnx.Param:
-        return BinaryParam(jnp.asarray(values, jnp.float32))
-
-    def check(self, name: str, array: np.ndarray) -> None:
-        """Padding must be zero: one network, one file, and products may read whole bytes."""
-        used = self.rows[-1] % 8
-        if used and (array[..., -1] >> used).any():
-            raise ValueError(f"array {name!r}: the padding after a row of signs is not zero")
+    dtype: np.dtype[Any] = BYTE
+    param: type[nnx.Variable] = BinaryParam
+    per_item: int = 8
 
     def pack(self, values: np.ndarray) -> np.ndarray:
         return pack_signs(values)
 
     def unpack(self, items: Array, n: int) -> Array:
         return unpack_signs(items, n)
+
+    def check(self, name: str, array: np.ndarray) -> None:
+        """Padding must be zero: one network, one file, and products may read whole bytes."""
+        used = self.rows[-1] % 8
+        if used and (array[..., -1] >> used).any():
+            raise ValueError(f"array {name!r}: the padding after a row of signs is not zero")
 
 
 @dataclass(frozen=True)
@@ -227,47 +185,67 @@ class Trits(Signs):
     the first plane and -1 in the second; entries that do not exist are zeros.
     """
 
-    per_byte: PerByte = 5
-
-    def row_items(self, n: int) -> int:
-        return trit_bytes(n, self.per_byte)
-
-    @property
-    def weight_bits(self) -> int:
-        """``8 / per_byte`` each, rounded up to a whole bit."""
-        return -(-8 * self.weights // self.per_byte)
-
-    @property
-    def as_signs(self) -> Signs | None:
-        return None
+    per_item: PerByte = 5
 
     @property
     def resident_bits(self) -> int:
         return Signs((*self.lead, 2), self.structure).resident_bits
 
-    @property
-    def _planes_axis(self) -> int:
-        return -1 - len(self.structure.core_shape)
-
     def check(self, name: str, array: np.ndarray) -> None:
         try:
-            check_trits(array, self.rows[-1], self.per_byte)
+            check_trits(array, self.rows[-1], self.per_item)
         except ValueError as error:
             raise ValueError(f"array {name!r}: {error}") from error
 
     def pack(self, values: np.ndarray) -> np.ndarray:
-        return pack_trits(values, self.per_byte)
+        return pack_trits(values, self.per_item)
 
     def unpack(self, items: Array, n: int) -> Array:
-        return unpack_trits(items, n, self.per_byte)
+        return unpack_trits(items, n, self.per_item)
 
     def hold(self, array: np.ndarray) -> np.ndarray:
-        values = self.decode(array)
-        return pack_signs(np.stack([values, values - 0.5], self._planes_axis))
-
-    def release(self, held: np.ndarray) -> np.ndarray:
-        negative = np.unpackbits(held, axis=-1, count=self.structure.core_shape[-1], bitorder="little")
-        return self.encode(1.0 - negative.sum(self._planes_axis))
+        values = self.cores(array)
+        return pack_signs(np.stack([values, values - 0.5], -1 - len(self.structure.core_shape)))
 
     def expand(self, held: Array) -> Array:
-        return unpack_signs(held, self.structure.core_shape[-1]).mean(self._planes_axis)
+        *rows, last = self.structure.core_shape
+        return unpack_signs(held, last).mean(-2 - len(rows))
+
+
+@dataclass(frozen=True)
+class Floats(Stored):
+    """Scales, or their logarithms, of a stored dtype. ``positive`` ones must be, and train as logarithms; none may
+    exceed ``largest``. ``param``: ``Statistic`` for what takes part in training without a gradient.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any] = SINGLE
+    positive: bool = False
+    largest: float = math.inf
+    param: type[nnx.Variable] = ScaleParam
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def raw(self, values: Array) -> Array:
+        return jnp.log(jnp.maximum(values, TINY)) if self.positive else values
+
+    def values(self, raw: Array) -> Array:
+        return jnp.exp(raw) if self.positive else raw
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def rounded(self, raw: Array) -> Array:
+        if self.dtype == SINGLE:
+            return raw
+        return self.raw(self.values(raw).astype(self.dtype).astype(jnp.float32))
+
+    def encode(self, values: np.ndarray) -> np.ndarray:
+        return np.asarray(values, np.float32).astype(self.dtype)
+
+    def check(self, name: str, array: np.ndarray) -> None:
+        values = array.astype(np.float32)
+        if (values > self.largest).any():
+            raise ValueError(f"array {name!r}: {values.max()} is too large for a float32 scale")
+        if self.positive and not (values > 0).all():
+            raise ValueError(f"array {name!r}: expected scales > 0, got {values.min()}")
+
+    def expand(self, held: Array) -> Array:
+        return held.astype(jnp.float32)

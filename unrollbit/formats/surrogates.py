@@ -71,35 +71,15 @@ class TanhSign(Surrogate):
         return 1.001 - jnp.tanh(w) ** 2
 
 
-def identity() -> Surrogate:
-    """Straight-through estimator."""
-    return Identity()
-
-
-def clipped(limit: float = 1.0) -> Surrogate:
-    """Straight-through inside ``|w| <= limit``. Raises ``ValueError`` unless limit > 0."""
-    return Clipped(float(limit))
-
-
-def smooth_sign(sharpness: float = 100.0, relative: bool = False) -> Surrogate:
-    """Derivative of ``tanh(sharpness w)``. Raises ``ValueError`` unless sharpness > 0."""
-    return SmoothSign(float(sharpness), bool(relative))
-
-
-def tanh_sign() -> Surrogate:
-    """OneBit's ``1.001 - tanh(w)^2``."""
-    return TanhSign()
-
-
 @partial(jax.custom_jvp, nondiff_argnums=(1,))
 def binarise(w: Float[Array, "..."], surrogate: Surrogate) -> Float[Array, "..."]:
     """``sign(w)`` with ``sign(0) = +1``; the derivative is the surrogate's.
 
     Example:
         >>> import jax, jax.numpy as jnp
-        >>> binarise(jnp.array([-0.5, 0.0, 2.0]), identity())
+        >>> binarise(jnp.array([-0.5, 0.0, 2.0]), Identity())
         Array([-1.,  1.,  1.], dtype=float32)
-        >>> jax.grad(lambda w: binarise(w, clipped(1.0)).sum())(jnp.array([-0.5, 2.0]))
+        >>> jax.grad(lambda w: binarise(w, Clipped()).sum())(jnp.array([-0.5, 2.0]))
         Array([1., 0.], dtype=float32)
     """
     return jnp.where(w >= 0, 1.0, -1.0).astype(w.dtype)

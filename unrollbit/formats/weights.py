@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
@@ -22,9 +23,9 @@ class Weights(nnx.Module):
     """``copies`` matrices of one shape in a ``Format``; layer ``k`` of a network uses matrix ``k mod copies``.
 
     ``variables`` are what is trained or, if ``packed``, the arrays of a file; ``given`` is what the physics determines.
-    A wrapper's weights have ``inner`` weights. ``held_bits`` are the bits of ``given`` that are held beside the physics
-    while the network runs. The matrix is held as the core of ``structure``: entries that the physics forbids do not
-    exist.
+    A wrapper's weights have ``inner`` weights. ``held_bits`` are the bits of what is held beside the physics and the
+    arrays while the network runs. The matrix is held as the core of ``structure``: entries that the physics forbids do
+    not exist.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class Weights(nnx.Module):
         self.copies = copies
         self.variables = nnx.Dict(dict(variables or {}))
         self.given = nnx.Dict(dict(given or {}))
-        self.inner = inner
+        self.inner: Any = inner  # of a wrapper's weights
         self.held_bits = held_bits
         self.packed = packed
 
@@ -76,14 +77,9 @@ class Weights(nnx.Module):
         return leaf.format.stored(leaf.structure, leaf.copies)
 
     @property
-    def active_links(self) -> int:
-        """Links of one matrix without structural zeros: scalar multiplications by something that can be learned."""
-        return self.leaf.structure.links
-
-    @property
     def mask_bits(self) -> int:
         """Bits that a file spends on the structure of what it stores."""
-        return self.leaf.structure.mask_bits if self.stored_weights() else 0
+        return self.leaf.structure.mask_bits if self.stored() else 0
 
     def stored_weights(self) -> int:
         """Number of stored matrix entries, tied ones once, each sign plane on its own."""
@@ -91,26 +87,26 @@ class Weights(nnx.Module):
 
     def weight_bits(self) -> int:
         """Bits of the matrix entries by formula: no padding."""
-        return sum(array.weight_bits for array in self.stored().values())
+        return sum(array.bits for array in self.stored().values() if array.weights)
 
     def scale_bits(self) -> int:
         """Bits of the scales at their stored width."""
-        return sum(array.scale_bits for array in self.stored().values())
+        return self.bits() - self.weight_bits()
 
     def bits(self) -> int:
         """Weight and scale bits by formula."""
-        return self.weight_bits() + self.scale_bits()
+        return sum(array.bits for array in self.stored().values())
 
     def stored_bits(self) -> int:
         """Bits of the arrays that a file holds, padding included."""
-        return sum(8 * array.nbytes for array in self.pack().arrays.values())
+        arrays = self.stored().values()
+        return sum(8 * array.dtype.itemsize * math.prod(array.shape) for array in arrays)
 
     def resident_bits(self) -> int:
         """Bits of the matrices in memory while a loaded network runs, at the width they are held in."""
         if self.inner is not None:
             return self.held_bits + self.inner.resident_bits()
-        held = sum(array.resident_bits for array in self.stored().values())
-        return self.held_bits + held + self.format.mask_rows_bits(self.structure)
+        return self.held_bits + sum(array.resident_bits for array in self.stored().values())
 
     def prepare(self) -> Any:
         """The parameters as a pytree of arrays with leading axis ``copies`` (no arrays: an empty pytree)."""
@@ -134,53 +130,66 @@ class Weights(nnx.Module):
         """``W^T r`` with matrix number ``layer``."""
         return self.layer(layer).T(r)
 
+    @jax.jit
     def dense(self) -> Float[Array, "copies m n"]:
         """All matrices, dense; differentiable."""
-        return _dense(self)
+        parameters = self.prepare()
+        if not jax.tree.leaves(parameters):  # nothing is stored: every copy is the same
+            return jnp.repeat(jnp.asarray(self.matrix(parameters).dense())[None], self.copies, axis=0)
+        return jax.vmap(lambda own: self.matrix(own).dense())(parameters)
 
     def rebuild(self, matrices: Float[Array, "copies m n"]) -> Weights:
         """The same format at the same place, started from other matrices. Raises ``TypeError`` for packed weights."""
-        self._check_trains()
-        return self.format.rebuild(self, matrices)
+        weights: Any = self
+        while weights.inner is not None:
+            weights, matrices = weights.inner, weights.format.inwards(weights, matrices)
+        return self._restarted(matrices)
 
     def unquantised(self, floats: Format) -> Weights:
         """These weights held in the format ``floats``, to train before quantising."""
-        self._check_trains()
-        return self.format.unquantised(self, floats)
+        leaf = self._trains()
+        return self._around(floats.from_cores(_floats(leaf), leaf.structure) if leaf.variables else leaf)
 
     def quantised_from(self, trained: Weights) -> Weights:
         """These weights, started from what became of ``unquantised``."""
-        self._check_trains()
-        return self.format.quantised_from(self, trained)
+        return self._restarted(trained.leaf.dense())
 
-    def _check_trains(self) -> None:
+    def _restarted(self, matrices: Array) -> Weights:
+        """The same wrappers and format around other matrices, where any are stored."""
+        leaf, options = self._trains(), {"copies": matrices.shape[0]}
+        return self._around(leaf.format.from_matrix(matrices, leaf.structure, **options) if leaf.variables else leaf)
+
+    def _trains(self) -> Weights:
+        """The leaf. Raises ``TypeError`` where it does not train."""
         if self.packed:
             raise TypeError("weights on packed bits do not train; take the network that trainable() returns")
+        return self.leaf
 
-    def around(self, inner: Weights) -> Weights:
-        """The same wrapper around other weights."""
-        format = replace(self.format, inner=inner.format)  # pyright: ignore[reportArgumentType]
-        given = {name: type(variable)(variable.get_value()) for name, variable in self.given.items()}
-        return Weights(format, self.structure, inner.copies, inner=inner, given=given, held_bits=self.held_bits)
+    def _around(self, leaf: Weights) -> Weights:
+        """The same wrappers around other weights."""
+        wrapper: Any = self.format
+        return leaf if self.inner is None else wrapper.around(self, self.inner._around(leaf))
 
     def round_scales(self) -> None:
         """Round what is stored in fewer bits than it trains in, so that the weights in memory equal their file.
 
         Networks do so when they are built, and ``fit`` when it ends.
         """
-        leaf = self.leaf
-        if not leaf.packed:
-            leaf.format.round(leaf)
-
-    def describe(self) -> tuple[str, ...]:
-        """The format in words, the representation first, then what is around it."""
-        return self.format.describe(self)
+        format: Any = self.leaf.format
+        if self.leaf.variables and not self.packed:
+            format.round(self.leaf)
 
     def pack(self) -> PackedWeights:
         """Spec and arrays for a file; signs as packed bits."""
-        leaf = self.leaf
-        spec, arrays = leaf.format.pack(leaf)
-        return PackedWeights({"format": self.format.to_spec(), **spec}, arrays)
+        leaf, stored, spec = self.leaf, self.stored(), {"format": self.format.to_spec()}
+        if not stored:
+            return PackedWeights(spec, {})
+        if leaf.packed:
+            values = {name: stored[name].expanded(variable[...]) for name, variable in leaf.variables.items()}
+        else:
+            values = _values(leaf)
+        arrays = {name: stored[name].encode(np.asarray(array)) for name, array in values.items()}
+        return PackedWeights({**spec, "structure": leaf.structure.to_spec(), "copies": leaf.copies}, arrays)
 
     @staticmethod
     def unpack(
@@ -203,8 +212,10 @@ class Weights(nnx.Module):
 
 
 @jax.jit
-def _dense(weights: Weights) -> Array:
-    parameters = weights.prepare()
-    if not jax.tree.leaves(parameters):  # nothing is stored: every copy is the same
-        return jnp.repeat(jnp.asarray(weights.matrix(parameters).dense())[None], weights.copies, axis=0)
-    return jax.vmap(lambda own: weights.matrix(own).dense())(parameters)
+def _floats(leaf: Any) -> Array:
+    return leaf.format.floats(leaf.format.held(leaf), leaf.structure)
+
+
+@jax.jit
+def _values(leaf: Any) -> dict[str, Array]:
+    return dict(leaf.format.to_stored(leaf.format.held(leaf), leaf.structure))

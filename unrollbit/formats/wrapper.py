@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, ClassVar
 
 from flax import nnx
 from jaxtyping import Array
@@ -10,16 +11,19 @@ from jaxtyping import Array
 from unrollbit.formats.base import Format, PackedWeights, Place
 from unrollbit.formats.weights import Weights
 from unrollbit.operators import LinearOperator
+from unrollbit.variables import Physics
 
 
 class Wrapper(Format, abstract=True):
     """A format around ``inner``: another operator made of the inner matrix, or another start for it.
 
     A subclass is a frozen dataclass with the field ``inner``. ``inside`` says at which place the inner weights stand,
-    ``wrap`` makes the weights around them, ``matrix`` the operator.
+    ``wrap`` makes the weights around them, ``matrix`` the operator, ``words`` are for people.
     """
 
     inner: Format
+    words: ClassVar[str] = ""
+    lasts: ClassVar[bool] = True  # around weights in another format too; False: it only says how those inside start
 
     def inside(self, place: Place) -> Place:
         """The place of the inner weights. Raises ``ValueError`` where the wrapper has no meaning."""
@@ -29,30 +33,17 @@ class Wrapper(Format, abstract=True):
         """The weights of this format around inner ones."""
         return self.enclose(inner)
 
-    def enclose(self, inner: Weights, given: dict[str, nnx.Variable] | None = None, **options: Any) -> Weights:
-        """Weights around ``inner`` of the same structure, unless ``structure`` says another."""
-        structure = options.pop("structure", inner.structure)
-        return Weights(self, structure, inner.copies, inner=inner, given=given, packed=inner.packed, **options)
+    def enclose(self, inner: Weights, given: dict[str, Any] | None = None, **options: Any) -> Weights:
+        """Weights around ``inner``, of its structure unless the options say another; ``given``: what the physics
+        determines.
+        """
+        held: dict[str, nnx.Variable] = {name: Physics(value) for name, value in (given or {}).items()}
+        options = {"structure": inner.structure, "copies": inner.copies, "packed": inner.packed, **options}
+        return Weights(self, inner=inner, given=held, **options)
 
     @property
-    def representation(self) -> Format:
-        return self.inner.representation
-
-    @property
-    def name(self) -> str:
-        return f"{type(self).__name__}({self.inner.name})"
-
-    @property
-    def normalisable(self) -> bool:
-        return self.inner.normalisable
-
-    @property
-    def holds_zero(self) -> bool:
-        return self.inner.holds_zero
-
-    @property
-    def in_signal_domain(self) -> bool:
-        return self.inner.in_signal_domain
+    def parts(self) -> tuple[Format, ...]:
+        return (self, *self.inner.parts)
 
     def from_matrix(self, matrix: Any, mask: Any = None, *, copies: int = 1) -> Weights:
         kind = type(self).__name__
@@ -67,46 +58,29 @@ class Wrapper(Format, abstract=True):
         return self.wrap(place, self.inner.read(self.inside(place), packed, frozen=frozen))
 
     def moved(self, weights: Weights, place: Place) -> Weights:
-        inner = _inner(weights)
-        return self.wrap(place, inner.format.moved(inner, self.inside(place)))
+        return self.wrap(place, self.inner.moved(weights.inner, self.inside(place)))
 
     def prepare(self, weights: Weights) -> Any:
-        return _inner(weights).prepare()
+        return weights.inner.prepare()
 
     def matrix(self, weights: Weights, parameters: Any) -> LinearOperator:
-        return _inner(weights).matrix(parameters)
+        return weights.inner.matrix(parameters)
 
     def inwards(self, weights: Weights, matrices: Array) -> Array:
         """The inner matrices that stand for ``matrices``."""
-        del weights
         return matrices
 
-    def rebuild(self, weights: Weights, matrices: Array) -> Weights:
-        return weights.around(_inner(weights).rebuild(self.inwards(weights, matrices)))
-
-    def unquantised(self, weights: Weights, floats: Format) -> Weights:
-        return weights.around(_inner(weights).unquantised(floats))
-
-    def quantised_from(self, weights: Weights, trained: Weights) -> Weights:
-        return weights.around(_inner(weights).quantised_from(_inner(trained)))
+    def around(self, weights: Weights, inner: Weights) -> Weights:
+        """The same wrapper around other weights."""
+        if not self.lasts and inner.format != self.inner:
+            return inner
+        format: Any = replace(self, inner=inner.format)  # pyright: ignore[reportArgumentType]
+        given = {name: variable.get_value() for name, variable in weights.given.items()}
+        return format.enclose(inner, given, structure=weights.structure, held_bits=weights.held_bits)
 
     def reference(self, physics: LinearOperator) -> LinearOperator | None:
-        return self.inner.reference(physics)
+        return self.inner.reference(physics) if self.signed else None
 
     def describe(self, weights: Weights) -> tuple[str, ...]:
-        return _inner(weights).describe()
-
-
-class Start(Wrapper, abstract=True):
-    """A wrapper that only says how the inner weights start or which structure they have."""
-
-    def unquantised(self, weights: Weights, floats: Format) -> Weights:
-        return _inner(weights).unquantised(floats)
-
-    def quantised_from(self, weights: Weights, trained: Weights) -> Weights:
-        return weights.around(_inner(weights).quantised_from(trained))
-
-
-def _inner(weights: Weights) -> Weights:
-    assert weights.inner is not None
-    return weights.inner
+        first, *around = weights.inner.format.describe(weights.inner)
+        return first, *filter(None, (self.words,)), *around

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from unrollbit.algorithms.base import LinearMap
+from unrollbit.arrays import required
 from unrollbit.formats import PackedWeights, Weights
-from unrollbit.formats.representation import required
 from unrollbit.networks.activations import Activations
 from unrollbit.operators import LinearOperator
 from unrollbit.scalars import LARGEST_LOG, Constraint, Held

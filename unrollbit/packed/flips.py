@@ -87,9 +87,10 @@ def _coded(spec: Mapping[str, Any], physics: LinearOperator) -> _Coded | None:
     if reference is None or "structure" not in spec:
         return None
     structure = Structure.from_spec(spec["structure"])
-    array = format.representation.stored(structure, positive_integer("copies", spec["copies"])).get("signs")
-    signs = None if array is None else array.as_signs
-    return None if signs is None or structure.shape != reference.shape else _Coded(signs, reference)
+    signs: Any = format.parts[-1].stored(structure, positive_integer("copies", spec["copies"])).get("signs")
+    if signs is None or signs.bits != signs.weights or structure.shape != reference.shape:  # not one bit each
+        return None
+    return _Coded(signs, reference)
 
 
 def _entries(packed: np.ndarray, n: int) -> np.ndarray:

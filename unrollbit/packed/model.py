@@ -14,9 +14,9 @@ import numpy as np
 from flax import nnx
 
 from unrollbit.arguments import instance, shown
+from unrollbit.arrays import required
 from unrollbit.bits import BitReport, count_bits
 from unrollbit.formats import PackedWeights
-from unrollbit.formats.representation import required
 from unrollbit.models.layers import QuantisedLayer
 from unrollbit.models.parts import by_name, kept_variables, quantised_layers, read_weights
 from unrollbit.models.quantise import replaced

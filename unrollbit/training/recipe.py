@@ -154,7 +154,7 @@ def _fitted(format: Format, linear_map: LinearMap, physics: LinearOperator) -> F
     parts = physics.split if linear_map.transposed else None
     structure = linear_map.structure if parts is None else parts[0].mask()
     size = math.prod(structure.core_shape)
-    if parts is not None and not format.in_signal_domain:
+    if parts is not None and not any(part.in_signal_domain for part in format.parts):
         format = SignalDomain(format)
-    wanted = linear_map.unit_diagonal and format.normalisable and size <= _LARGEST
+    wanted = linear_map.unit_diagonal and size <= _LARGEST and all(part.normalisable for part in format.parts)
     return Normalised(format) if wanted else format

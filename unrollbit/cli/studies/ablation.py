@@ -13,14 +13,14 @@ from unrollbit.cli.studies.experiment import Experiment, Row, run_all, slug
 from unrollbit.cli.tables import print_table
 from unrollbit.formats import (
     Anchored,
+    Clipped,
     Designed,
     Fixed,
     FullPrecision,
     Normalised,
     OneBit,
-    clipped,
-    smooth_sign,
-    tanh_sign,
+    SmoothSign,
+    TanhSign,
 )
 from unrollbit.plots import differences, save
 from unrollbit.training import grown
@@ -48,9 +48,9 @@ def variants() -> dict[str, dict[str, dict[str, Any]]]:
     """By ingredient: variant -> what it changes (weights, algorithm, rates, distinct, grown, first, loss)."""
     shrinkages = {"firm": {"kind": "Firm"}, "support selection": {"kind": "SupportSelection"}, "soft": {"kind": "Soft"}}
     surrogates = {
-        "clipped straight-through": clipped(1.0),
-        "smooth sign": smooth_sign(2.0, relative=True),
-        "tanh sign": tanh_sign(),
+        "clipped straight-through": Clipped(1.0),
+        "smooth sign": SmoothSign(2.0, relative=True),
+        "tanh sign": TanhSign(),
     }
     fixed = {"scalars": 1e-2}
     # without the normalisation by A, which is a scale per column that stores nothing
