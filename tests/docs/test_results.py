@@ -78,10 +78,13 @@ def test_figures_within_sentences(results, tmp_path, monkeypatch):
             results.figure_of(text)
 
 
+def read(file):
+    return json.loads((ROOT / "docs" / "results" / "data" / file).read_text())
+
+
 def levels(file, key, by, **where):
     """The figures of a report under a key, by the value of another."""
-    rows = json.loads((ROOT / "docs" / "results" / "data" / file).read_text())["rows"]
-    found = [row for row in rows if all(row.get(name) == value for name, value in where.items())]
+    found = [row for row in read(file)["rows"] if all(row.get(name) == value for name, value in where.items())]
     return {row[by]: row[key] for row in found if row.get(key) is not None}
 
 
@@ -112,3 +115,16 @@ def test_what_the_page_of_theory_says():
     for everywhere, along_the_supports in (("S1", "S5"), ("N1", "N1path")):
         assert trained[everywhere] < trained[along_the_supports]
     assert max(trained[name] for name in ("S1", "N1", "N2u")) < min(trained[name] for name in ("S3", "S5"))
+
+
+def test_what_the_page_of_physics_says():
+    camera = {name: beside(name) for name in ("single-pixel-image.json", "one-bit-sensing.json")}
+    psnr = camera["single-pixel-image.json"]
+    assert max(psnr, key=lambda name: psnr[name]["psnr_db"]) == "network"
+    signs = camera["one-bit-sensing.json"]
+    assert min(signs, key=lambda name: signs[name]["nmse_db"]) == "biht"
+
+
+def beside(file):
+    """The rows of a network and what one would use instead, by method."""
+    return {row["method"]: row for row in read(file)["baselines"]}

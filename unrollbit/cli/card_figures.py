@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import track
 
 from unrollbit.cli.accuracy import accuracy, draw_test
-from unrollbit.cli.beside import beside
+from unrollbit.cli.beside import beside, verdict
 from unrollbit.cli.card_facts import describe, read_problem, read_training
 from unrollbit.packed import PackedNetwork
 from unrollbit.problems import Problem
@@ -52,6 +52,7 @@ def measure(packed: PackedNetwork, problem: Problem, seeds: Sequence[int], sampl
         "spread": {name: max(values) - min(values) for name, values in columns.items()},
         **{name: first[name] for name in PER_LAYER},
         "baselines": others,
+        "said": verdict(others),
         "bits": bits.to_dict() | {"resident_bits_per_entry": bits.resident_bits / (m * n)},
         "file_bytes": None if bits.file_bits is None else bits.file_bits // 8,
         "device": jax.default_backend(),

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from unrollbit.bits import DEFINITIONS
-from unrollbit.cli.beside import COLUMNS, cells, verdict
+from unrollbit.cli.beside import COLUMNS, cells
 from unrollbit.cli.certificates import sentences
 
 _COLUMNS: dict[str, str] = {"nmse_db_mean_of_db": "mean of dB", "nmse_db": "NMSE (ratio, dB)", "failures": "failures"}
@@ -33,7 +33,7 @@ def markdown(figures: Mapping[str, Any]) -> str:
         "## Accuracy",
         _accuracy(figures),
         "## Beside other methods",
-        _others(figures["baselines"]),
+        _others(figures["said"], figures["baselines"]),
         *(("## Photographs", figures["photographs"]["text"]) if "photographs" in figures else ()),
         "## Certificates",
         _certificates(figures["certificates"]),
@@ -93,13 +93,13 @@ def _accuracy(figures: Mapping[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
-def _others(rows: Sequence[Mapping[str, Any]]) -> str:
+def _others(said: str, rows: Sequence[Mapping[str, Any]]) -> str:
     lines = [(name, f"{nmse:.2f}", _decimals(psnr), _decimals(time)) for name, nmse, psnr, time in map(cells, rows)]
     notes = (
         "The same test signals, at most 512 of them; parameters tuned on validation signals. PSNR: mean over images; "
         "ms: one signal alone, compiled, on the device named below."
     )
-    return "\n\n".join([verdict(rows), _table(COLUMNS, lines), notes])
+    return "\n\n".join([said, _table(COLUMNS, lines), notes])
 
 
 def _decimals(value: float | None) -> str:
