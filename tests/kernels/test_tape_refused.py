@@ -123,6 +123,8 @@ def played(tape: Tape, y: Any, operations: np.ndarray, **sizes: Any) -> Any:
         ("hadamard", 9, 2**20),
         ("take", 9, 2),  # entries of its source
         ("take", 4, 0),  # numbers in the scratch
+        ("repeat", 9, 10**6),
+        ("repeat", 2, 10**6),
         ("sum", 9, 10**6),
         ("maximum", 9, 10**6),
         ("maximum", 9, 0),
@@ -135,7 +137,7 @@ def test_operations_out_of_place_are_refused(name, column, value):
         x = hadamard_transform(A.T(y))[:, ::-1]
         return 2.5 * x / jnp.sum(x, axis=-1, keepdims=True) / jnp.max(x, axis=-1, keepdims=True)
 
-    y = jnp.ones((1, 24))
+    y = jnp.ones((2, 24))
     tape = tape_of(program, y)
     np.testing.assert_allclose(played(tape, y, encoded(tape)), program(y), rtol=1e-4)
     with pytest.raises(Exception, match="out of place"):

@@ -46,6 +46,9 @@ class Builder:
 
     def take(self, value: Value, index: np.ndarray, shape: tuple[int, ...]) -> Value:
         """Entries by their numbers; -1 gives a zero."""
+        times = index.size // value.count
+        if np.array_equal(index, np.repeat(np.arange(value.count), times)):
+            return self.operation("repeat", shape, value.count, [value.number], sizes=(times,))
         places = [value.number, self._constant(index.view(np.float32))]
         return self.operation("take", shape, index.size, places, sizes=(value.count,))
 

@@ -22,7 +22,7 @@ from unrollbit.kernels.threads import most_threads
 
 TARGET = "unrollbit_signs_product"
 TAPE_TARGET = "unrollbit_run_tape"
-INTERFACE = 2  # UNROLLBIT_INTERFACE of csrc/interface.h, which says when it is raised
+INTERFACE = 3  # UNROLLBIT_INTERFACE of csrc/interface.h, which says when it is raised
 _X86, _ARM = ("x86_64", "AMD64"), ("aarch64", "arm64")
 # By the processors that they are for; plain: generic C, for tests.
 LEVELS: dict[str, tuple[str, ...]] = {"plain": (*_X86, *_ARM), "avx2": _X86, "avx512": _X86, "amx": _X86, "neon": _ARM}

@@ -22,6 +22,7 @@ OPERATIONS = (
     "signs",
     "hadamard",
     "take",
+    "repeat",
     "sum",
     "maximum",
     "select",

@@ -185,6 +185,7 @@ static int64_t read_by(const instruction_t *at, int i)
     switch (at->op) {
     case TAPE_SIGNS: return i ? 0 : times(times(at->n, size[2]), size[size[5] ? 3 : 4]);
     case TAPE_TAKE: return i == 2 ? 0 : i ? at->n : size[0];
+    case TAPE_REPEAT: return i ? 0 : at->n;
     case TAPE_HADAMARD:
     case TAPE_SUM:
     case TAPE_MAXIMUM: return i ? 0 : times(at->n, size[0]);
@@ -196,7 +197,7 @@ static int64_t written_by(const instruction_t *at)
 {
     const int64_t *size = at->size;
     if (at->op == TAPE_SIGNS) return times(times(at->n, size[2]), size[size[5] ? 4 : 3]);
-    return at->op == TAPE_HADAMARD ? times(at->n, size[0]) : at->n;
+    return at->op == TAPE_HADAMARD || at->op == TAPE_REPEAT ? times(at->n, size[0]) : at->n;
 }
 
 /* Whether everything that an operation touches lies where it should. */

@@ -7,7 +7,7 @@
 
 /* To be raised, here and in native.py, with every change of instruction_t, of what an operation means, and of the
  * arguments and attributes of the handlers in ffi.c. */
-#define UNROLLBIT_INTERFACE 2
+#define UNROLLBIT_INTERFACE 3
 
 enum {
 #define OPERATION(number, name) TAPE_##number,
