@@ -23,9 +23,10 @@ def recover_photograph(
 ) -> Float[np.ndarray, "*planes height width"] | Recovered:
     """A photograph without its noise or blur, of any size: pixels in, pixels out, every plane an image of its own.
 
-    Where the physics continues a picture periodically (``Convolution``), the photograph is continued by its border
-    pixels first, by ``A.margin``, and cut out again: what lies beyond them in the world is not its other side. So the
-    outermost pixels, as many as the kernel has, know less than those inside.
+    Where the physics continues a picture periodically (``Convolution``), the photograph is continued first, by
+    ``A.margin`` on each side, and cut out again: what lies beyond a border in the world is not the other side. A border
+    goes over smoothly into the opposite one, since an edge between them would ring far into the picture. The outermost
+    pixels, as many as the kernel has, know less than those inside.
 
     Args:
         network: ``load(file)``, of a file that carries its problem: ``pack(network, problem=problem)``.
@@ -53,7 +54,9 @@ def recover_photograph(
     _physics_for(problem.operator, planes.shape[1:])  # refused before anything is asked of its margin
     margin = problem.operator.margin or (0, 0)
     around = [min(reach, side) for reach, side in zip(margin, planes.shape[1:], strict=True)]
-    wider = np.pad(planes, [(0, 0), *((reach, reach) for reach in around)], "edge")
+    wider = planes
+    for axis, reach in zip((-2, -1), around, strict=True):
+        wider = _continued(wider, axis, reach)
     at = problem.with_physics(_physics_for(problem.operator, wider.shape[1:]))
     A, shape = at.operator, wider.shape[1:]
     grey = np.asarray(at.signal(jnp.zeros(A.shape[1])))
@@ -91,6 +94,15 @@ def image_problem_of(network: PackedNetwork, sigma: float | None = None) -> Prob
         spec = {name: value for name, value in spec.items() if name not in ("noise", "snr_db", "photons")}
         spec["noise"] = {"kind": "Gaussian", "sigma": sigma}
     return Problem.from_spec(spec, operator=network.network.operator)
+
+
+def _continued(planes: np.ndarray, axis: int, reach: int) -> np.ndarray:
+    """Pictures with ``reach`` more pixels at both ends of an axis, which lead from one border to the opposite one."""
+    at = (np.arange(2 * reach, dtype=np.float32) + 1) / (2 * reach + 1)
+    share = np.moveaxis((at**2 * (3 - 2 * at))[:, None, None], 0, axis)
+    first, last = np.take(planes, [0], axis), np.take(planes, [-1], axis)
+    after, before = np.split((1 - share) * last + share * first, 2, axis)
+    return np.concatenate([before, planes, after], axis)
 
 
 def _planes(pixels: Any) -> np.ndarray:
