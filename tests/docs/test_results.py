@@ -118,6 +118,16 @@ def test_what_the_page_of_theory_says():
 
 
 def test_what_the_page_of_physics_says():
+    table = read("physics.json")["table"]
+    found = {}
+    for line in table:
+        found.setdefault(line["problem"], {})[line["method"]] = line["nmse_db"]
+    ahead = set()
+    for problem, methods in found.items():
+        networks = [level for method, level in methods.items() if not method.startswith("classic")]
+        assert max(networks) < methods["classic"]
+        ahead |= {problem} if methods["classic, converged"] < min(networks) else set()
+    assert ahead == {"gaussian blur", "motion blur", "box blur", "tomography", "spikes"}
     camera = {name: beside(name) for name in ("single-pixel-image.json", "one-bit-sensing.json")}
     psnr = camera["single-pixel-image.json"]
     assert max(psnr, key=lambda name: psnr[name]["psnr_db"]) == "network"
