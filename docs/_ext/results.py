@@ -49,7 +49,7 @@ class Results(SphinxDirective):
         self.env.note_dependency(str(path))
         try:
             headings, body = table_of(json.loads(path.read_text()), **self.options)
-        except (OSError, KeyError, ValueError) as error:
+        except (OSError, LookupError, TypeError, ValueError) as error:
             raise self.error(f"{path.name}: {error}") from error
         return [_table(headings, body)]
 
@@ -66,7 +66,7 @@ class Result(SphinxRole):
         try:
             self.env.note_dependency(str(DATA / self.text.split()[0]))
             return [nodes.Text(figure_of(self.text))], []
-        except (OSError, KeyError, ValueError) as error:
+        except (OSError, LookupError, TypeError, ValueError) as error:
             message = self.inliner.reporter.error(f"{self.text}: {error}", line=self.lineno)
             return [self.inliner.problematic(self.rawtext, self.rawtext, message)], [message]
 

@@ -11,11 +11,13 @@ import pytest
 
 from unrollbit import Unrolled
 from unrollbit.algorithms import AMP, ISTA
+from unrollbit.algorithms.base import LinearMap
 from unrollbit.formats import (
     FullPrecision,
     Normalised,
     OneBit,
     Place,
+    Ternary,
     Weights,
 )
 from unrollbit.operators import Hadamard, gaussian
@@ -119,3 +121,17 @@ def test_frozen_weights_do_not_train(structures, map_of, weights_of) -> None:
         ):
             with pytest.raises(TypeError, match=r"do not train; take the network that trainable\(\) returns"):
                 again()
+
+
+@pytest.mark.parametrize("format", [Ternary(), Ternary(per_byte=4), OneBit()])
+def test_frozen_weights_under_another_mask(format) -> None:
+    """What the new mask forbids is zero, in products as in the dense matrix."""
+    random, A = np.random.RandomState(0), gaussian(16, 24)
+    mask = random.random_sample((16, 24)) < 0.6
+    fewer = mask & (np.arange(16) != 3)[:, None]
+    place, moved = (Place(LinearMap(A, Indexed.from_mask(m), transposed=True), A) for m in (mask, fewer))
+    packed = format.from_matrix(random.standard_normal((16, 24)), mask).pack()
+    found = format.moved(format.read(place, packed, frozen=True), moved)
+    x = jnp.asarray(random.standard_normal(24), jnp.float32)
+    np.testing.assert_allclose(found.apply(x), found.dense()[0] @ x, atol=1e-5)
+    assert found.apply(x)[3] == 0

@@ -190,3 +190,17 @@ def test_wrong_arguments_say_what_was_expected(change, error, message):
     arguments = {"bits": jnp.zeros((1, 1, 4, 2), jnp.uint8), "x": jnp.zeros(10), "columns": 10} | change
     with pytest.raises(error, match=message):
         packed_matmul(arguments.pop("bits"), arguments.pop("x"), arguments.pop("columns"), **arguments)
+
+
+@pytest.mark.parametrize("path", kernels().available)
+def test_rows_without_entries_are_zero(path) -> None:
+    """Of several planes too, whose terms cancel plane by plane; half-precision scales are widened first."""
+    random = np.random.RandomState(0)
+    bits, mask = pack_signs(random.standard_normal((2, 1, 64, 96))), random.random_sample((1, 64, 96)) < 0.5
+    mask[0, 5] = False
+    exists = pack_signs(np.where(mask, -1.0, 1.0))
+    x = jnp.asarray(1e3 * random.standard_normal(96), jnp.float32)
+    out = packed_matmul(bits, x, 96, scales=np.array([0.7, 0.3], np.float32), exists=exists, path=path)
+    assert out[5] == 0
+    small = packed_matmul(bits, x, 96, scales=np.array([6e-8, 6e-8], np.float16), exists=exists, path=path)
+    assert small.any()

@@ -228,3 +228,13 @@ def test_scans_of_every_jax_are_understood():
     assert scanned({"ft_in": Tree()}) == (2, 1)
     with pytest.raises(NoTape, match="not known"):
         scanned({})
+
+
+def test_nothing_is_put_on_no_tape() -> None:
+    """An empty part of the measurements: XLA runs it."""
+
+    def program(y):
+        return hadamard_transform(y) + jnp.pad(y[:, :0], ((0, 0), (0, 64)))
+
+    with pytest.raises(NoTape, match="empty"):
+        tape_of(program, jnp.ones((1, 64)))

@@ -40,7 +40,7 @@ def accuracy(net: Network, problem: Problem, x: Array, y: Array) -> dict[str, An
     """Metrics of the last layer and NMSE of every layer (None for networks without estimates per layer)."""
     unrolled = net.estimates_per_layer
     forward = jax.jit(lambda net, y: net(y, iterates=unrolled))
-    size = -(-len(y) // -(-len(y) // _BATCH))  # parts of one size compile once
+    size = -(-len(y) // -(-len(y) // _BATCH))  # parts of equal size, where that is possible, compile once
     parts = [np.asarray(forward(net, y[i : i + size])) for i in range(0, len(y), size)]
     estimates = np.concatenate(parts, axis=1 if unrolled else 0)
     last = jnp.asarray(estimates[-1] if unrolled else estimates)

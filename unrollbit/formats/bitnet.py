@@ -123,7 +123,8 @@ class Ternary(MeanScaled):
     The paper's 8-bit activations are an option of the network (``Unrolled(activations=...)``).
 
     Bits in a file: ``1.6 m n + 32`` per matrix (``per_byte=5``), or ``2 m n + 32`` (``per_byte=4``); entropy <= 1.585.
-    A loaded network keeps ``2 m n + 32``: two sign planes of half the scale, multiplied as those of ``OneBit``.
+    A loaded network keeps ``2 m n + 32``: two sign planes of half the scale, multiplied as those of ``OneBit``. At
+    a zero they cancel, to the rounding of the largest input.
 
     Source: Ma et al., "The era of 1-bit LLMs: all large language models are in 1.58 bits", arXiv 2402.17764, eqs. 1-3.
 

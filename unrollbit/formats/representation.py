@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from unrollbit.arrays import required
@@ -113,6 +114,11 @@ class Representation(Format, abstract=True):
                 "only shared taps fit physics of another size"
             )
         variables = {name: type(variable)(variable[...]) for name, variable in weights.variables.items()}
+        if weights.packed and not self.needs_mask:  # what the new mask forbids is held as zeros
+            there, here = (self.stored(where, weights.copies) for where in (weights.structure, structure))
+            for name in (name for name, array in here.items() if array.weights):
+                values = np.asarray(there[name].expand(variables[name][...]))
+                variables[name] = Physics(jnp.asarray(here[name].hold(here[name].encode(values))))
         return self._holding(structure, weights.copies, variables, weights.packed)
 
     def prepare(self, weights: Weights) -> Any:

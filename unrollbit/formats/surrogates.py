@@ -37,7 +37,7 @@ class Clipped(Surrogate):
 
     def __post_init__(self) -> None:
         if not self.limit > 0:
-            raise ValueError(f"clipped: expected limit > 0, got {self.limit}")
+            raise ValueError(f"Clipped: expected limit > 0, got {self.limit}")
 
     def derivative(self, w: Array) -> Array:
         return (jnp.abs(w) <= self.limit).astype(w.dtype)
@@ -55,7 +55,7 @@ class SmoothSign(Surrogate):
 
     def __post_init__(self) -> None:
         if not self.sharpness > 0:
-            raise ValueError(f"smooth_sign: expected sharpness > 0, got {self.sharpness}")
+            raise ValueError(f"SmoothSign: expected sharpness > 0, got {self.sharpness}")
 
     def derivative(self, w: Array) -> Array:
         mean = jnp.mean(jnp.abs(w)) if self.relative else jnp.ones((), w.dtype)

@@ -46,6 +46,8 @@ class Builder:
 
     def take(self, value: Value, index: np.ndarray, shape: tuple[int, ...]) -> Value:
         """Entries by their numbers; -1 gives a zero."""
+        if not value.count or not index.size:
+            raise NoTape("an empty array")
         times = index.size // value.count
         if np.array_equal(index, np.repeat(np.arange(value.count), times)):
             return self.operation("repeat", shape, value.count, [value.number], sizes=(times,))

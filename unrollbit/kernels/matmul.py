@@ -85,7 +85,7 @@ def _by_planes(
     """Products of signs by plane; scales of rows multiply what comes out of W, or what goes into its transpose."""
     if exists is not None:  # an entry that does not exist is +1 in one plane and -1 in the other
         bits = jnp.concatenate([bits & exists, bits | ~exists])
-        scales = jnp.concatenate([scales, scales]) / 2
+        scales = jnp.concatenate([scales, scales]).astype(x.dtype) / 2
     factors = [scale.reshape(-1).astype(x.dtype) for scale in scales]  # of each plane: one number, or a vector
     if scales.ndim == 3 and (scales.shape[1] == 1) != transpose:
         parts = [_products(layout, bits[k : k + 1], x * factor, transpose, path) for k, factor in enumerate(factors)]
@@ -93,6 +93,9 @@ def _by_planes(
     else:
         outs = _products(layout, bits, x, transpose, path)
         terms = [out * factor for out, factor in zip(outs, factors, strict=True)]
+    if exists is not None:  # the two of a plane first: where nothing exists they are 0 together
+        half = len(terms) // 2
+        terms = [one + other for one, other in zip(terms[:half], terms[half:], strict=True)]
     return functools.reduce(jnp.add, terms)
 
 

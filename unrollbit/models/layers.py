@@ -211,6 +211,8 @@ class QuantisedConv(QuantisedLayer, nnx.Conv, of=nnx.Conv):
         if not self.weights.packed:
             return nnx.Conv.__call__(self, inputs, out_sharding)
         _unsharded(out_sharding)
+        if not inputs.size:
+            return nnx.Conv.__call__(self, inputs)
         x, bias = self._promoted(inputs)
         batch = x.shape[: -len(self.kernel_size) - 1]
         x = x.reshape(math.prod(batch), *x.shape[len(batch) :])

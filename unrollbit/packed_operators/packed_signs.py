@@ -65,7 +65,7 @@ class PackedSigns(LinearOperator):
 
     def _product(self, x: Array, transpose: bool) -> Array:
         layout, bits, scales, exists = self._blocked()
-        # Two products of signs make a masked or ternary one; where few entries exist, the others would cost digits.
+        # Two products of signs make a masked one; where few entries exist, the others would cost digits.
         if _SPARSE * self.structure.size < math.prod(self.shape) // layout.blocks:
             flat = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
             out = product(layout, bits, scales, exists, flat, transpose)
@@ -140,8 +140,9 @@ class PackedSigns(LinearOperator):
         return self.structure
 
     def resident_bits(self) -> int:
-        """Padded rows of signs, scales at 32 bits, and the packed rows of an irregular mask."""
-        return 32 * self.scales.size + self.planes * padded_bits(self.structure) + mask_rows_bits(self.structure)
+        """Padded rows of signs, scales at 32 bits, and the packed rows of an irregular mask if they are held."""
+        beside = self.structure.held_bits if self.exists is None else mask_rows_bits(self.structure)
+        return 32 * self.scales.size + self.planes * padded_bits(self.structure) + beside
 
     def to_spec(self) -> Spec:
         spec = {"kind": "PackedSigns", "bits": np.asarray(self.bits), "scales": np.asarray(self.scales)}
