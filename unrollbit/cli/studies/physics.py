@@ -60,9 +60,7 @@ def run(options: argparse.Namespace, out: Path) -> dict[str, Any]:
         for name in names:
             draw(algorithm, name, specs[name, options.seed], solvers[name, options.seed], DEPTH, out)
         rows, solved, table = rows + trained, solved + list(solvers.values()), table + lines
-    reported = [
-        {key: value for key, value in row.items() if key != "config"} for row in rows
-    ]  # by each network
+    reported = [{key: value for key, value in row.items() if key != "config"} for row in rows]  # by each network
     return {"rows": reported, "classic": solved, "table": table, "seeds": len(seeds)}
 
 
