@@ -1,6 +1,6 @@
 """Networks of the shelf at noise that they were never trained on, beside total variation tuned for it: JSON.
 
-python examples/noise_levels.py docs/results/data/noise.json
+Run it as ``python examples/noise_levels.py docs/results/data/noise.json``; four minutes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def rows(name: str, levels: dict[str, dict[str, Any]], trained: str | None) -> l
         problem = Problem.from_spec({**kept, **noise}, operator=packed.network.operator)
         compared = compare(problem, packed, baselines=[TotalVariation(problem.signal_shape)], timed=False)
         line = {row["method"]: row["psnr_db"] for row in compared if row["method"] in SHOWN}
-        found.append({"file": name, "noise": level, "trained": "yes" if level == trained else "no", **line})
+        found.append({"file": name, "noise": level, "trained": level == trained, **line})
         print(found[-1], flush=True)
     return found
 

@@ -18,11 +18,6 @@ _POWERS = np.array([1, 3, 9, 27, 81], np.uint8)
 _LARGEST = 242  # five digits of 2
 
 
-def trit_bytes(n: int, per_byte: PerByte) -> int:
-    """Bytes of a row of ``n`` weights."""
-    return -(-n // per_byte)
-
-
 def pack_trits(values: np.ndarray, per_byte: PerByte = 5) -> UInt8[np.ndarray, "*lead bytes"]:
     """Pack ``(..., n)`` weights in {-1, 0, 1} into ``(..., ceil(n / per_byte))`` bytes.
 

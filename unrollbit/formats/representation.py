@@ -117,7 +117,7 @@ class Representation(Format, abstract=True):
         if weights.packed and not self.needs_mask:  # what the new mask forbids is held as zeros
             there, here = (self.stored(where, weights.copies) for where in (weights.structure, structure))
             for name in (name for name, array in here.items() if array.weights):
-                values = np.asarray(there[name].expand(variables[name][...]))
+                values = np.asarray(there[name].expanded(variables[name][...]))
                 variables[name] = Physics(jnp.asarray(here[name].hold(here[name].encode(values))))
         return self._holding(structure, weights.copies, variables, weights.packed)
 
