@@ -28,9 +28,10 @@ Row = dict[str, Any]
 class Results(SphinxDirective):
     """Rows of a JSON report as a table.
 
-    The argument is a file of ``results/data``; ``rows`` the key (dots go deeper) of a list of rows; ``columns`` a
-    list of ``key = heading`` or ``key:digits = heading``, the key being the heading where there is none; ``where`` as
-    in ``{result}``; ``digits`` those after the point, of columns without their own. Lists are shown entry by entry.
+    The argument is a file of ``results/data``; ``rows`` the key (dots go deeper) of a list of rows, or the keys of
+    several that follow one another, with commas between; ``columns`` a list of ``key = heading`` or
+    ``key:digits = heading``, the key being the heading where there is none; ``where`` as in ``{result}``; ``digits``
+    those after the point, of columns without their own. Lists are shown entry by entry.
 
     A heading such as ``{batch} vectors`` spreads a column: one for each value of ``batch``. Rows that agree in the
     columns that are not spread are then one line.
@@ -124,7 +125,7 @@ def figure_of(text: str) -> str:
 
 
 def _selected(report: Any, rows: str, where: str) -> list[Row]:
-    found = _inside(report, rows)
+    found = [row for keys in rows.split(",") for row in _inside(report, keys.strip())]
     for key, _, values in (pair.partition("=") for pair in where.split(";") if pair):
         allowed = {value.strip() for value in values.split("|")}
         found = [row for row in found if str(_value(row, key.strip())) in allowed]

@@ -160,7 +160,7 @@ def test_open_l2o_runs_from_the_command_line(
     report = json.loads((out / "report.json").read_text())
     assert report == json.loads(result.read_text())
     assert (report["study"], report["seed"], report["quick"]) == ("open-l2o", 0, True)
-    assert {row["name"]: row["db"] for row in report["published"]} == open_l2o.PUBLISHED["a"]
+    assert {row["network"]: row["nmse_db_mean_of_db"] for row in report["published"]} == open_l2o.PUBLISHED["a"]
     assert {row["setting"] for row in report["published"]} == {"a"}
     rows = report["rows"]
     assert [row["network"] for row in rows] == ["LISTA-CP", "single-pixel, W = A"]

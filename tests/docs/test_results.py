@@ -42,6 +42,9 @@ def test_tables_of_reports_by_hand(results):
     for where, wanted in (("a = x", ["1.25, -"]), ("a = y, z; c = None", ["0.001"])):
         assert results.table_of(report, rows="part.rows", columns="b:2", where=where)[1] == [wanted]
     assert len(results.table_of(report, rows="part.rows", columns="b", where="a = x | y, z")[1]) == 2
+    both = {**report, "others": [{"a": "z", "d": 2}]}
+    body = [["x", "1,234", "-"], ["y, z", "-", "-"], ["z", "-", "2"]]
+    assert results.table_of(both, rows="part.rows, others", columns="a, c, d")[1] == body
     for options, message in (
         ({"columns": "d"}, "no column 'd'; they have a, b, c"),
         ({"columns": "a", "where": "a = z"}, "where a = z"),
