@@ -47,7 +47,7 @@ _NOTES = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of this study."""
-    parser.add_argument("--seeds", type=positive, default=1, metavar="N", help="seeds per network (default 1)")
+    parser.add_argument("--seeds", type=positive, metavar="N", help="seeds per network (default 3; quick: 1)")
     parser.add_argument("--formats", nargs="+", choices=NAMES, help="students (default: all)")
     parser.add_argument("--text", type=Path, metavar="FOLDER", help="*.py files in place of the standard library")
     for name, what in _SIZES.items():
@@ -70,7 +70,7 @@ def run(options: argparse.Namespace, out: Path) -> dict[str, Any]:
     found, missing = formats(size.width)
     if options.formats:
         found = {name: format for name, format in found.items() if name.split()[0] in options.formats}
-    seeds = range(options.seed, options.seed + options.seeds)
+    seeds = range(options.seed, options.seed + (options.seeds or (1 if options.quick else 3)))
     common = {"size": size, "out": out, "text": options.text}
     rows = []
     with telling() as tell:

@@ -37,7 +37,7 @@ class Size:
     blocks: int = 2
     context: int = 128
     batch: int = 8
-    steps: int = 400
+    steps: int = 300
     teacher_steps: int = 1600
     windows: int = 400  # that are measured
 
