@@ -17,7 +17,7 @@ from unrollbit.cli.picture_files import read_photograph
 from unrollbit.formats import Fixed, Uniform, UnitFilters
 from unrollbit.networks import local_sizes
 from unrollbit.operators import Subsampling
-from unrollbit.problems import BlockCamera, Deblurring, Gaussian, ImageRecovery
+from unrollbit.problems import BlockCamera, Deblurring, Gaussian, ImageRecovery, recover_photograph
 
 SIGMA = 0.1
 
@@ -98,6 +98,24 @@ def test_a_noisy_photograph(denoiser: Path, tmp_path: Path, mode: str, planes: i
 
 
 @pytest.mark.long
+def test_a_noisy_photograph_of_floats(denoiser: Path, tmp_path: Path) -> None:
+    """Floats come back as they are, neither clipped nor rounded, one plane without its axis; as PNG in 16 bits."""
+    noisy = np.random.RandomState(0).uniform(-0.2, 1.3, (2, 20, 27))
+    for pixels in (noisy[0], noisy):
+        np.save(tmp_path / "noisy.npy", pixels)
+        files = [str(tmp_path / name) for name in ("noisy.npy", "clean.npy")]
+        assert main(["recover", str(denoiser), "--photograph", *files]) == 0
+        clean = np.load(tmp_path / "clean.npy")
+        assert (clean.shape, clean.dtype) == (pixels.shape, np.float32)
+        np.testing.assert_array_equal(clean, recover_photograph(load(denoiser), pixels))
+    np.save(tmp_path / "noisy.npy", noisy[0])
+    assert main(["recover", str(denoiser), "--photograph", files[0], str(tmp_path / "clean.png")]) == 0
+    written = read_photograph(tmp_path / "clean.png")
+    assert written.bits == 16
+    np.testing.assert_allclose(written.planes, np.clip(clean[:1], 0, 1), atol=1 / 65535)
+
+
+@pytest.mark.long
 def test_error_bars_of_the_pixels_of_a_photograph(denoiser: Path, tmp_path: Path) -> None:
     """A map beside the photograph, of its size, by the formula of the file; bars are wider at edges."""
     bar = {"level": 0.9, "signals": 400, "quantile": 2.0, "floor": 1e-4}
@@ -126,12 +144,21 @@ def test_what_is_no_noisy_photograph(camera: Path, denoiser: Path, folder: Path,
     photograph, floats = str(folder / "set11" / "a.png"), str(tmp_path / "floats" / "a.tif")
     (tmp_path / "floats").mkdir()
     Image.fromarray(np.zeros((16, 16), np.float32)).save(floats)
+    whole, row, pair = (str(tmp_path / f"{name}.npy") for name in ("whole", "row", "pair"))
+    for file, array in ((whole, np.ones((16, 16), np.uint8)), (row, np.ones(16)), (pair, np.ones((2, 16, 16)))):
+        np.save(file, array)
     problem = Deblurring(size=16, transform="dct")
     coefficients = pack(Unrolled(ISTA(), problem, 1, Fixed()), problem=problem).save(tmp_path / "dct.safetensors")
     for command, message in (
         (["recover", str(camera), photograph, str(tmp_path / "x.png")], "remove noise"),
         (["recover", str(denoiser), photograph, photograph], "is an input"),
-        (["recover", str(denoiser), photograph, str(tmp_path / "x.npy")], "PNG"),
+        (["recover", str(denoiser), photograph, str(tmp_path / "x.tif")], "PNG or .npy"),
+        (
+            ["recover", str(denoiser), whole, str(tmp_path / "x.npy"), "--photograph"],
+            "floats in the unit",
+        ),
+        (["recover", str(denoiser), row, str(tmp_path / "x.npy"), "--photograph"], "expected shape (height, width)"),
+        (["recover", str(denoiser), pair, str(tmp_path / "x.png"), "--photograph"], "1 or 3 planes"),
         (["recover", str(denoiser), photograph, str(tmp_path / "x.png"), "--error-bar"], "no error bar of samples"),
         (["recover", str(denoiser), floats, str(tmp_path / "x.png")], "one of floats"),
         (["evaluate", str(coefficients), "--images", str(folder / "set11")], "unknowns are pixels"),

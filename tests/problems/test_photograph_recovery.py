@@ -75,7 +75,7 @@ def test_another_size_is_the_size_of_the_problem(deblurring) -> None:
 def test_a_photograph_in_an_array_is_sent_elsewhere(deblurring, tmp_path: Path, capsys) -> None:
     np.save(tmp_path / "blurred.npy", scene().astype(np.float32))
     assert main(["recover", str(deblurring[1]), str(tmp_path / "blurred.npy"), str(tmp_path / "x.npy")]) == 2
-    assert "goes in as PNG or TIFF, or in Python through recover_photograph" in capsys.readouterr().err
+    assert "is it a photograph? Say --photograph, or give it as PNG or TIFF" in capsys.readouterr().err
 
 
 def test_colour_and_grey_in_python(deblurring) -> None:

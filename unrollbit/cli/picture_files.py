@@ -16,11 +16,20 @@ _ALPHA = {"LA": "L", "RGBA": "RGB"}
 
 
 class Photograph(NamedTuple):
-    """Planes (1 grey, 3 colour) with pixels in [0, 1], the bits of a pixel, and the opacity where the file has one."""
+    """Planes (1 grey, 3 colour) with pixels in [0, 1], the bits of a pixel, the opacity where the file has one, and
+    whether the file held one array (height, width) instead of planes.
+    """
 
     planes: Float[np.ndarray, "planes height width"]
     bits: int
     alpha: np.ndarray | None = None
+    flat: bool = False
+
+    def array(self) -> Float[np.ndarray, "*planes height width"]:
+        """What a .npy file gets: the planes as they are, nothing clipped or rounded; one that came without its axis
+        goes without it.
+        """
+        return self.planes[0] if self.flat else self.planes
 
     def image(self) -> Image.Image:
         """What is written: pixels clipped to [0, 1] and rounded to as many bits as were read."""
@@ -33,10 +42,13 @@ class Photograph(NamedTuple):
 
 
 def read_photograph(path: Path) -> Photograph:
-    """A grey or colour photograph of 8 bits, or a grey one of 16, the right way up.
+    """A grey or colour photograph of 8 bits, or a grey one of 16, the right way up; or the floats of a .npy file, shape
+    (height, width) or (planes, height, width), whose PNG has 16 bits where it is grey.
 
-    Raises ``ValueError`` for what is no image, and for one of floats.
+    Raises ``ValueError`` for what is no image, an image file of floats, and an array of other numbers or shape.
     """
+    if path.suffix.lower() == ".npy":
+        return _from_array(path)
     try:
         with Image.open(path) as file:
             image = ImageOps.exif_transpose(file)
@@ -56,6 +68,20 @@ def read_photograph(path: Path) -> Photograph:
     planes = pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
     alpha = planes[-1] if image.mode in _ALPHA else None
     return Photograph(planes[: len(planes) - (alpha is not None)].astype(np.float32) / np.float32(255), 8, alpha)
+
+
+def _from_array(path: Path) -> Photograph:
+    try:
+        pixels = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise ValueError(f"{path}: not a .npy file of numbers; save the photograph with numpy.save") from error
+    if not isinstance(pixels, np.ndarray) or pixels.dtype.kind != "f":
+        found = pixels.dtype if isinstance(pixels, np.ndarray) else "an archive"
+        raise ValueError(f"{path}: expected a photograph of floats in the unit of the training ([0, 1]), got {found}")
+    if pixels.ndim not in (2, 3) or not pixels.size:
+        raise ValueError(f"{path}: expected shape (height, width) or (planes, height, width), got {pixels.shape}")
+    planes = pixels.astype(np.float32).reshape(-1, *pixels.shape[-2:])
+    return Photograph(planes, 16 if len(planes) == 1 else 8, flat=pixels.ndim == 2)
 
 
 def photographs_in(folder: Path) -> dict[str, Float[np.ndarray, "height width"]]:

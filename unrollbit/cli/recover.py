@@ -23,7 +23,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "estimates",
         type=Path,
         metavar="X.npy",
-        help="where to write the estimates, shape (n,) or (..., n), or the photograph (PNG); its folder must exist",
+        help="where to write the estimates, shape (n,) or (..., n), or the photograph (PNG, or .npy: floats, nothing "
+        "clipped or rounded); its folder must exist",
+    )
+    parser.add_argument(
+        "--photograph",
+        action="store_true",
+        help="Y.npy is a photograph of floats in [0, 1], shape (height, width) or (planes, height, width)",
     )
     parser.add_argument(
         "--refine", action="store_true", help="repeat the last layers for signals that have not settled (slower)"
@@ -40,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Recover and write."""
     outputs = Outputs(options.network, options.measurements)
-    if options.measurements.suffix.lower() in PHOTOGRAPHS:
+    if options.photograph or options.measurements.suffix.lower() in PHOTOGRAPHS:
         _photograph(options, outputs)
         return
     if options.estimates.suffix.lower() in PHOTOGRAPHS:
@@ -65,7 +71,7 @@ def run(options: argparse.Namespace) -> None:
     except ValueError as error:
         if A.measured_shape is None:
             raise
-        other = "a photograph of any size goes in as PNG or TIFF, or in Python through recover_photograph"
+        other = "is it a photograph? Say --photograph, or give it as PNG or TIFF"
         raise ValueError(f"{error}; {other}") from error
     if error_bars is None:
         x, bars = recovered(network, y, refined=options.refine), None
@@ -90,9 +96,13 @@ def _photograph(options: argparse.Namespace, outputs: Outputs) -> None:
     """A photograph without its noise or blur."""
     if options.refine:
         raise ValueError("--refine: photographs are recovered in one go; leave it out")
-    if options.estimates.suffix.lower() != ".png":
-        raise ValueError(f"X.npy: expected a PNG file for a photograph, got {options.estimates}; call it something.png")
-    picture = outputs.file("X.npy", options.estimates, PNG)
+    kinds = {".png": PNG, ".npy": NUMPY}
+    kind = kinds.get(options.estimates.suffix.lower())
+    if kind is None:
+        raise ValueError(
+            f"X.npy: expected a PNG or .npy file for a photograph, got {options.estimates}; call it something.png"
+        )
+    picture = outputs.file("X.npy", options.estimates, kind)
     error_bars = outputs.file("--error-bar", _beside(options), NUMPY) if options.error_bar else None
     reports = outputs.reports(options.json, options.out, "recover.json")
     import numpy as np
@@ -102,10 +112,15 @@ def _photograph(options: argparse.Namespace, outputs: Outputs) -> None:
     from unrollbit.problems.recovery import recover_photograph
 
     photograph = read_photograph(options.measurements)
+    if kind is PNG and len(photograph.planes) not in (1, 3):
+        raise ValueError(
+            f"X.npy: a PNG file holds 1 or 3 planes, {options.measurements} has {len(photograph.planes)}; "
+            "call it something.npy"
+        )
     result = recover_photograph(load(options.network), photograph.planes, error_bar=options.error_bar)
     pixels, bars = result if options.error_bar else (result, None)
     found = photograph._replace(planes=np.asarray(pixels))
-    picture.write(lambda file: found.image().save(file, "PNG"))
+    picture.write(lambda file: found.image().save(file, "PNG") if kind is PNG else np.save(file, found.array()))
     if error_bars is not None and bars is not None:
         error_bars.write(lambda file: np.save(file, bars))
     planes, height, width = found.planes.shape
