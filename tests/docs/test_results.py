@@ -120,6 +120,42 @@ def test_what_the_page_of_theory_says():
     assert max(trained[name] for name in ("S1", "N1", "N2u")) < min(trained[name] for name in ("S3", "S5"))
 
 
+def test_what_the_page_of_open_l2o_says():
+    a, b, c = (levels("open-l2o.json", "nmse_db_mean_of_db", "network", setting=setting) for setting in "abc")
+    bits = levels("open-l2o.json", "bits_per_link", "network", setting="a")
+    assert bits["2 planes, tied"] == pytest.approx(bits["1 plane, untied"] / 8, rel=0.02)
+    for found in (a, b, c):
+        assert found["2 planes, tied"] < found["1 plane, untied"]
+    assert a["cell, ALISTA's matrix"] < a["A + 2 planes, tied"] < a["A + 1 plane, tied"] < a["cell, W = A"]
+    resident = levels("open-l2o.json", "resident_per_entry", "network", setting="a")
+    signs = {"single-pixel, W = A", "Rademacher, A + 1 plane, tied"}
+    assert {name for name, level in resident.items() if level < 32} == signs
+    assert resident["cell, ALISTA's matrix"] == pytest.approx(2 * resident["cell, W = A"], rel=0.01)
+    for idle in ("A + 1 plane, tied", "A + 2 planes, tied"):
+        assert c[idle] == pytest.approx(c["cell, W = A"], abs=0.01)
+    ratios = levels("open-l2o.json", "nmse_db", "network", setting="b")
+    bounds = {row["network"]: row["nmse_db"] for row in read("open-l2o.json")["optima"]}
+    assert set(bounds) == {"genie bound", "Bayes limit"}
+    assert bounds["genie bound"] < ratios.pop("single-pixel, W = A") < bounds["Bayes limit"] < min(ratios.values())
+    assert min(ratios, key=lambda name: ratios[name]) == "cell, W = A"
+    assert ratios["cell, W = A"] < bounds["Bayes limit"] + 0.2
+    for added in ("A + 1 plane, tied", "A + 2 planes, tied"):
+        assert ratios[added] < ratios["cell, W = A"] + 1 / 3
+
+
+def test_what_the_page_of_open_l2o_says_of_hard_signals_and_other_ones():
+    rows = {row["network"]: row for row in read("hard-signals.json")["rows"]}
+    noiseless = {name for name in rows if re.fullmatch(r"(open-l2o-[acd]|rademacher|single-pixel)(?!.*snr).*", name)}
+    noisy = {name for name in rows if re.fullmatch(r"open-l2o-b-.*|single-pixel-snr20|all-signs", name)}
+    assert {name for name, row in rows.items() if row["repeated"]["failures"] == 0} == noiseless
+    assert all(
+        row["repeated"]["nmse_db"] >= row["as_trained"]["nmse_db"] for name, row in rows.items() if name in noisy
+    )
+    noisier = levels("robustness.json", "nmse_db_mean_of_db", "network", condition="noisier")
+    whitened = {name for name in noiseless if name.startswith("open-l2o-c")}
+    assert min(noisier[name] for name in whitened) > max(noisier[name] for name in noiseless - whitened)
+
+
 def test_what_the_page_of_physics_says():
     table = read("physics.json")["table"]
     found = {}
