@@ -11,9 +11,10 @@ from numpy.testing import assert_allclose
 from unrollbit import AMP, FISTA, Stage, Unrolled, fit, recipes, solve
 from unrollbit.algorithms import ADMM
 from unrollbit.algorithms.random_like import LARGEST_EXCESS, noise_excess_db
-from unrollbit.formats import Anchored, OneBit
+from unrollbit.baselines import Classic, tune
+from unrollbit.formats import Anchored, Fixed, OneBit
 from unrollbit.operators import Convolution, Preconditioned, Wavelet
-from unrollbit.problems import Problem, SparseRecovery
+from unrollbit.problems import EEGDenoising, Problem, SparseRecovery
 from unrollbit.training import ResultWarning
 
 
@@ -86,6 +87,18 @@ def test_amp_is_for_random_physics_alone() -> None:
     assert [stage.name for stage in stages][-2:] == ["refit", "one-bit"]
     x, y = problem.sample(jax.random.key(0), 64)
     assert noise_excess_db(problem.operator, problem.prior(), x, y) < 1.0
+
+
+@pytest.mark.long
+def test_a_solver_that_is_no_better_than_zero_is_no_start() -> None:
+    """Artefacts stronger than the signal: the best threshold lets nothing pass, so nothing could be learned from it."""
+    problem = EEGDenoising("ocular")
+    x, y = problem.split("validation").all()
+    tuned = tune(Classic(FISTA(), 2), problem.operator, x, y)
+    assert tuned.nmse_db == pytest.approx(0, abs=0.1)
+    network = recipes.scalars_only(problem, 2, weights=Fixed(), steps=4).network
+    assert isinstance(network.algorithm, AMP)
+    assert network.algorithm.shrinkage == problem.prior()
 
 
 @pytest.mark.long

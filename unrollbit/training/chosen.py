@@ -20,6 +20,7 @@ _SIGNALS = 64
 _SPARSITY = 0.1  # of signals drawn where there is only physics
 _LARGEST_INVERSE = 2048  # measurements (of a block) whose regularised inverse is computed for ADMM
 _AHEAD = 1.0  # dB that ADMM, which holds a second matrix, must bring
+_ALIVE = 0.1  # dB below the zero estimate: less, and thresholds let nothing pass, no gradient either
 
 
 class Chosen(NamedTuple):
@@ -34,8 +35,10 @@ def chosen_algorithm(problem: Any, held: Any, depth: int) -> Chosen:
     of ``depth`` iterations, FISTA or ADMM, tuned on validation signals: a network that starts there, with W at its
     start value, is no worse than what one would use without training.
 
-    ADMM is taken where it is ahead by 1 dB and its matrix is not too large. ``held``: what the network has as its
-    physics. With physics alone sparse signals stand for the problem's, and FISTA starts at its defaults.
+    ADMM is taken where it is ahead by 1 dB and its matrix is not too large. Where no classic solver is better than
+    zero, as under artefacts stronger than the signal, nothing could be learned from its thresholds, and it is AMP
+    again. ``held``: what the network has as its physics. With physics alone sparse signals stand for the problem's,
+    and FISTA starts at its defaults.
     """
     A = physics_of(held)
     prior = problem.prior() if hasattr(problem, "prior") else BernoulliGaussian()
@@ -45,17 +48,19 @@ def chosen_algorithm(problem: Any, held: Any, depth: int) -> Chosen:
         return Chosen(AMP(prior), True) if like else Chosen(FISTA(), False)
     if A.derived(("random-like", problem), lambda: is_random_like(A, prior, *_drawn(problem, "train"))):
         return Chosen(AMP(prior), True)
-    return Chosen(A.derived(("classic", problem, depth), lambda: _best_classic(problem, A, depth)), False)
+    classic = A.derived(("classic", problem, depth), lambda: _best_classic(problem, A, depth))
+    return Chosen(AMP(prior) if classic is None else classic, False)
 
 
-def _best_classic(problem: Any, A: LinearOperator, depth: int) -> Algorithm:
+def _best_classic(problem: Any, A: LinearOperator, depth: int) -> Algorithm | None:
+    """The best classic solver, tuned; None where it is no better than the zero estimate."""
     x, y = _drawn(problem, "validation")
     best = tune(Classic(FISTA(), depth), A, x, y)
     m = A.shape[0] // A.mask().blocks
     if A.frame_constant is None and m <= _LARGEST_INVERSE:  # for tight frames the inverse is a multiple of A
         other = tune(Classic(ADMM(), depth), A, x, y, count=4)
         best = other if other.nmse_db < best.nmse_db - _AHEAD else best
-    return best.baseline.algorithm
+    return best.baseline.algorithm if best.nmse_db < -_ALIVE else None
 
 
 def _drawn(problem: Any, subset: str) -> tuple[Array, Array]:
