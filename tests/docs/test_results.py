@@ -174,6 +174,16 @@ def test_what_the_page_of_physics_says():
     assert min(signs, key=lambda name: signs[name]["nmse_db"]) == "biht"
 
 
+def test_what_the_page_of_physics_says_of_the_claims():
+    bits = levels("pibinn.json", "nmse_db", "network", claim="bits")
+    assert min(bits, key=lambda name: bits[name]) == "full precision"
+    rows = [row for row in read("pibinn.json")["rows"] if row["claim"] == "data"]
+    for data in {row["data"] for row in rows}:
+        found = levels("pibinn.json", "nmse_db", "network", claim="data", data=data)
+        assert abs(found["W = A"] - found["one-bit"]) < 0.5
+    assert {row["layers"] for row in read("pibinn.json")["rows"] if row["claim"] == "depth"} == {4, 8, 12, 16}
+
+
 def beside(file):
     """The rows of a network and what one would use instead, by method."""
     return {row["method"]: row for row in read(file)["baselines"]}

@@ -81,6 +81,11 @@ def slug(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
+def without_configs(rows: Sequence[Row]) -> list[Row]:
+    """Rows for a report of many networks: their configs lie by each network."""
+    return [{key: value for key, value in row.items() if key != "config"} for row in rows]
+
+
 def summary(row: Row) -> str:
     """One line about a trained network."""
     level, bits = row["nmse_db_mean_of_db"], row["bits_per_link"]

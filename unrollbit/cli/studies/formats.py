@@ -12,7 +12,7 @@ import numpy as np
 
 from unrollbit.cli.arguments import positive
 from unrollbit.cli.outputs import NETWORK_FILE
-from unrollbit.cli.studies.experiment import TEST_SEED, Experiment, Row, run_all, slug
+from unrollbit.cli.studies.experiment import TEST_SEED, Experiment, Row, run_all, slug, without_configs
 from unrollbit.cli.studies.networks import one_bit_network
 from unrollbit.cli.studies.timing import milliseconds_per_signal
 from unrollbit.cli.tables import print_table
@@ -145,7 +145,7 @@ def run(options: argparse.Namespace, out: Path) -> dict[str, Any]:
             line["milliseconds"] = times[line["network"]]
         show(problem, own)
     save(draw(table), out / "figures" / "formats")
-    return {"rows": rows, "table": table, "seeds": seeds}
+    return {"rows": without_configs(rows), "table": table, "seeds": seeds}
 
 
 def summarise(rows: list[Row]) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from unrollbit.cli.arguments import positive
-from unrollbit.cli.studies.experiment import Experiment, run_all
+from unrollbit.cli.studies.experiment import Experiment, run_all, without_configs
 from unrollbit.cli.studies.physics_classic import classic_solvers
 from unrollbit.cli.studies.physics_table import FLOAT, NOTHING, ONE, TWO, draw, experiment_name, show, summarise
 from unrollbit.formats import Anchored, OneBit
@@ -60,8 +60,7 @@ def run(options: argparse.Namespace, out: Path) -> dict[str, Any]:
         for name in names:
             draw(algorithm, name, specs[name, options.seed], solvers[name, options.seed], DEPTH, out)
         rows, solved, table = rows + trained, solved + list(solvers.values()), table + lines
-    reported = [{key: value for key, value in row.items() if key != "config"} for row in rows]  # by each network
-    return {"rows": reported, "classic": solved, "table": table, "seeds": len(seeds)}
+    return {"rows": without_configs(rows), "classic": solved, "table": table, "seeds": len(seeds)}
 
 
 def experiments(
