@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from unrollbit.arrays import over
 from unrollbit.operators import LinearOperator
 from unrollbit.problems.base import Problem, Subset, fraction, positive_int, subset_key
 from unrollbit.problems.noise import Noise, noise_arguments, noise_of
@@ -79,7 +80,7 @@ class OneBitCompressiveSensing(DrawsSparse, Problem):
         signal_key, noise_key = jax.random.split(subset_key(key, self.subset))
         drawn = bernoulli_gaussian(signal_key, (batch, self.operator.shape[1]), self.sparsity)
         norm = jnp.linalg.norm(drawn, axis=1, keepdims=True)
-        x = drawn * jnp.float32(math.sqrt(self.energy)) / jnp.where(norm > 0, norm, 1)
+        x = over(drawn * jnp.float32(math.sqrt(self.energy)), norm)
         return x, self.measured(x, noise_key)
 
     def measured(self, x: Float[Array, "*batch n"], key: Array) -> Float[Array, "*batch m"]:

@@ -96,6 +96,16 @@ def binary_unit(x: Float[Array, "..."], axis: int | tuple[int, ...] = -1) -> Flo
     return jnp.where(usable, near, 1)
 
 
+def over(values: Float[Array, "..."], size: Float[Array, "..."]) -> Float[Array, "..."]:
+    """``values / size``, and the values themselves where the size is 0.
+
+    Example:
+        >>> over(jnp.array([3.0, 3.0]), jnp.array([2.0, 0.0])).tolist()
+        [1.5, 3.0]
+    """
+    return values / jnp.where(size > 0, size, 1)
+
+
 @functools.partial(jax.jit, static_argnames=("axis", "keepdims"))
 def norm(x: Float[Array, "... n"], axis: int = -1, *, keepdims: bool = False) -> Float[Array, "..."]:
     """``||x||_2`` along ``axis``, without overflow or underflow of the squares; its gradient at 0 is 0.

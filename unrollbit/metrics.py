@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from unrollbit.arguments import choice, integer, number, shown
-from unrollbit.arrays import as_real, binary_unit, widened
+from unrollbit.arrays import as_real, binary_unit, over, widened
 
 _PSNR_FLOOR = 1e-14  # of the squared error relative to the squared peak: at most 140 dB, -inf is not JSON
 SSIM_WINDOW = 11  # pixels a side, which an image must have
@@ -192,8 +192,7 @@ def _db(ratio: Array, floor: float) -> Array:
 
 def _relative_db(error: Array, energy: Array, floor: float) -> Array:
     """``error / energy`` in dB; where energy is 0: the floor if the error is 0, else 0 dB."""
-    relative = error / jnp.where(energy > 0, energy, 1)
-    return _db(jnp.where(energy > 0, relative, jnp.sign(error)), floor)
+    return _db(jnp.where(energy > 0, over(error, energy), jnp.sign(error)), floor)
 
 
 def _local_mean(images: Float[Array, "batch h w"]) -> Float[Array, "batch rows columns"]:

@@ -151,7 +151,7 @@ def test_ternary_matrices_are_held_as_two_sign_planes(kind: str, per_byte: PerBy
     np.testing.assert_array_equal(signs.mean(1), trits)
     stored = frozen.stored()["trits"]
     np.testing.assert_array_equal(stored.expand(jnp.asarray(held)), trits)
-    np.testing.assert_array_equal(stored.encode(np.asarray(stored.expanded(held))), packed.arrays["trits"])
+    np.testing.assert_array_equal(stored.encode(np.asarray(stored.expand(jnp.asarray(held)))), packed.arrays["trits"])
     m, n = structure.shape
     x, r = (jnp.asarray(np.random.RandomState(2).standard_normal((5, k)), jnp.float32) for k in (n, m))
     np.testing.assert_allclose(frozen.apply(x, 1), x @ dense[1].T, rtol=1e-5, atol=1e-5)
@@ -240,7 +240,7 @@ MALFORMED: dict[str, tuple[str, dict[str, object], str]] = {
     "a field of no use": (
         "LittleBit",
         {"paths": 2},
-        "field 'paths' of no use; expected 'format', 'structure', 'copies'",
+        "LittleBit, fields: unknown 'paths'; it takes format, structure, copies",
     ),
     "copies of a wrong type": ("LittleBit", {"copies": 2.0}, "copies: expected a positive integer, got 2.0"),
     "absurd copies": ("LittleBit", {"copies": 10**12}, "copies: expected at most 67,108,864, got 1000000000000"),

@@ -43,7 +43,7 @@ def test_uniform_is_the_sign_in_one_plane_and_counts_its_bits() -> None:
     assert Uniform(2).from_cores(cores(2, *BANK.core_shape), BANK).bits() == 4 * 600
     gradient = jax.grad(lambda latents: quantised(latents, 2).sum())(jnp.full((2, 2), 0.3))
     np.testing.assert_allclose(gradient, 1.5)
-    with pytest.raises(ValueError, match="expected planes >= 1"):
+    with pytest.raises(ValueError, match="planes: expected a positive integer"):
         Uniform(0)
 
 

@@ -287,7 +287,7 @@ def test_wrong_matrices_are_refused(format: Format) -> None:
 def test_wrong_options_are_refused() -> None:
     with pytest.raises(ValueError, match=r"scale: expected one of 'none', 'global', .*'column', got 'channel'"):
         OneBit(scale="channel")  # pyright: ignore[reportArgumentType]
-    with pytest.raises(ValueError, match="expected planes >= 1, got 0"):
+    with pytest.raises(ValueError, match="planes: expected a positive integer, got 0"):
         OneBit(planes=0)
     for make in (Clipped, SmoothSign):
         for value in (0.0, -1.0, float("nan")):

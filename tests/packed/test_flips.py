@@ -78,10 +78,9 @@ def flipped(net, rate, seed=0):
 
 
 def _last(spec):
-    from unrollbit.formats.stored import Signs
     from unrollbit.structures import Structure
 
-    return Signs((), Structure.from_spec(spec["structure"])).rows[-1]
+    return Structure.from_spec(spec["structure"]).entries_shape[-1]
 
 
 def stored_kind(path):
@@ -178,7 +177,7 @@ DAMAGE = {
         r"expected bytes of shape \(-1,\), got F32 of shape \(30,\)",
     ),
     "signs, too": (lambda d: None, {"maps/W/signs": np.zeros((4, 1, 40, 11), np.uint8)}, "of no use"),
-    "no flips, no checksum": (lambda d: d["maps"]["W"].pop("flips"), {}, "array 'flips' of no use"),
+    "no flips, no checksum": (lambda d: d["maps"]["W"].pop("flips"), {}, "arrays: unknown 'flips'"),
 }
 
 

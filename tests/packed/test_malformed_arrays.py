@@ -9,7 +9,7 @@ from unrollbit.operators import Dense, gaussian
 
 ARRAYS = {
     ("gaussian", "one more"): ({"extra": np.zeros(1, np.float32)}, "arrays of no use: 'extra'"),
-    ("gaussian", "one more of a map"): ({"maps/W/other": np.zeros(1, np.float32)}, "array 'other' of no use"),
+    ("gaussian", "one more of a map"): ({"maps/W/other": np.zeros(1, np.float32)}, "arrays: unknown 'other'"),
     ("gaussian", "one more map"): ({"maps/V/signs": np.zeros(1, np.uint8)}, "of no use: 'maps/V/signs'"),
     ("gaussian", "one more scalar"): ({"scalars/zeta": np.zeros(3, np.float32)}, "expected scalars"),
     ("gaussian", "infinite step"): ({"scalars/step": np.full(3, 100, np.float32)}, "too large for a float32"),
@@ -93,5 +93,5 @@ def test_a_zero_matrix_has_no_step_size():
 
 
 def test_fixed_weights_need_physics():
-    with pytest.raises(ValueError, match="Fixed: it stores no matrix; give the physics to a network"):
+    with pytest.raises(ValueError, match="Fixed: its matrices depend on the physics; build a network"):
         FullyConnected(gaussian(8, 16), 3, 12, Fixed())

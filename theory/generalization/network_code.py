@@ -118,9 +118,8 @@ def _has_reference(weights: Weights, net: Network) -> bool:
 
 def _flips(weights: Weights, net: Network) -> list[int]:
     """Flips of every stored matrix, from the bits that a file holds."""
-    packed, exists = weights.pack().arrays["signs"], weights.structure.core_mask
-    reference = np.asarray(weights.structure.gather(net.operator.dense()))
-    reference = reference if exists is None else reference[exists]
+    packed, structure = weights.pack().arrays["signs"], weights.structure
+    reference = structure.entries(np.asarray(structure.gather(net.operator.dense())))
     signs = np.asarray(unpack_signs(jnp.asarray(packed), reference.shape[-1]))
     signs = signs.reshape(weights.copies, *reference.shape)
     return [int(((matrix < 0) != (reference < 0)).sum()) for matrix in signs]

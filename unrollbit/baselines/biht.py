@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from unrollbit.arguments import integer
-from unrollbit.arrays import norm
+from unrollbit.arrays import norm, over
 from unrollbit.baselines.base import Compiled, Range
 from unrollbit.operators import LinearOperator
 from unrollbit.values import pytree
@@ -68,7 +68,7 @@ class BIHT(Compiled):
         start = (zero, zero, jnp.full((*y.shape[:-1], 1), m + 1))
         _, best, _ = jax.lax.scan(iterate, start, None, length=self.iterations)[0]
         length = norm(best, keepdims=True)
-        return self.size * best / jnp.where(length > 0, length, 1)  # no iterate was better than 0: 0
+        return over(self.size * best, length)  # no iterate was better than 0: 0
 
     def ranges(self, A: LinearOperator, x: Array, y: Array) -> dict[str, Range]:
         """The number of non-zeros around that of the signals."""

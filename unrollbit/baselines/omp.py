@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from unrollbit.arguments import integer, number
-from unrollbit.arrays import norm
+from unrollbit.arrays import norm, over
 from unrollbit.baselines.base import Compiled, Range
 from unrollbit.operators import LinearOperator
 from unrollbit.values import pytree
@@ -70,7 +70,7 @@ class OMP(Compiled):
             rest = rest - jnp.einsum("...km,...k->...m", Q, second)
             length = norm(rest, keepdims=True)
             going = going & (length > _INDEPENDENT * norm(column, keepdims=True))
-            q = jnp.where(going, rest / jnp.where(length > 0, length, 1), 0)
+            q = jnp.where(going, over(rest, length), 0)
             residual = residual - q * jnp.sum(q * residual, -1, keepdims=True)
             row = jnp.where(going, (first + second).at[..., k].set(length[..., 0]), jnp.eye(K, dtype=y.dtype)[k])
             Q, R = Q.at[..., k, :].set(q), R.at[..., k, :].set(row)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from unrollbit.arrays import norm
+from unrollbit.arrays import norm, over
 from unrollbit.baselines.base import Compiled, Range
 from unrollbit.baselines.ridge import ridge_of
 from unrollbit.operators import Composition, LinearOperator
@@ -131,4 +131,4 @@ def _matched(A: LinearOperator, y: Array) -> Array:
     x = A.T(y)
     image = A(x)
     power = jnp.sum(image * image, -1, keepdims=True)
-    return x * jnp.where(power > 0, jnp.sum(image * y, -1, keepdims=True) / jnp.where(power > 0, power, 1), 0)
+    return x * jnp.where(power > 0, over(jnp.sum(image * y, -1, keepdims=True), power), 0)

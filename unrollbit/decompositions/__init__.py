@@ -1,5 +1,6 @@
 """What matrices are approximated by: signs of low coherence, sign factors between scales, rank-one magnitudes."""
 
+from unrollbit.decompositions.cores import factor_cores, rank_one_cores
 from unrollbit.decompositions.low_coherence import coherence_energy, design_cores, design_signs
 from unrollbit.decompositions.rank_one import rank_one
 from unrollbit.decompositions.sign_factors import (
@@ -22,10 +23,12 @@ __all__ = [
     "design_cores",
     "design_signs",
     "dual_svid",
+    "factor_cores",
     "joint_rotation",
     "nearest_rotation",
     "rank_for",
     "rank_one",
+    "rank_one_cores",
     "rate",
     "sign_paths",
 ]

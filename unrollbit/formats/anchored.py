@@ -7,9 +7,8 @@ from typing import Any, ClassVar
 
 from jaxtyping import Array
 
-from unrollbit.arguments import number
+from unrollbit.arguments import check_names, number
 from unrollbit.formats.base import Format, PackedWeights, Place
-from unrollbit.formats.representation import check_names
 from unrollbit.formats.weights import Weights
 from unrollbit.formats.wrapper import Wrapper
 from unrollbit.operators import LinearOperator
@@ -34,12 +33,9 @@ class Fixed(Format):
         return Weights(self, initial.mask(), 1, given={"matrix": Physics(initial)}, held_bits=beside)
 
     def read(self, place: Place, packed: PackedWeights, *, frozen: bool) -> Weights:
-        check_names("Fixed", packed.spec, ("format",), "field")
-        check_names("Fixed", packed.arrays, (), "array")
+        check_names("weights of format Fixed, fields", packed.spec, ("format",))
+        check_names("weights of format Fixed, arrays", packed.arrays, ())
         return self.build(place)
-
-    def from_matrix(self, matrix: Any, mask: Any = None, *, copies: int = 1) -> Weights:
-        raise ValueError("Fixed: it stores no matrix; give the physics to a network, Unrolled(..., weights=Fixed())")
 
     def moved(self, weights: Weights, place: Place) -> Weights:
         return self.build(place)

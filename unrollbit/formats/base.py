@@ -11,6 +11,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from unrollbit.algorithms.base import LinearMap
+from unrollbit.arguments import instance
+from unrollbit.formats.cores import core_stack
 from unrollbit.formats.stored import Stored
 from unrollbit.operators import LinearOperator
 from unrollbit.specs import Specified
@@ -62,6 +64,7 @@ class Format(Specified, abc.ABC):
     holds_zero: ClassVar[bool] = False  # whether it can hold a matrix of zeros and train from there
     signed: ClassVar[bool] = True  # whether signs that it stores can be measured against those of the physics
     normalisable: ClassVar[bool] = True  # whether recipes normalise the columns with the physics
+    words: ClassVar[str] = ""  # for people; of a representation by default its ``repr``
     in_signal_domain: ClassVar[bool] = False  # whether its matrices live in the domain of the signal
 
     @property
@@ -74,16 +77,18 @@ class Format(Specified, abc.ABC):
         """``Normalised(OneBit)``: the kinds, from the outside in."""
         return "(".join(type(part).__name__ for part in self.parts) + ")" * (len(self.parts) - 1)
 
-    @abc.abstractmethod
     def from_matrix(self, matrix: Any, mask: Any = None, *, copies: int = 1) -> Weights:
         """The best weights for ``matrix``: (m, n), repeated, or (copies, m, n). ``mask``: a ``Structure``, or booleans.
 
         Raises ``ValueError`` for wrong shapes, NaN, or a matrix that the format cannot hold.
         """
+        return self.from_cores(*core_stack(matrix, mask, copies))
 
     def from_cores(self, cores: Float[Array, "copies ..."], structure: Structure) -> Weights:
         """The best weights for cores of a structure, (copies, *core_shape)."""
-        return self.from_matrix(structure.scatter(cores), structure, copies=cores.shape[0])
+        raise ValueError(
+            f"{type(self).__name__}: its matrices depend on the physics; build a network, Unrolled(..., weights={self})"
+        )
 
     def build(self, place: Place) -> Weights:
         """Weights that start at the value of the map."""
@@ -109,23 +114,15 @@ class Format(Specified, abc.ABC):
         """The arrays that a file holds, by name."""
         return {}
 
-    def rank_of(self, structure: Structure) -> int:
-        """Rank of sign factors. Raises ``AttributeError`` for formats that have none."""
-        raise AttributeError(f"{type(self).__name__} has no rank")
-
     def reference(self, physics: LinearOperator) -> LinearOperator | None:
         """The operator whose signs the stored signs are measured against, or None where there is none."""
         return physics if self.signed else None
 
     def describe(self, weights: Weights) -> tuple[str, ...]:
         """The format in words, the representation first, then what is around it."""
-        return (repr(self),)
+        return (self.words or repr(self),)
 
 
 def as_format(weights: Any) -> Format:
     """A ``weights`` argument. Raises ``TypeError`` for what is no format."""
-    if isinstance(weights, Format):
-        return weights
-    if isinstance(weights, type) and issubclass(weights, Format):
-        raise TypeError(f"weights: expected a format, got the class {weights.__name__}; write {weights.__name__}()")
-    raise TypeError(f"weights: expected a format such as OneBit() or Anchored(OneBit()), got {weights!r:.80}")
+    return instance("weights", weights, Format, "OneBit() or Anchored(OneBit())")  # pyright: ignore[reportAbstractUsage]

@@ -11,13 +11,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from unrollbit.formats.cores import existing, masked, mean_of, over, per_copy, with_magnitude
+from unrollbit.arrays import over
+from unrollbit.formats.cores import mean_of, with_magnitude
 from unrollbit.formats.representation import Representation, Values
 from unrollbit.formats.stored import HALF, TINY, Floats, Signs, Stored, Trits
 from unrollbit.formats.surrogates import Identity, Surrogate, binarise
 from unrollbit.formats.weights import Weights
 from unrollbit.operators import LinearOperator
-from unrollbit.packed_operators.packed_signs import PackedSigns
+from unrollbit.operators.structured import masked
+from unrollbit.packed_operators.packed_signs import PackedSigns, spread
 from unrollbit.structures import Structure
 from unrollbit.trits import PerByte
 from unrollbit.variables import Statistic
@@ -25,7 +27,7 @@ from unrollbit.variables import Statistic
 
 class MeanScaled(Representation, abstract=True):
     """Latents are held in units of their initial mean magnitude, so that one learning rate fits all formats. The unit
-    takes part in training without a gradient: a physical unit must not decide.
+    takes part in training without a gradient: a physical unit must not decide. Means run over unmasked entries.
     """
 
     def trains(self, structure: Structure, copies: int) -> dict[str, Stored]:
@@ -34,11 +36,11 @@ class MeanScaled(Representation, abstract=True):
     @functools.partial(jax.jit, static_argnums=(0, 2))
     def start(self, cores: Array, structure: Structure) -> Values:
         unit = mean_of(jnp.abs(cores), structure)
-        return {"latents": over(cores, per_copy(unit, cores)), "unit": jnp.maximum(unit, TINY)}
+        return {"latents": over(cores, spread(unit, "layer", structure)), "unit": jnp.maximum(unit, TINY)}
 
     def size(self, latents: Array, structure: Structure) -> Float[Array, " copies"]:
         """Mean magnitude of the latents, without a gradient."""
-        size = mean_of(jnp.abs(latents * existing(structure)), structure)
+        size = mean_of(jnp.abs(latents * structure.existing), structure)
         return jax.lax.stop_gradient(jnp.maximum(size, TINY))
 
     @functools.partial(jax.jit, static_argnums=(0, 2))
@@ -51,8 +53,7 @@ class MeanScaled(Representation, abstract=True):
 class BitNet(MeanScaled):
     """``W_hat = beta sign(W - alpha)`` with ``alpha = mean(W)`` and ``beta = mean |W|``; both follow the latents W.
 
-    Means run over unmasked entries. ``sign(0) = +1`` here as everywhere in this library; the paper takes -1. Latents
-    are held in units of their initial mean magnitude, so that one learning rate fits all formats. The paper's 8-bit
+    Means run over unmasked entries. ``sign(0) = +1`` here as everywhere in this library; the paper takes -1. Its 8-bit
     activations and layer normalisation are options of the network (``Unrolled(activations=...)``).
 
     Bits: ``m n + 16`` per matrix.
@@ -66,10 +67,8 @@ class BitNet(MeanScaled):
         ([[[2.0, -2.0], [-2.0, 2.0]]], 20)
     """
 
+    words: ClassVar[str] = "one-bit about the mean, one scale per matrix (BitNet)"
     surrogate: Surrogate = Identity()
-
-    def describe(self, weights: Weights) -> tuple[str, ...]:
-        return ("one-bit about the mean, one scale per matrix (BitNet)",)
 
     def stored(self, structure: Structure, copies: int) -> dict[str, Stored]:
         return {"signs": Signs((copies,), structure), "scale": Floats((copies,), HALF, positive=True)}
@@ -80,8 +79,8 @@ class BitNet(MeanScaled):
     def to_stored(self, values: Values, structure: Structure) -> Values:
         """``W - alpha`` in units of ``unit``, and beta; alpha and beta without a gradient."""
         latents = values["latents"]
-        mean = mean_of(latents * existing(structure), structure)
-        centred = latents - jax.lax.stop_gradient(per_copy(mean, latents))
+        mean = mean_of(latents * structure.existing, structure)
+        centred = latents - jax.lax.stop_gradient(spread(mean, "layer", structure))
         return {"signs": centred, "scale": self.scale(values, structure)}
 
     def trained(self, parameters: Values, structure: Structure) -> LinearOperator:
@@ -118,9 +117,8 @@ def _ternarise_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array
 class Ternary(MeanScaled):
     """``W_hat = gamma clip(round(W / gamma), -1, 1)``, ``gamma = mean |W|`` per matrix, which follows the latents W.
 
-    The mean runs over unmasked entries; |w| < gamma / 2 becomes 0. The released code keeps gamma above 1e-5, here it
-    is only kept positive: a physical unit must not decide. Latents are held in units of their initial mean magnitude.
-    The paper's 8-bit activations are an option of the network (``Unrolled(activations=...)``).
+    The mean runs over unmasked entries; |w| < gamma / 2 becomes 0. The released code keeps gamma above 1e-5; here it is
+    only kept positive. The paper's 8-bit activations are an option of the network (``Unrolled(activations=...)``).
 
     Bits in a file: ``1.6 m n + 32`` per matrix (``per_byte=5``), or ``2 m n + 32`` (``per_byte=4``); entropy <= 1.585.
     A loaded network keeps ``2 m n + 32``: two sign planes of half the scale, multiplied as those of ``OneBit``. At
@@ -138,12 +136,6 @@ class Ternary(MeanScaled):
     needs_mask: ClassVar[bool] = False  # what it forbids is zero
     signed: ClassVar[bool] = False  # zeros are no signs
     per_byte: PerByte = 5
-
-    def __post_init__(self) -> None:
-        if type(self.per_byte) is not int or self.per_byte not in (4, 5):
-            raise ValueError(
-                f"per_byte: expected 5 weights a byte (1.6 bits each) or 4 (2 bits), got {self.per_byte!r}"
-            )
 
     def describe(self, weights: Weights) -> tuple[str, ...]:
         return (f"ternary, {8 / self.per_byte:g} bits each, one scale per matrix (BitNet b1.58)",)
@@ -169,12 +161,12 @@ class Ternary(MeanScaled):
 
     def to_stored(self, values: Values, structure: Structure) -> Values:
         latents = values["latents"]
-        trits = ternarise(latents / per_copy(self.size(latents, structure), latents))
+        trits = ternarise(latents / spread(self.size(latents, structure), "layer", structure))
         return {"trits": trits, "scale": self.scale(values, structure)}
 
     def floats(self, values: Values, structure: Structure) -> Array:
         latents = values["latents"]
-        return with_magnitude(latents, per_copy(self.scale(values, structure), latents), structure)
+        return with_magnitude(latents, spread(self.scale(values, structure), "layer", structure), structure)
 
     def packed(self, arrays: Values, exists: Array | None, structure: Structure) -> LinearOperator:
         half = jnp.broadcast_to(arrays["scale"] / 2, (2,))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -11,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from unrollbit.arguments import integer
+from unrollbit.arrays import over
 from unrollbit.operators import LinearOperator
-from unrollbit.operators.structured import Structured
 from unrollbit.structures import Full, Indexed, Structure
 
 
@@ -24,8 +24,7 @@ def core_stack(matrices: Any, mask: Any, copies: int) -> tuple[Array, Structure]
     ``ValueError`` for matrices that are not real, finite, 2-D or a stack of ``copies`` of them.
     """
     structure = mask if mask is None or isinstance(mask, Structure) else Indexed.from_mask(np.asarray(mask))
-    if isinstance(copies, bool) or not isinstance(copies, int) or copies < 1:
-        raise ValueError(f"copies: expected an integer >= 1, got {copies!r}")
+    copies = integer("copies", copies, 1)
     if isinstance(matrices, LinearOperator):
         if structure is not None and structure.shape == matrices.shape:
             core = jnp.asarray(matrices.core(structure), jnp.float32)
@@ -44,41 +43,10 @@ def core_stack(matrices: Any, mask: Any, copies: int) -> tuple[Array, Structure]
     return structure.gather(array), structure
 
 
-def masked(core: Array, structure: Structure) -> Structured:
-    """The operator of a core whose entries outside an irregular mask are cleared."""
-    exists = structure.core_mask
-    return Structured(core if exists is None else core * exists, structure)
-
-
-def existing(structure: Structure) -> Array:
-    """1 for entries of a core that exist, else 0."""
-    exists = structure.core_mask
-    return jnp.ones(structure.core_shape) if exists is None else jnp.asarray(exists, jnp.float32)
-
-
 def mean_of(cores: Array, structure: Structure) -> Array:
     """Mean over the existing entries of each core, one number for each leading index (others must be 0)."""
     axes = tuple(range(cores.ndim - len(structure.core_shape), cores.ndim))
     return cores.sum(axes) / structure.size
-
-
-def each_copy(cores: Array, compute: Callable[[np.ndarray], Any]) -> list[Any]:
-    """``compute`` of every core (NumPy), once for copies that are equal: untied weights start equal."""
-    host = np.asarray(cores)
-    found = [compute(host[0])]
-    for core in host[1:]:
-        found.append(found[0] if np.array_equal(core, host[0]) else compute(core))
-    return found
-
-
-def per_copy(values: Array, cores: Array) -> Array:
-    """One number per copy, shaped to multiply cores."""
-    return values.reshape(-1, *(1,) * (cores.ndim - 1))
-
-
-def over(values: Array, size: Array) -> Array:
-    """``values / size``, and the values themselves where the size is 0."""
-    return values / jnp.where(size > 0, size, 1.0)
 
 
 @functools.partial(jax.jit, static_argnums=1)
@@ -89,7 +57,7 @@ def normalised_latents(cores: Array, structure: Structure) -> Array:
 
 def with_magnitude(latents: Array, magnitude: Array, structure: Structure) -> Array:
     """Cores that are the latents times a factor each, of the mean magnitude of a core each."""
-    there = existing(structure)
+    there = structure.existing
     latents = latents * there
     axes = tuple(range(1, latents.ndim))
     wanted = jnp.broadcast_to(magnitude * there, latents.shape).sum(axes, keepdims=True)

@@ -11,13 +11,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from unrollbit.arrays import norm
+from unrollbit.arrays import norm, over
 from unrollbit.formats.base import Format, Place
-from unrollbit.formats.cores import over
 from unrollbit.formats.weights import Weights
 from unrollbit.formats.wrapper import Wrapper
 from unrollbit.operators import Composition, LinearOperator
 from unrollbit.operators.structured import Diagonal, Structured
+from unrollbit.structures import Structure
 
 _SMALLEST = 1e-6  # of the largest product of a column with its unknown's
 
@@ -91,17 +91,18 @@ class UnitFilters(Wrapper):
     def inside(self, place: Place) -> Place:
         """All filters start with taps of mean magnitude 1: none of them turns its signs sooner."""
         structure = place.map.structure
-        _check_bank(structure)
         core = place.map.initial.core(structure)
         size = jnp.mean(jnp.abs(core), axis=tuple(range(core.ndim - 1)))
         return place.starting_at(Structured(over(core, size), structure))
 
     def wrap(self, place: Place, inner: Weights) -> Weights:
-        _check_bank(inner.structure)
+        structure = inner.structure
+        if len(structure.core_shape) < 2 or not structure.shared:
+            raise ValueError(f"UnitFilters: expected a map that is a bank of filters, got one of {structure}")
         return self.enclose(inner)
 
-    def from_matrix(self, matrix: Any, mask: Any = None, *, copies: int = 1) -> Weights:
-        return self.enclose(self.inner.from_matrix(matrix, mask, copies=copies))
+    def from_cores(self, cores: Array, structure: Structure) -> Weights:
+        return self.enclose(self.inner.from_cores(cores, structure))
 
     def matrix(self, weights: Weights, parameters: Any) -> LinearOperator:
         structure = weights.structure
@@ -118,8 +119,3 @@ def unit_filters(core: Float[Array, "*taps channels"]) -> Float[Array, "*taps ch
     flat = core.reshape(math.prod(core.shape[:-1]), core.shape[-1])
     centred = flat - jnp.mean(flat, axis=0)
     return over(centred, norm(centred, axis=0)).reshape(core.shape)
-
-
-def _check_bank(structure: Any) -> None:
-    if len(structure.core_shape) < 2 or not structure.shared:
-        raise ValueError(f"UnitFilters: expected a map that is a bank of filters, got one of {structure}")

@@ -10,13 +10,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from unrollbit.formats.cores import existing, masked, mean_of, normalised_latents, over, with_magnitude
+from unrollbit.arguments import integer
+from unrollbit.formats.cores import mean_of, normalised_latents, with_magnitude
 from unrollbit.formats.representation import Representation, Values
 from unrollbit.formats.stored import TINY, Floats, Signs, Stored
 from unrollbit.formats.surrogates import Clipped, Identity, Surrogate, binarise
 from unrollbit.formats.weights import Weights
 from unrollbit.operators import LinearOperator
-from unrollbit.packed_operators.packed_signs import PackedSigns, Scale
+from unrollbit.operators.structured import masked
+from unrollbit.packed_operators.packed_signs import PackedSigns, Scale, spread
 from unrollbit.scalars import LARGEST_LOG
 from unrollbit.structures import Structure
 
@@ -55,8 +57,7 @@ class OneBit(Representation):
     surrogate: Surrogate = Identity()
 
     def __post_init__(self) -> None:
-        if self.planes < 1:
-            raise ValueError(f"OneBit: expected planes >= 1, got {self.planes!r}")
+        integer("planes", self.planes, 1)
 
     def describe(self, weights: Weights) -> tuple[str, ...]:
         scale = "no scale" if self.scale == "none" else f"{self.scale} scale"
@@ -78,27 +79,21 @@ class OneBit(Representation):
         if self.scale == "none":
             return jnp.ones(())
         if lines is not None:
-            mean = lines(size) / jnp.maximum(lines(existing(structure)), 1.0)
+            mean = lines(size) / jnp.maximum(lines(structure.existing), 1.0)
         elif self.scale == "layer":
             mean = mean_of(size, structure)
         else:
             mean = size.sum() / (core.shape[0] * structure.size)
         return jnp.maximum(mean, TINY)  # an all-zero row or matrix keeps a scale whose logarithm exists
 
-    def _spread(self, scale: Array, structure: Structure) -> Array:
-        """A scale (with any leading axes) shaped to multiply a core."""
-        lines = {"row": structure.rows, "column": structure.columns}.get(self.scale)
-        return scale.reshape(*scale.shape, *(1,) * len(structure.core_shape)) if lines is None else lines(scale)
-
     @functools.partial(jax.jit, static_argnums=(0, 2))
     def start(self, cores: Array, structure: Structure) -> Values:
-        residual, exists = cores, structure.core_mask
-        latents, scales = [], []
+        residual, latents, scales = cores, [], []
         for _ in range(self.planes):
             scales.append(self._mean_magnitude(residual, structure))
-            latents.append(over(residual, jnp.sum(jnp.abs(residual)) / (cores.shape[0] * structure.size)))
-            residual = residual - self._spread(scales[-1], structure) * jnp.where(residual >= 0, 1.0, -1.0)
-            residual = residual if exists is None else residual * exists
+            latents.append(normalised_latents(residual, structure))
+            residual = residual - spread(scales[-1], self.scale, structure) * jnp.where(residual >= 0, 1.0, -1.0)
+            residual = residual * structure.existing
         return self._values(jnp.stack(latents, 1), jnp.stack(scales, 1 if scales[0].ndim else 0), structure)
 
     def designed(self, latents: Array, scales: Float[Array, "copies planes"], structure: Structure) -> Weights:
@@ -124,13 +119,13 @@ class OneBit(Representation):
         latents, scales = parameters["signs"], parameters["scales"]
         core = jnp.zeros((), latents.dtype)
         for plane in range(self.planes):  # a sum over a stacked axis is several times slower
-            core = core + self._spread(scales[plane], structure) * binarise(latents[plane], self.surrogate)
+            core = core + spread(scales[plane], self.scale, structure) * binarise(latents[plane], self.surrogate)
         return masked(core, structure)
 
     def floats(self, values: Values, structure: Structure) -> Array:
         """What the first plane's latents stand for: their mean magnitude is that of the scales."""
         latents, scales = self.stacked(values).values()
-        return with_magnitude(latents[:, 0], self._spread(scales[:, 0], structure), structure)
+        return with_magnitude(latents[:, 0], spread(scales[:, 0], self.scale, structure), structure)
 
     def packed(self, arrays: Values, exists: Array | None, structure: Structure) -> LinearOperator:
         return PackedSigns(arrays["signs"], arrays["scales"], exists, structure, self.scale)
@@ -166,8 +161,7 @@ class Uniform(Representation):
     surrogate: Surrogate = Clipped()
 
     def __post_init__(self) -> None:
-        if self.planes < 1:
-            raise ValueError(f"Uniform: expected planes >= 1, got {self.planes!r}")
+        integer("planes", self.planes, 1)
 
     def describe(self, weights: Weights) -> tuple[str, ...]:
         return (f"uniform, {self.planes} sign plane{'s' * (self.planes > 1)}, no scale",)

@@ -1,9 +1,10 @@
-"""Formats that store matrices: what they have in common."""
+"""Formats that store matrices: what they have in common, and the plainest of them, 32-bit floats."""
 
 from __future__ import annotations
 
 import abc
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import jax
@@ -11,12 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from unrollbit.arguments import check_names
 from unrollbit.arrays import required
 from unrollbit.formats.base import Format, PackedWeights, Place
-from unrollbit.formats.cores import core_stack, with_magnitude
-from unrollbit.formats.stored import Stored
+from unrollbit.formats.cores import with_magnitude
+from unrollbit.formats.stored import Entries, Stored
 from unrollbit.formats.weights import Weights
 from unrollbit.operators import LinearOperator
+from unrollbit.operators.structured import masked
 from unrollbit.packed_operators.packed_signs import mask_rows_bits, packed_mask
 from unrollbit.sizes import positive_integer
 from unrollbit.structures import Structure
@@ -88,7 +91,8 @@ class Representation(Format, abstract=True):
     def of(self, values: Values, structure: Structure, copies: int) -> Weights:
         """Weights that hold these values."""
         trains = self.trains(structure, copies)
-        return self._holding(structure, copies, {name: trains[name].variable(array) for name, array in values.items()})
+        raw = {name: trains[name].raw(jnp.asarray(array, jnp.float32)) for name, array in values.items()}
+        return self._holding(structure, copies, {name: trains[name].param(array) for name, array in raw.items()})
 
     def held(self, weights: Weights) -> Values:
         """The values of trained weights."""
@@ -100,11 +104,18 @@ class Representation(Format, abstract=True):
         beside = mask_rows_bits(structure) if self.needs_mask else structure.held_bits
         return Weights(self, structure, copies, variables, given=given, held_bits=beside, packed=packed)
 
+    def _frozen(self, arrays: Mapping[str, np.ndarray], structure: Structure, copies: int) -> Weights:
+        stored = self.stored(structure, copies)
+        held = {name: Physics(jnp.asarray(array.hold(arrays[name]))) for name, array in stored.items()}
+        return self._holding(structure, copies, held, packed=True)
+
+    def encoded(self, weights: Weights, structure: Structure) -> dict[str, np.ndarray]:
+        """The arrays of a file that holds these weights with cores of ``structure``."""
+        arrays = self.stored(structure, weights.copies)
+        return {name: arrays[name].encode(np.asarray(values)) for name, values in _values(weights).items()}
+
     def from_cores(self, cores: Array, structure: Structure) -> Weights:
         return self.of(self.start(cores, structure), structure, cores.shape[0])
-
-    def from_matrix(self, matrix: Any, mask: Any = None, *, copies: int = 1) -> Weights:
-        return self.from_cores(*core_stack(matrix, mask, copies))
 
     def moved(self, weights: Weights, place: Place) -> Weights:
         structure = place.map.structure
@@ -113,13 +124,10 @@ class Representation(Format, abstract=True):
                 f"weights: expected a structure with cores of shape {weights.structure.core_shape}, got {structure}; "
                 "only shared taps fit physics of another size"
             )
+        if weights.packed:  # what the new mask forbids is not held
+            return self._frozen(self.encoded(weights, structure), structure, weights.copies)
         variables = {name: type(variable)(variable[...]) for name, variable in weights.variables.items()}
-        if weights.packed and not self.needs_mask:  # what the new mask forbids is held as zeros
-            there, here = (self.stored(where, weights.copies) for where in (weights.structure, structure))
-            for name in (name for name, array in here.items() if array.weights):
-                values = np.asarray(there[name].expanded(variables[name][...]))
-                variables[name] = Physics(jnp.asarray(here[name].hold(here[name].encode(values))))
-        return self._holding(structure, weights.copies, variables, weights.packed)
+        return self._holding(structure, weights.copies, variables)
 
     def prepare(self, weights: Weights) -> Any:
         if weights.packed:
@@ -137,28 +145,56 @@ class Representation(Format, abstract=True):
             variable[...] = trains[name].rounded(variable[...])
 
     def read(self, place: Place, packed: PackedWeights, *, frozen: bool) -> Weights:
-        spec, kind = packed.spec, type(self).__name__
-        check_names(kind, spec, ("format", "structure", "copies"), "field")
+        spec, kind, fields = packed.spec, f"weights of format {type(self).__name__}", ("format", "structure", "copies")
+        check_names(f"{kind}, fields", spec, fields, fields)
         structure, copies = Structure.from_spec(spec["structure"]), positive_integer("copies", spec["copies"])
         if structure.shape != place.map.shape:  # before anything is allocated
             raise ValueError(f"weights: expected matrices of shape {place.map.shape}, the file has {structure.shape}")
         if not structure.size:
             raise ValueError(f"weights: expected a mask with entries, got {structure}")
         stored = self.stored(structure, copies)
-        check_names(kind, packed.arrays, stored, "array")
+        check_names(f"{kind}, arrays", packed.arrays, stored)
         for name, expected in stored.items():
             expected.check(name, required(packed.arrays, name, expected.shape, expected.dtype))
-        if not frozen:
-            decoded = {name: array.decode(packed.arrays[name]) for name, array in stored.items()}
-            return self.of(self.from_stored(decoded, structure), structure, copies)
-        held = {name: Physics(jnp.asarray(array.hold(packed.arrays[name]))) for name, array in stored.items()}
-        return self._holding(structure, copies, held, packed=True)
+        if frozen:
+            return self._frozen(packed.arrays, structure, copies)
+        decoded = {name: array.decode(packed.arrays[name]) for name, array in stored.items()}
+        return self.of(self.from_stored(decoded, structure), structure, copies)
 
 
-def check_names(kind: str, found: Any, expected: Any, what: str) -> None:
-    """Raise ``ValueError`` for a name in a file that the format does not know: nothing there is ignored."""
-    if unknown := sorted(set(found) - set(expected)):
-        raise ValueError(
-            f"weights of format {kind}: {what} {', '.join(map(repr, unknown))} of no use; expected "
-            f"{', '.join(map(repr, expected)) or 'none'}"
-        )
+@jax.jit
+def _values(weights: Any) -> dict[str, Array]:
+    """What a file holds of weights, before it becomes arrays."""
+    if weights.packed:
+        stored = weights.stored()
+        return {name: stored[name].expand(held[...]) for name, held in weights.variables.items()}
+    return dict(weights.format.to_stored(weights.format.held(weights), weights.structure))
+
+
+@dataclass(frozen=True)
+class FullPrecision(Representation):
+    """Float32 matrices with the zeros of their structure: 32 bits a weight.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> weights = FullPrecision().from_matrix(jnp.eye(2), copies=3)
+        >>> weights.dense().shape, weights.bits()
+        ((3, 2, 2), 384)
+    """
+
+    needs_mask: ClassVar[bool] = False  # what it forbids is zero
+    signed: ClassVar[bool] = False
+    holds_zero: ClassVar[bool] = True
+    words: ClassVar[str] = "full precision (32-bit floats)"
+
+    def stored(self, structure: Structure, copies: int) -> dict[str, Stored]:
+        return {"values": Entries((copies,), structure)}
+
+    def start(self, cores: Array, structure: Structure) -> Values:
+        return {"values": cores}
+
+    def trained(self, parameters: Values, structure: Structure) -> LinearOperator:
+        return masked(parameters["values"], structure)
+
+    def packed(self, arrays: Values, exists: Array | None, structure: Structure) -> LinearOperator:
+        return masked(arrays["values"], structure)

@@ -47,10 +47,6 @@ class Stored(abc.ABC):
         """Bits in memory while a loaded network runs."""
         return self.bits
 
-    def variable(self, values: Array) -> nnx.Variable:
-        """What is trained for these values."""
-        return self.param(self.raw(jnp.asarray(values, jnp.float32)))
-
     def raw(self, values: Array) -> Array:
         """Values as they train."""
         return values
@@ -67,6 +63,10 @@ class Stored(abc.ABC):
     def encode(self, values: np.ndarray) -> np.ndarray:
         """Values as the array of a file."""
 
+    def decode(self, array: np.ndarray) -> np.ndarray:
+        """Values of the array of a file, float32."""
+        return np.asarray(self.expand(jnp.asarray(self.hold(array))))
+
     def check(self, name: str, array: np.ndarray) -> None:  # noqa: B027 - most content cannot be wrong
         """Raise ``ValueError`` for content that is wrong although shape and dtype are right."""
 
@@ -77,15 +77,6 @@ class Stored(abc.ABC):
     @abc.abstractmethod
     def expand(self, held: Array) -> Array:
         """Values of what a loaded network keeps, float32, inside compiled programs (any leading axes)."""
-
-    @functools.partial(jax.jit, static_argnums=0)
-    def expanded(self, held: Array) -> Array:
-        """``expand`` as a program of its own."""
-        return self.expand(held)
-
-    def decode(self, array: np.ndarray) -> np.ndarray:
-        """Values of the array of a file, float32."""
-        return np.asarray(self.expanded(self.hold(array)))
 
 
 @dataclass(frozen=True)
@@ -109,18 +100,12 @@ class Entries(Stored):
         """Inverse of ``pack``, for rows of n weights."""
         return items
 
-    @property
-    def rows(self) -> tuple[int, ...]:
-        """Shape of the rows of one matrix in a file."""
-        structure = self.structure
-        return structure.core_shape if structure.core_mask is None else (structure.size,)
-
     def _items(self, rows: tuple[int, ...]) -> tuple[int, ...]:
         return (*self.lead, *rows[:-1], -(-rows[-1] // self.per_item))
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self._items(self.rows)
+        return self._items(self.structure.entries_shape)
 
     @property
     def weights(self) -> int:
@@ -136,20 +121,15 @@ class Entries(Stored):
         return 8 * self.dtype.itemsize * math.prod(self._items(self.structure.core_shape))
 
     def encode(self, values: np.ndarray) -> np.ndarray:
-        exists = self.structure.core_mask
-        return self.pack(values if exists is None else values[..., exists])
+        return self.pack(self.structure.entries(values))
 
-    def cores(self, array: np.ndarray) -> np.ndarray:
-        """The array of a file as cores; entries that do not exist are 0."""
-        values, exists = np.asarray(self.unpack(jnp.asarray(array), self.rows[-1])), self.structure.core_mask
-        if exists is None:
-            return values
-        cores = np.zeros((*self.lead, *self.structure.core_shape), np.float32)
-        cores[..., exists] = values
-        return cores
+    def decode(self, array: np.ndarray) -> np.ndarray:
+        """As cores; entries that do not exist are 0."""
+        structure = self.structure
+        return structure.with_entries(np.asarray(self.unpack(jnp.asarray(array), structure.entries_shape[-1])))
 
     def hold(self, array: np.ndarray) -> np.ndarray:
-        return array if self.structure.core_mask is None else self.pack(self.cores(array))
+        return array if self.structure.core_mask is None else self.pack(self.decode(array))
 
     def expand(self, held: Array) -> Array:
         values, exists = self.unpack(held, self.structure.core_shape[-1]), self.structure.core_mask
@@ -172,7 +152,7 @@ class Signs(Entries):
 
     def check(self, name: str, array: np.ndarray) -> None:
         """Padding must be zero: one network, one file, and products may read whole bytes."""
-        used = self.rows[-1] % 8
+        used = self.structure.entries_shape[-1] % 8
         if used and (array[..., -1] >> used).any():
             raise ValueError(f"array {name!r}: the padding after a row of signs is not zero")
 
@@ -193,7 +173,7 @@ class Trits(Signs):
 
     def check(self, name: str, array: np.ndarray) -> None:
         try:
-            check_trits(array, self.rows[-1], self.per_item)
+            check_trits(array, self.structure.entries_shape[-1], self.per_item)
         except ValueError as error:
             raise ValueError(f"array {name!r}: {error}") from error
 
@@ -204,7 +184,7 @@ class Trits(Signs):
         return unpack_trits(items, n, self.per_item)
 
     def hold(self, array: np.ndarray) -> np.ndarray:
-        values = self.cores(array)
+        values = self.decode(array)
         return pack_signs(np.stack([values, values - 0.5], -1 - len(self.structure.core_shape)))
 
     def expand(self, held: Array) -> Array:

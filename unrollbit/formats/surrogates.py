@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from unrollbit.arrays import over
 from unrollbit.specs import Specified
 
 
@@ -58,9 +59,8 @@ class SmoothSign(Surrogate):
             raise ValueError(f"SmoothSign: expected sharpness > 0, got {self.sharpness}")
 
     def derivative(self, w: Array) -> Array:
-        mean = jnp.mean(jnp.abs(w)) if self.relative else jnp.ones((), w.dtype)
-        unit = jnp.where(mean > 0, mean, 1.0)
-        return self.sharpness * (1.0 - jnp.tanh(self.sharpness * w / unit) ** 2)
+        unit = jnp.mean(jnp.abs(w)) if self.relative else jnp.ones((), w.dtype)
+        return self.sharpness * (1.0 - jnp.tanh(over(self.sharpness * w, unit)) ** 2)
 
 
 @dataclass(frozen=True)

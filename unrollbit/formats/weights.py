@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
@@ -40,7 +39,7 @@ class Weights(nnx.Module):
         held_bits: int = 0,
         packed: bool = False,
     ) -> None:
-        self.format = format
+        self.format: Any = format  # a ``Representation`` stores, rounds and encodes; a ``Wrapper`` goes around
         self.structure = structure
         self.copies = copies
         self.variables = nnx.Dict(dict(variables or {}))
@@ -147,49 +146,38 @@ class Weights(nnx.Module):
 
     def unquantised(self, floats: Format) -> Weights:
         """These weights held in the format ``floats``, to train before quantising."""
-        leaf = self._trains()
-        return self._around(floats.from_cores(_floats(leaf), leaf.structure) if leaf.variables else leaf)
+        return self._around(lambda leaf: floats.from_cores(_floats(leaf), leaf.structure))
 
     def quantised_from(self, trained: Weights) -> Weights:
         """These weights, started from what became of ``unquantised``."""
         return self._restarted(trained.leaf.dense())
 
     def _restarted(self, matrices: Array) -> Weights:
-        """The same wrappers and format around other matrices, where any are stored."""
-        leaf, options = self._trains(), {"copies": matrices.shape[0]}
-        return self._around(leaf.format.from_matrix(matrices, leaf.structure, **options) if leaf.variables else leaf)
+        return self._around(lambda leaf: leaf.format.from_matrix(matrices, leaf.structure, copies=matrices.shape[0]))
 
-    def _trains(self) -> Weights:
-        """The leaf. Raises ``TypeError`` where it does not train."""
+    def _around(self, made: Callable[[Weights], Weights]) -> Weights:
+        """The same wrappers around what is made of the leaf, where it stores anything."""
         if self.packed:
             raise TypeError("weights on packed bits do not train; take the network that trainable() returns")
-        return self.leaf
-
-    def _around(self, leaf: Weights) -> Weights:
-        """The same wrappers around other weights."""
-        wrapper: Any = self.format
-        return leaf if self.inner is None else wrapper.around(self, self.inner._around(leaf))
+        if self.inner is None:
+            return made(self) if self.variables else self
+        return self.format.around(self, self.inner._around(made))
 
     def round_scales(self) -> None:
         """Round what is stored in fewer bits than it trains in, so that the weights in memory equal their file.
 
         Networks do so when they are built, and ``fit`` when it ends.
         """
-        format: Any = self.leaf.format
         if self.leaf.variables and not self.packed:
-            format.round(self.leaf)
+            self.leaf.format.round(self.leaf)
 
     def pack(self) -> PackedWeights:
         """Spec and arrays for a file; signs as packed bits."""
-        leaf, stored, spec = self.leaf, self.stored(), {"format": self.format.to_spec()}
-        if not stored:
+        leaf, spec = self.leaf, {"format": self.format.to_spec()}
+        if not leaf.variables:
             return PackedWeights(spec, {})
-        if leaf.packed:
-            values = {name: stored[name].expanded(variable[...]) for name, variable in leaf.variables.items()}
-        else:
-            values = _values(leaf)
-        arrays = {name: stored[name].encode(np.asarray(array)) for name, array in values.items()}
-        return PackedWeights({**spec, "structure": leaf.structure.to_spec(), "copies": leaf.copies}, arrays)
+        spec |= {"structure": leaf.structure.to_spec(), "copies": leaf.copies}
+        return PackedWeights(spec, leaf.format.encoded(leaf, leaf.structure))
 
     @staticmethod
     def unpack(
@@ -205,8 +193,6 @@ class Weights(nnx.Module):
         format = Format.from_spec(spec["format"])
         try:
             return format.read(Place(linear_map, physics), packed, frozen=frozen)
-        except KeyError as error:
-            raise ValueError(f"weights of format {spec['format']['kind']!r} lack {error}") from error
         except TypeError as error:
             raise ValueError(f"weights of format {spec['format']['kind']!r}: a wrong type ({error})") from error
 
@@ -214,8 +200,3 @@ class Weights(nnx.Module):
 @jax.jit
 def _floats(leaf: Any) -> Array:
     return leaf.format.floats(leaf.format.held(leaf), leaf.structure)
-
-
-@jax.jit
-def _values(leaf: Any) -> dict[str, Array]:
-    return dict(leaf.format.to_stored(leaf.format.held(leaf), leaf.structure))

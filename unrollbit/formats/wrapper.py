@@ -22,7 +22,6 @@ class Wrapper(Format, abstract=True):
     """
 
     inner: Format
-    words: ClassVar[str] = ""
     lasts: ClassVar[bool] = True  # around weights in another format too; False: it only says how those inside start
 
     def inside(self, place: Place) -> Place:
@@ -44,12 +43,6 @@ class Wrapper(Format, abstract=True):
     @property
     def parts(self) -> tuple[Format, ...]:
         return (self, *self.inner.parts)
-
-    def from_matrix(self, matrix: Any, mask: Any = None, *, copies: int = 1) -> Weights:
-        kind = type(self).__name__
-        raise ValueError(
-            f"{kind}: its matrices depend on the physics; build a network, Unrolled(..., weights={self!r})"
-        )
 
     def build(self, place: Place) -> Weights:
         return self.wrap(place, self.inner.build(self.inside(place)))

@@ -15,7 +15,7 @@ from flax import nnx
 from flax.nnx import filterlib
 from jaxtyping import Array, Float
 
-from unrollbit.arrays import direction
+from unrollbit.arrays import direction, over
 from unrollbit.models.parts import quantised_layers
 from unrollbit.models.selection import named
 from unrollbit.models.states import hidden_states
@@ -122,7 +122,7 @@ def _cross_entropy(t: Array, s: Array, T: float) -> Array:
 
 def _nmse(t: Array, s: Array) -> Array:
     energy = jnp.sum(t**2)
-    return jnp.sum((s - t) ** 2) / jnp.where(energy > 0, energy, 1.0)
+    return over(jnp.sum((s - t) ** 2), energy)
 
 
 def _direction_error(a: Array, b: Array) -> Array:

@@ -83,8 +83,7 @@ class Dense(LinearOperator):
         structure = self.mask() if structure is None else structure
         if not has_exact_signs(self._trusted) or structure.core_shape != self.shape:  # blocks, taps: another core
             return None
-        exists, matrix = structure.core_mask, np.asarray(self.matrix)
-        return pack_signs(matrix if exists is None else matrix[exists])
+        return pack_signs(structure.entries(np.asarray(self.matrix)))
 
     @property
     def _trusted(self) -> Recipe | None:

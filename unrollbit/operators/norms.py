@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from unrollbit.arrays import norm
+from unrollbit.arrays import norm, over
 
 _AT_A_TIME = 2**22  # entries of the images of unit vectors
 
@@ -59,7 +59,7 @@ def _iterated(operator: Any, iterations: int) -> Array:
 def _unit(x: Array) -> tuple[Array, Array]:
     """``x`` over its length, and the length (0 for the zero vector)."""
     length = norm(x)
-    return x / jnp.where(length > 0, length, 1), length
+    return over(x, length), length
 
 
 @jax.jit

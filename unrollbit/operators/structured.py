@@ -69,6 +69,12 @@ class Structured(LinearOperator):
         return cls(finite_array("core", given["core"], len(structure.core_shape)), structure)
 
 
+def masked(core: Array, structure: Structure) -> Structured:
+    """The operator of a core whose entries outside an irregular mask are cleared."""
+    exists = structure.core_mask
+    return Structured(core if exists is None else core * exists, structure)
+
+
 @pytree
 @dataclass(frozen=True)
 class Diagonal(LinearOperator):

@@ -45,7 +45,7 @@ def code_signs(packed: PackedWeights, physics: LinearOperator) -> PackedWeights:
         return packed
     signs, many = packed.arrays["signs"], len(found.signs.lead) > 1
     first = signs[:, 0] if many else signs
-    different = (np.flatnonzero(_entries(one ^ reference, found.signs.rows[-1])) for one in first)
+    different = (np.flatnonzero(_entries(one ^ reference, found.signs.structure.entries_shape[-1])) for one in first)
     stream = encode_flips(different, found.signs.structure.size)
     if len(stream) + _OVERHEAD >= first.nbytes:
         return packed
@@ -68,7 +68,7 @@ def decode_signs(packed: PackedWeights, physics: LinearOperator) -> PackedWeight
     if found is None:
         raise ValueError(f"flip code: {type(physics).__name__} physics give no exact reference for these weights")
     structure, reference = found.signs.structure, found.physics.sign_reference
-    layout = runtime.Layout(found.signs.rows[-1], structure.size, lambda: reference(structure))
+    layout = runtime.Layout(structure.entries_shape[-1], structure.size, lambda: reference(structure))
     arrays = {name: unstored(array) for name, array in runtime.with_signs(held, layout).arrays.items()}
     return PackedWeights({name: value for name, value in packed.spec.items() if name != "flips"}, arrays)
 

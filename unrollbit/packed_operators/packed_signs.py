@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, UInt8
 
 from unrollbit.arrays import binary_unit
 from unrollbit.kernels import packed_matmul
-from unrollbit.kernels.portable import Layout, Tiles, cut, product, rows_of
+from unrollbit.kernels.portable import Layout, Tiles, cut, rows_of
 from unrollbit.operators.base import LinearOperator
 from unrollbit.operators.checks import finite_array
 from unrollbit.operators.structured import Structured
@@ -65,12 +65,11 @@ class PackedSigns(LinearOperator):
 
     def _product(self, x: Array, transpose: bool) -> Array:
         layout, bits, scales, exists = self._blocked()
-        # Two products of signs make a masked one; where few entries exist, the others would cost digits.
-        if _SPARSE * self.structure.size < math.prod(self.shape) // layout.blocks:
-            flat = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
-            out = product(layout, bits, scales, exists, flat, transpose)
-            return out.reshape(*x.shape[:-1], out.shape[-1])
-        return packed_matmul(bits, x, layout.columns, scales=scales, exists=exists, transpose=transpose)
+        # Two products of signs make a masked one; where few entries exist, the others would cost digits. The portable
+        # path unpacks masked rows instead.
+        sparse = _SPARSE * self.structure.size < math.prod(self.shape) // layout.blocks
+        options = {"transpose": transpose, "path": "portable" if sparse else None}
+        return packed_matmul(bits, x, layout.columns, scales=scales, exists=exists, **options)
 
     def _entrywise(self, x: Array, transpose: bool) -> Array:
         """Of a structure whose products read entries by number: each is unpacked when it is needed."""
@@ -111,9 +110,8 @@ class PackedSigns(LinearOperator):
         signs = unpack_signs(self.bits, self.structure.core_shape[-1], self.scales.dtype)
         if self.exists is not None:
             signs = signs * unpack_mask(self.exists, self.structure.core_shape[-1], self.scales.dtype)
-        lines = {"row": self.structure.rows, "column": self.structure.columns}.get(self.scale, lambda scale: scale)
-        core = sum(lines(self.scales[p]) * signs[p] for p in range(1, self.planes)) + lines(self.scales[0]) * signs[0]
-        return Structured(core, self.structure)
+        planes = [spread(self.scales[p], self.scale, self.structure) * signs[p] for p in range(self.planes)]
+        return Structured(sum(planes[1:]) + planes[0], self.structure)
 
     @jax.jit
     def column_norms(self) -> Array:
@@ -170,6 +168,12 @@ def checked_planes(kind: type[Any], spec: Spec, structure: Structure, row_bytes:
     if scales.shape != shape:
         raise ValueError(f"operator {kind.__name__}: expected scales of shape {shape}, got {scales.shape}")
     return jnp.asarray(bits), scales
+
+
+def spread(scales: Float[Array, "..."], scale: Scale, structure: Structure) -> Array:
+    """Scales of sign planes (with any leading axes), shaped to multiply cores."""
+    lines = {"row": structure.rows, "column": structure.columns}.get(scale)
+    return scales.reshape(*scales.shape, *(1,) * len(structure.core_shape)) if lines is None else lines(scales)
 
 
 def padded_bits(structure: Structure) -> int:

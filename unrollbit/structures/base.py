@@ -106,6 +106,31 @@ class Structure(Specified, abc.ABC):
         return None
 
     @property
+    def existing(self) -> Float[Array, "..."]:
+        """1 for entries of a core that exist, else 0."""
+        exists = self.core_mask
+        return jnp.ones(self.core_shape) if exists is None else jnp.asarray(exists, jnp.float32)
+
+    @property
+    def entries_shape(self) -> tuple[int, ...]:
+        """Shape of the ``entries`` of one core."""
+        return self.core_shape if self.core_mask is None else (self.size,)
+
+    def entries(self, cores: np.ndarray) -> np.ndarray:
+        """Cores (*lead, *core_shape) as a file holds them: with an irregular mask, what exists of each in one row."""
+        exists = self.core_mask
+        return cores if exists is None else cores[..., exists]
+
+    def with_entries(self, entries: np.ndarray) -> np.ndarray:
+        """Inverse of ``entries``; what does not exist is 0."""
+        exists = self.core_mask
+        if exists is None:
+            return entries
+        cores = np.zeros((*entries.shape[:-1], *self.core_shape), entries.dtype)
+        cores[..., exists] = entries
+        return cores
+
+    @property
     def mask_bits(self) -> int:
         """Bits a file spends on this structure (0 for a few declared integers)."""
         return 0
@@ -129,9 +154,7 @@ class Structure(Specified, abc.ABC):
 
     def dense_mask(self) -> Bool[Array, "m n"]:
         """The mask as a dense boolean matrix (on request only)."""
-        ones = jnp.ones(self.core_shape)
-        exists = self.core_mask
-        return self.scatter(ones if exists is None else ones * exists) > 0
+        return self.scatter(self.existing) > 0
 
     @property
     def blocks(self) -> int:

@@ -10,7 +10,7 @@ from typing import Literal
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from unrollbit.arrays import direction
+from unrollbit.arrays import direction, over
 from unrollbit.specs import Specified
 
 
@@ -37,7 +37,7 @@ def batch_nmse(estimates: Float[Array, "*K batch n"], target: Float[Array, "*#K 
     error = jnp.sum((estimates - target) ** 2, axis=(-2, -1))
     energy = jnp.sum(target**2, axis=(-2, -1))
     nothing = jnp.where(error > 0, 1.0, 0.0)
-    return jnp.where(energy > 0, error / jnp.where(energy > 0, energy, 1.0), nothing)
+    return jnp.where(energy > 0, over(error, energy), nothing)
 
 
 @dataclass(frozen=True)

@@ -161,10 +161,9 @@ class FlipPenalty(Penalty):
         total, entries = jnp.zeros(()), 0
         dense = jnp.asarray(net.operator.dense())
         for weights in _sign_maps(net):
-            exists = weights.structure.core_mask
             signs = jnp.where(weights.structure.gather(dense) >= 0, 1.0, -1.0)
             against = jnp.maximum(-signs * weights.variables["signs"][...].reshape(-1, *signs.shape), 0.0)
-            total = total + jnp.sum(against if exists is None else against * exists)
+            total = total + jnp.sum(against * weights.structure.existing)
             entries += weights.stored_weights()
         return self.weight * total / entries
 

@@ -1,4 +1,6 @@
-"""LittleBit's matrices: low-rank sign factors between three scales, for rates below one bit."""
+"""Sign-value-independent decompositions: signs between vectors of scales, of a matrix (OneBit) or of its factors of low
+rank (LittleBit, for rates below one bit).
+"""
 
 from __future__ import annotations
 
@@ -11,18 +13,64 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from unrollbit.decompositions import SignFactors, decomposed, rank_for, sign_paths
-from unrollbit.formats.cores import each_copy, masked
+from unrollbit.arguments import integer
+from unrollbit.decompositions import factor_cores, rank_for, rank_one_cores
+from unrollbit.formats.cores import normalised_latents
 from unrollbit.formats.representation import Representation, Values
-from unrollbit.formats.stored import HALF, Floats, Signs, Stored
+from unrollbit.formats.stored import HALF, TINY, Floats, Signs, Stored
 from unrollbit.formats.surrogates import Identity, Surrogate, binarise
 from unrollbit.formats.weights import Weights
-from unrollbit.operators import LinearOperator, Sum
-from unrollbit.operators.structured import Structured
+from unrollbit.operators import Composition, LinearOperator, Sum
+from unrollbit.operators.structured import Diagonal, Structured, masked
 from unrollbit.packed_operators import LowRank, MaskedLowRank, PackedSigns
-from unrollbit.structures import Blocks, Full, Structure
+from unrollbit.structures import Blocks, Full, Structure, dense_blocks
 
 _SCALES = ("rows", "middle", "columns")
+_SMALLEST = TINY**0.5  # of a value, so that its logarithm exists: the product of two is still a float32
+
+
+@dataclass(frozen=True)
+class OneBitSVID(Representation):
+    """``W_hat = diag(h) S diag(g)`` with ``S = sign(W)`` and value vectors h (m,), g (n,): sign-value-independent
+    decomposition.
+
+    ``h g^T`` starts as the best rank-one approximation of ``|W|`` (block by block for block-diagonal matrices, over
+    unmasked entries for irregular masks), so that ``||W - W_hat|| <= ||W - W_1||`` with the best rank-one W_1 of W
+    itself. h and g are positive (a sign of theirs would be a flip of signs in S) and trained as logarithms. OneBit's
+    layer normalisation of the output is an option of the network (``Unrolled(activations=...)``), off by default: with
+    it the layer would not approximate ``W x``.
+
+    Bits: ``m n + 16 (m + n)`` per matrix; the vectors are stored as bfloat16.
+
+    Source: Xu et al., "OneBit: towards extremely low-bit large language models", arXiv 2402.11295, section 3.2 and 3.3.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> weights = OneBitSVID().from_matrix(jnp.array([[1.0, -2.0], [-3.0, 6.0]]))  # |W| has rank one: exact
+        >>> weights.dense().round(4).tolist(), weights.bits()
+        ([[[1.0, -2.0], [-3.0, 6.0]]], 68)
+    """
+
+    words: ClassVar[str] = "one-bit between two value vectors (OneBit)"
+    surrogate: Surrogate = Identity()
+
+    def stored(self, structure: Structure, copies: int) -> dict[str, Stored]:
+        rows, columns = (Floats((copies, size), HALF, positive=True) for size in structure.shape)
+        return {"signs": Signs((copies,), structure), "rows": rows, "columns": columns}
+
+    def start(self, cores: Array, structure: Structure) -> Values:
+        _block_shape(structure)  # refuses what has no rank
+        rows, columns = (np.maximum(v, _SMALLEST) for v in rank_one_cores(cores, structure.core_mask))
+        return {"signs": normalised_latents(cores, structure), "rows": rows, "columns": columns}
+
+    def trained(self, parameters: Values, structure: Structure) -> LinearOperator:
+        magnitudes = structure.rows(parameters["rows"]) * structure.columns(parameters["columns"])
+        return masked(magnitudes * binarise(parameters["signs"], self.surrogate), structure)
+
+    def packed(self, arrays: Values, exists: Array | None, structure: Structure) -> LinearOperator:
+        signs = PackedSigns(arrays["signs"][None], jnp.ones(1), exists, structure, "none")
+        rows, columns = (Diagonal(arrays[name].astype(jnp.float32)) for name in ("rows", "columns"))
+        return Composition(rows, Composition(signs, columns))
 
 
 @dataclass(frozen=True)
@@ -74,8 +122,8 @@ class LittleBit(Representation):
     surrogate: Surrogate = Identity()
 
     def __post_init__(self) -> None:
-        if self.rank is not None and self.rank < 1:
-            raise ValueError(f"rank: expected an integer >= 1, got {self.rank!r}")
+        if self.rank is not None:
+            integer("rank", self.rank, 1)
 
     def describe(self, weights: Weights) -> tuple[str, ...]:
         residual = " with a residual of the same rank" * self.residual
@@ -87,7 +135,7 @@ class LittleBit(Representation):
         return 2 if self.residual else 1
 
     def rank_of(self, structure: Structure) -> int:
-        """The rank for matrices (or blocks) of a structure."""
+        """Rank of the sign factors of matrices (or blocks) of a structure."""
         (m, n), entries = _block_shape(structure), structure.size // structure.blocks
         if self.rank is None:
             rate = {"entries": entries, "paths": self.paths, "multiple": self.multiple}
@@ -110,36 +158,20 @@ class LittleBit(Representation):
         return {"left": Signs(lead, left), "right": Signs(lead, right), **scales}
 
     def start(self, cores: Array, structure: Structure) -> Values:
-        rank, (left, right), factors = self.rank_of(structure), self.factors(structure), []
-        svds = each_copy(cores, lambda core: [decomposed(block) for block in core.reshape(-1, *core.shape[-2:])])
-        for k, blocks in enumerate(svds):
-            same = k > 0 and blocks is svds[0] and not self.turns
-            options = {"rotate": self.rotate, "first": k * rank if self.turns else 0}
-            factors.append(factors[0] if same else sign_paths(blocks, rank, self.paths, **options))
-        values = {}
-        for name in SignFactors._fields:
-            array = np.array([[[getattr(block, name) for block in path] for path in one] for one in factors])
-            if name in _SCALES:  # of all blocks in a row
-                array = array.reshape(*array.shape[:2], -1)
-            else:  # latents of mean magnitude 1
-                array = array.reshape(*array.shape[:2], *(left if name == "left" else right).core_shape)
-                size = np.abs(array).mean(tuple(range(2, array.ndim)), keepdims=True)
-                array = array / np.where(size > 0, size, 1.0)
-            values[name] = jnp.asarray(array, jnp.float32)
-        return values
+        rank = self.rank_of(structure)
+        return factor_cores(cores, rank, self.paths, rotate=self.rotate, turns=self.turns)._asdict()
 
     def trained(self, parameters: Values, structure: Structure) -> LinearOperator:
-        def factor(latents: Array, structure: Structure) -> LinearOperator:
-            return Structured(binarise(latents, self.surrogate), structure)
-
-        total = functools.reduce(Sum, self._terms(parameters, structure, factor))
+        terms = self._terms(
+            parameters, structure, lambda latents, own: Structured(binarise(latents, self.surrogate), own)
+        )
+        total = functools.reduce(Sum, terms)
         return total if structure.core_mask is None else masked(total.dense(), structure)
 
     def packed(self, arrays: Values, exists: Array | None, structure: Structure) -> LinearOperator:
-        def factor(bits: Array, structure: Structure) -> LinearOperator:
-            return PackedSigns(bits[None], jnp.ones(1), None, structure, "none")
-
-        terms = self._terms(arrays, structure, factor)
+        terms = self._terms(
+            arrays, structure, lambda bits, own: PackedSigns(bits[None], jnp.ones(1), None, own, "none")
+        )
         return functools.reduce(Sum, terms) if exists is None else MaskedLowRank(terms, exists)
 
     def _terms(
@@ -154,11 +186,11 @@ class LittleBit(Representation):
         return tuple(terms)
 
 
-def _block_shape(structure: Structure) -> tuple[int, int]:
-    """Shape of what is factorised: a block, or the whole matrix."""
-    (m, n), count = structure.shape, structure.blocks
-    if structure.core_shape[-2:] != (m // count, n // count):
+def _block_shape(structure: Structure) -> tuple[int, ...]:
+    """Shape of what is decomposed: a block, or the whole matrix."""
+    shape = dense_blocks(structure).core_shape[-2:]
+    if structure.core_shape[-2:] != shape:
         raise ValueError(
-            "LittleBit: taps of a convolution and entries of a sparse matrix have no rank; take OneBit() there"
+            "weights: taps of a convolution and entries of a sparse matrix have no rank; take OneBit() there"
         )
-    return m // count, n // count
+    return shape
