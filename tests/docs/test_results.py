@@ -156,6 +156,43 @@ def test_what_the_page_of_open_l2o_says_of_hard_signals_and_other_ones():
     assert min(noisier[name] for name in whitened) > max(noisier[name] for name in noiseless - whitened)
 
 
+def of_formats(key, problem):
+    return {row["network"]: row[key] for row in read("formats.json")["table"] if row["problem"] == problem}
+
+
+def test_what_the_page_of_formats_says():
+    two, floats = "one-bit, designed signs, 2 planes, tied", {"full precision, tied", "full precision, untied"}
+    assert read("formats.json")["seeds"] == 1
+    for problem in ("sparse", "blocks"):
+        mean, bits = of_formats("mean", problem), of_formats("bits_per_link", problem)
+        assert min(mean, key=lambda name: mean[name]) == two
+        others = {name: level for name, level in mean.items() if name not in {two, *floats}}
+        assert min(others, key=lambda name: others[name]) == "W = A"
+        one = {untied: f"one-bit, designed signs, 1 plane, {untied}" for untied in ("tied", "untied")}
+        assert mean[two] < mean[one["untied"]] - 10 < mean[one["tied"]] - 10
+        signs = "one-bit, sign(A), 2 planes, tied"
+        assert mean[signs] < mean["b1.58, tied"] < mean["one-bit, sign(A), tied"] - 10
+        assert bits["b1.58, tied"] < bits[signs] < 1.3 * bits["b1.58, tied"]
+    ratio = of_formats("nmse_db", "blocks")
+    assert ratio[two] > max(ratio["W = A"], ratio["full precision, tied"])
+    patches = of_formats("mean", "patches")
+    for name in ("one-bit, sign(A), tied", "one-bit, sign(A), untied", "BitNet, tied", "BitNet, untied"):
+        assert patches[name] == pytest.approx(patches["W = A"], abs=1e-3)
+
+
+@pytest.mark.parametrize("problem", ["sparse", "blocks", "patches"])
+def test_what_the_page_of_formats_says_of_one_bit_and_of_less(problem):
+    mean, bits = of_formats("mean", problem), of_formats("bits_per_link", problem)
+    little = {name for name in mean if name.startswith("LittleBit")}
+    assert min(mean[name] for name in little) > max(mean[name] for name in mean.keys() - little)
+    for name in ("one-bit, sign(A)", "BitNet", "OneBit", "b1.58"):
+        assert mean[f"{name}, tied"] < mean[f"{name}, untied"] + 1.5
+        assert bits[f"{name}, tied"] < bits[f"{name}, untied"] / 6
+    for ties in ("tied", "untied"):
+        for name in ("one-bit, sign(A)", "BitNet"):
+            assert abs(mean[f"{name}, {ties}"] - mean[f"OneBit, {ties}"]) < 0.5
+
+
 def test_what_the_page_of_physics_says():
     table = read("physics.json")["table"]
     found = {}
@@ -182,6 +219,20 @@ def test_what_the_page_of_physics_says_of_the_claims():
         found = levels("pibinn.json", "nmse_db", "network", claim="data", data=data)
         assert abs(found["W = A"] - found["one-bit"]) < 0.5
     assert {row["layers"] for row in read("pibinn.json")["rows"] if row["claim"] == "depth"} == {4, 8, 12, 16}
+
+
+def test_what_the_page_of_the_denoiser_says():
+    rows = {row["method"]: row for row in read("denoiser.json")["rows"]}
+    formats = [row for name, row in rows.items() if name in {"b1.58", "OneBit", "LittleBit 2", "BitNet"}]
+    priors = [row for row in rows.values() if row["group"] == "learned filter prior"]
+    assert len(formats) == 4
+    assert len(priors) == 2
+    for row in formats:
+        assert rows["total variation"]["psnr_db"] < row["psnr_db"] < rows["float, trained on"]["psnr_db"]
+        assert 3 * row["bytes"] < rows["float, trained on"]["bytes"]
+        smaller = [prior for prior in priors if prior["bytes"] <= row["bytes"]]
+        assert smaller
+        assert max(prior["psnr_db"] for prior in smaller) > row["psnr_db"] + 1
 
 
 def beside(file):
