@@ -92,6 +92,9 @@ def test_a_run_gives_rows_a_table_and_a_figure_and_keeps_what_is_there(
     assert report["rows"][0]["share"] == 1.0
     one_bit = report["rows"][2]
     assert one_bit["bits_per_weight"] == pytest.approx(1 + 16 * (4 * 32 + 2 * 80) / (4 * 16**2 + 2 * 16 * 64))
+    floats, students = report["table"][0], report["table"][2:]
+    assert (floats["read_speedup"], floats["smaller_by"]) == (1.0, 1.0)
+    assert all(line["smaller_by"] > 1 and line["next_speedup"] > 0 for line in students)
     assert (out / "figures" / "language.png").is_file()
     assert len(list(out.rglob("*.safetensors"))) == 4
 

@@ -238,3 +238,20 @@ def test_what_the_page_of_the_denoiser_says():
 def beside(file):
     """The rows of a network and what one would use instead, by method."""
     return {row["method"]: row for row in read(file)["baselines"]}
+
+
+def test_what_the_page_of_language_says():
+    """Of every seed: rows of the same seed share teacher and batches."""
+    rows = read("language.json")["rows"]
+    for seed in {row["seed"] for row in rows}:
+        found = {row["network"]: row for row in rows if (row["way"], row["seed"]) == ("teacher", seed)}
+        on_text = {row["network"]: row for row in rows if (row["way"], row["seed"]) == ("text", seed)}
+        level = {name: row["bits_per_byte"] for name, row in found.items()}
+        assert min(found[name]["share"] for name in ("OneBit", "BitNet")) > 0.83
+        assert level["b1.58"] < min(level["OneBit"], level["BitNet"]) < max(level["OneBit"], level["BitNet"])
+        assert max(level["OneBit"], level["BitNet"]) < level["LittleBit 1"]
+        gains = [on_text[f"LittleBit {rate}"]["bits_per_byte"] - level[f"LittleBit {rate}"] for rate in (1, 0.7, 0.3)]
+        assert 0 < gains[0] < gains[1] < gains[2]
+    sizes = levels("language.json", "file_bytes", "network")
+    rest = {name: size - 589_824 for name, size in sizes.items()}
+    assert rest["OneBit"] <= rest["float"] / 20

@@ -90,8 +90,7 @@ def run(options: argparse.Namespace, out: Path) -> dict[str, Any]:
     table = summarise(rows)
     files = {row["network"]: out / row["path"] for row in rows if row["way"] == "text" and row["seed"] == options.seed}
     found_speeds = speeds(files, size, text.test)
-    for line in table:
-        line |= found_speeds[line["network"]]
+    table = beside_float([line | found_speeds[line["network"]] for line in table])
     show(table, size)
     for line in missing:
         print(f"not at this width: {line}")
@@ -109,6 +108,20 @@ def summarise(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         keys = [key for key, value in own[0].items() if isinstance(value, float | int) and key not in ("seed",)]
         table.append(line | {key: float(np.mean([row[key] for row in own])) for key in keys})
     return table
+
+
+def beside_float(table: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each line with how many times as fast as the float teacher it is, and how much smaller without embeddings."""
+    teacher = next(line for line in table if line["network"] == FLOAT)
+
+    def rest(line: dict[str, Any]) -> float:
+        return line["file_bytes"] - line["embedding_bytes"]
+
+    ratios = {f"{kind}_speedup": f"{kind}_per_second" for kind in ("read", "next")}
+    return [
+        line | {key: line[of] / teacher[of] for key, of in ratios.items()} | {"smaller_by": rest(teacher) / rest(line)}
+        for line in table
+    ]
 
 
 def show(table: list[dict[str, Any]], size: Size) -> None:
