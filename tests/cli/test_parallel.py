@@ -97,6 +97,18 @@ def test_every_task_has_its_outcome_and_is_described(work: ModuleType, capsys: p
 
 
 @pytest.mark.long
+def test_followers_are_run_once_what_they_wait_for_is_there(
+    work: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    followers = {3: [9], 9: [81, 4], 2: []}
+    outcomes = list(in_parallel(work.square, [3, 2], 2, str, followers=lambda outcome: followers.get(outcome[0], [])))
+    assert sorted(outcomes) == [(2, 4), (3, 9), (4, 16), (9, 81), (81, 6561)]
+    order = [x for x, _ in outcomes]
+    assert order.index(3) < order.index(9) < order.index(81)
+    assert "5/5" in capsys.readouterr().err
+
+
+@pytest.mark.long
 def test_tasks_run_side_by_side_and_come_as_they_finish(work: ModuleType, tmp_path: Path) -> None:
     first, second = str(tmp_path / "first"), str(tmp_path / "second")
     assert sorted(in_parallel(work.meet, [(first, second), (second, first)], 2, str)) == ["first", "second"]

@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
@@ -22,11 +22,13 @@ def in_parallel(
     describe: Callable[[Any], str],
     *,
     label: str = "training",
+    followers: Callable[[Any], Sequence[Any]] = lambda outcome: (),
 ) -> Iterator[Any]:
     """Outcomes of ``run(task)`` as they finish, with a progress bar on stderr that prints ``describe(outcome)``.
 
-    Each worker is a process of its own with one thread, which trains small networks fastest. An exception (or an
-    interrupt) ends all of them.
+    ``followers(outcome)`` are tasks that had to wait for it; they queue behind those that are there. Each worker is a
+    process of its own with one thread, which trains small networks fastest. An exception (or an interrupt) ends all of
+    them.
     """
     if not tasks:
         return
@@ -47,19 +49,23 @@ def in_parallel(
         TimeElapsedColumn(),
     )
     with (
-        ProcessPoolExecutor(
-            min(workers, len(tasks)), mp_context=context, initializer=_begin, initargs=(imported_extensions(),)
-        ) as pool,
+        ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(imported_extensions(),)) as pool,
         Progress(*columns, console=Console(stderr=True)) as bar,
     ):
         shown = bar.add_task(label, total=len(tasks))
-        futures = [pool.submit(run, task) for task in tasks]
+        pending = [pool.submit(run, task) for task in tasks]
         try:
-            for future in as_completed(futures):
-                outcome = future.result()
-                bar.console.print(describe(outcome), highlight=False, markup=False)
-                bar.update(shown, advance=1)
-                yield outcome
+            while pending:
+                finished = wait(pending, return_when=FIRST_COMPLETED).done
+                outcomes = [future.result() for future in pending if future in finished]
+                after = [task for outcome in outcomes for task in followers(outcome)]
+                pending = [future for future in pending if future not in finished]
+                pending += [pool.submit(run, task) for task in after]  # before this waits for who takes the outcomes
+                bar.update(shown, total=(bar.tasks[0].total or 0) + len(after))
+                for outcome in outcomes:
+                    bar.console.print(describe(outcome), highlight=False, markup=False)
+                    bar.update(shown, advance=1)
+                    yield outcome
         except BrokenProcessPool as error:
             raise OSError("a worker process was killed (out of memory?); finished work is kept: run again") from error
         except BaseException:

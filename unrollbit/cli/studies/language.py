@@ -25,7 +25,6 @@ from unrollbit.cli.studies.language_training import (
 )
 from unrollbit.cli.studies.model_training import holdable
 from unrollbit.cli.tables import print_table
-from unrollbit.cli.telling import telling
 from unrollbit.formats import BitNet, Format, LittleBit, OneBitSVID, Ternary
 from unrollbit.plots import quality_at_bits, save
 
@@ -72,21 +71,17 @@ def run(options: argparse.Namespace, out: Path) -> dict[str, Any]:
         found = {name: format for name, format in found.items() if name.split()[0] in options.formats}
     seeds = range(options.seed, options.seed + (options.seeds or (1 if options.quick else 3)))
     common = {"size": size, "out": out, "text": options.text}
-    rows = []
-    with telling() as tell:
-        for seed in seeds:
-            tell(f"{FLOAT}, seed {seed}: {size.teacher_steps} steps, from which the students start")
-            rows.append(train_one(Training(FLOAT, "text", None, seed, **common)))
-    for row in rows:
-        print(told(row))
-    students = [Training(CONTINUED, "text", None, seed, **common) for seed in seeds]
-    for name, format in found.items():
-        students += [Training(name, way, format, seed, **common) for way in WAYS for seed in seeds]
-    teachers = {row["seed"]: row["accuracy"] for row in rows}
-    order = {(student.network, student.way, student.seed): k for k, student in enumerate(students)}
-    done = list(in_parallel(train_one, students, options.workers, told))
-    rows += sorted(done, key=lambda row: order[row["network"], row["way"], row["seed"]])
-    rows = [{**row, "share": row["accuracy"] / teachers[row["seed"]]} for row in rows]
+    students = [(CONTINUED, "text", None), *((name, way, format) for name, format in found.items() for way in WAYS)]
+
+    def of_teacher(row: dict[str, Any]) -> list[Training]:
+        return [Training(*student, row["seed"], **common) for student in students] if row["network"] == FLOAT else []
+
+    teachers = [Training(FLOAT, "text", None, seed, **common) for seed in seeds]
+    done = list(in_parallel(train_one, teachers, options.workers, told, followers=of_teacher))
+    order = [FLOAT, CONTINUED, *found]
+    rows = sorted(done, key=lambda row: (order.index(row["network"]), [*WAYS].index(row["way"]), row["seed"]))
+    accuracy = {row["seed"]: row["accuracy"] for row in rows if row["network"] == FLOAT}
+    rows = [{**row, "share": row["accuracy"] / accuracy[row["seed"]]} for row in rows]
     table = summarise(rows)
     files = {row["network"]: out / row["path"] for row in rows if row["way"] == "text" and row["seed"] == options.seed}
     found_speeds = speeds(files, size, text.test)

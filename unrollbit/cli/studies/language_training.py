@@ -37,8 +37,8 @@ class Size:
     blocks: int = 2
     context: int = 128
     batch: int = 8
-    steps: int = 300
-    teacher_steps: int = 1600
+    steps: int = 250
+    teacher_steps: int = 1200
     windows: int = 400  # that are measured
 
     def model(self, seed: int) -> LanguageModel:
