@@ -112,7 +112,12 @@ def test_a_noisy_photograph_of_floats(denoiser: Path, tmp_path: Path) -> None:
     assert main(["recover", str(denoiser), "--photograph", files[0], str(tmp_path / "clean.png")]) == 0
     written = read_photograph(tmp_path / "clean.png")
     assert written.bits == 16
-    np.testing.assert_allclose(written.planes, np.clip(clean[:1], 0, 1), atol=1 / 65535)
+    np.testing.assert_allclose(written.planes, np.clip(recover_photograph(load(denoiser), noisy[:1]), 0, 1), atol=2e-5)
+    assert (
+        main(["recover", str(denoiser), str(tmp_path / "clean.png"), files[1], "--json", str(tmp_path / "r.json")]) == 0
+    )
+    assert np.load(files[1]).shape == (20, 27)
+    assert json.loads((tmp_path / "r.json").read_text())["bits"] == 32
 
 
 @pytest.mark.long
@@ -132,6 +137,21 @@ def test_error_bars_of_the_pixels_of_a_photograph(denoiser: Path, tmp_path: Path
     assert bars.shape == (3, 20, 27)
     assert json.loads((tmp_path / "r.json").read_text())["error_bar"].endswith("clean-error-bar.npy")
     assert bars[:, :, 20].min() > 3 * bars[:, :, :10].max()
+    np.save(tmp_path / "grey.npy", noisy[..., 0] / 255)
+    assert (
+        main(
+            [
+                "recover",
+                str(certified),
+                str(tmp_path / "grey.npy"),
+                str(tmp_path / "x.npy"),
+                "--photograph",
+                "--error-bar",
+            ]
+        )
+        == 0
+    )
+    assert np.load(tmp_path / "x-error-bar.npy").shape == np.load(tmp_path / "x.npy").shape == (20, 27)
     shape = (20, 27)
     moved = load(certified).with_physics(Subsampling.full(shape), shape).network
     _, found = local_sizes(moved, jnp.asarray(noisy[..., 0].ravel() / 255 - 0.5, jnp.float32))
@@ -144,9 +164,14 @@ def test_what_is_no_noisy_photograph(camera: Path, denoiser: Path, folder: Path,
     photograph, floats = str(folder / "set11" / "a.png"), str(tmp_path / "floats" / "a.tif")
     (tmp_path / "floats").mkdir()
     Image.fromarray(np.zeros((16, 16), np.float32)).save(floats)
-    whole, row, pair = (str(tmp_path / f"{name}.npy") for name in ("whole", "row", "pair"))
-    for file, array in ((whole, np.ones((16, 16), np.uint8)), (row, np.ones(16)), (pair, np.ones((2, 16, 16)))):
+    names = ("whole", "row", "pair", "last", "zipped", "lost")
+    whole, row, pair, last, zipped, lost = (str(tmp_path / f"{name}.npy") for name in names)
+    arrays = ((whole, np.ones((16, 16), np.uint8)), (row, np.ones(16)), (pair, np.ones((2, 16, 16))))
+    for file, array in (*arrays, (last, np.ones((16, 16, 3)))):
         np.save(file, array)
+    Path(zipped).write_bytes(b"PK\x03\x04 no archive")
+    header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (16, 16".ljust(117) + b"\n"
+    Path(lost).write_bytes(b"\x93NUMPY\x01\x00" + bytes([118, 0]) + header + bytes(64))
     problem = Deblurring(size=16, transform="dct")
     coefficients = pack(Unrolled(ISTA(), problem, 1, Fixed()), problem=problem).save(tmp_path / "dct.safetensors")
     for command, message in (
@@ -159,6 +184,10 @@ def test_what_is_no_noisy_photograph(camera: Path, denoiser: Path, folder: Path,
         ),
         (["recover", str(denoiser), row, str(tmp_path / "x.npy"), "--photograph"], "expected shape (height, width)"),
         (["recover", str(denoiser), pair, str(tmp_path / "x.png"), "--photograph"], "1 or 3 planes"),
+        (["recover", str(denoiser), last, str(tmp_path / "x.png"), "--photograph"], "planes first"),
+        (["recover", str(denoiser), zipped, str(tmp_path / "x.npy"), "--photograph"], "not a .npy file"),
+        (["recover", str(denoiser), lost, str(tmp_path / "x.npy"), "--photograph"], "not a .npy file"),
+        (["recover", str(denoiser), lost, str(tmp_path / "x.npy")], "not a .npy file"),
         (["recover", str(denoiser), photograph, str(tmp_path / "x.png"), "--error-bar"], "no error bar of samples"),
         (["recover", str(denoiser), floats, str(tmp_path / "x.png")], "one of floats"),
         (["evaluate", str(coefficients), "--images", str(folder / "set11")], "unknowns are pixels"),

@@ -14,7 +14,7 @@ from unrollbit.algorithms.random_like import LARGEST_EXCESS, noise_excess_db
 from unrollbit.baselines import Classic, tune
 from unrollbit.formats import Anchored, Fixed, OneBit
 from unrollbit.operators import Convolution, Preconditioned, Wavelet
-from unrollbit.problems import EEGDenoising, Problem, SparseRecovery
+from unrollbit.problems import ArrayProblem, EEGDenoising, Problem, SparseRecovery
 from unrollbit.training import ResultWarning
 
 
@@ -96,9 +96,22 @@ def test_a_solver_that_is_no_better_than_zero_is_no_start() -> None:
     x, y = problem.split("validation").all()
     tuned = tune(Classic(FISTA(), 2), problem.operator, x, y)
     assert tuned.nmse_db == pytest.approx(0, abs=0.1)
+    assert np.mean(np.any(np.asarray(tuned.baseline(problem.operator, y)) != 0, -1)) < 0.5
     network = recipes.scalars_only(problem, 2, weights=Fixed(), steps=4).network
     assert isinstance(network.algorithm, AMP)
     assert network.algorithm.shrinkage == problem.prior()
+
+
+@pytest.mark.long
+def test_a_slow_solver_is_a_start_all_the_same() -> None:
+    """Masks that are open or closed: two iterations gain next to nothing, but every signal passes, and AMP diverges."""
+    random = np.random.RandomState(0)
+    masks = random.randint(0, 2, (64, 1024)).astype(np.float32)
+    x = (random.standard_normal((200, 1024)) * (random.uniform(size=(200, 1024)) < 0.1)).astype(np.float32)
+    problem = ArrayProblem(masks, x)
+    tuned = tune(Classic(FISTA(), 2), problem.operator, *problem.split("validation").all())
+    assert -0.1 < tuned.nmse_db < 0
+    assert isinstance(recipes.default(problem, 2, steps=4).network.algorithm, FISTA | ADMM)
 
 
 @pytest.mark.long

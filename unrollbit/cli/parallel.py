@@ -57,7 +57,8 @@ def in_parallel(
         try:
             while pending:
                 finished = wait(pending, return_when=FIRST_COMPLETED).done
-                outcomes = [future.result() for future in pending if future in finished]
+                ended = [future for future in pending if future in finished]
+                outcomes = [future.result() for future in ended if not future.exception()]
                 after = [task for outcome in outcomes for task in followers(outcome)]
                 pending = [future for future in pending if future not in finished]
                 pending += [pool.submit(run, task) for task in after]  # before this waits for who takes the outcomes
@@ -66,6 +67,8 @@ def in_parallel(
                     bar.console.print(describe(outcome), highlight=False, markup=False)
                     bar.update(shown, advance=1)
                     yield outcome
+                for future in ended:
+                    future.result()  # raises what one of them raised, now that the others are told
         except BrokenProcessPool as error:
             raise OSError("a worker process was killed (out of memory?); finished work is kept: run again") from error
         except BaseException:

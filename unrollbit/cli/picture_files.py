@@ -10,26 +10,25 @@ from jaxtyping import Float
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from unrollbit.cli.arguments import PHOTOGRAPHS
+from unrollbit.packed.runtime import numbers_of
 from unrollbit.problems.images import read_grey
 
 _ALPHA = {"LA": "L", "RGBA": "RGB"}
 
 
 class Photograph(NamedTuple):
-    """Planes (1 grey, 3 colour) with pixels in [0, 1], the bits of a pixel, the opacity where the file has one, and
-    whether the file held one array (height, width) instead of planes.
+    """Planes (1 grey, 3 colour) with pixels in [0, 1], the bits of a pixel in an image file, the opacity where the file
+    has one, and whether the planes have an axis in a .npy file.
     """
 
     planes: Float[np.ndarray, "planes height width"]
     bits: int
     alpha: np.ndarray | None = None
-    flat: bool = False
+    stacked: bool = True
 
-    def array(self) -> Float[np.ndarray, "*planes height width"]:
-        """What a .npy file gets: the planes as they are, nothing clipped or rounded; one that came without its axis
-        goes without it.
-        """
-        return self.planes[0] if self.flat else self.planes
+    def array(self, planes: Float[np.ndarray, "planes height width"]) -> Float[np.ndarray, "*planes height width"]:
+        """What a .npy file gets of planes of this photograph: nothing clipped or rounded."""
+        return planes if self.stacked else planes[0]
 
     def image(self) -> Image.Image:
         """What is written: pixels clipped to [0, 1] and rounded to as many bits as were read."""
@@ -59,7 +58,7 @@ def read_photograph(path: Path) -> Photograph:
     if image.mode == "F":
         raise ValueError(f"{path}: expected a photograph of 8 or 16 bits, got one of floats")
     if image.mode.startswith("I"):  # one plane of 16 bits
-        return Photograph(np.asarray(image, np.float32)[None] / np.float32(65535), 16)
+        return Photograph(np.asarray(image, np.float32)[None] / np.float32(65535), 16, stacked=False)
     if "transparency" in image.info:
         image = image.convert("RGBA")
     if image.mode not in ("L", "RGB", *_ALPHA):
@@ -67,21 +66,20 @@ def read_photograph(path: Path) -> Photograph:
     pixels = np.asarray(image)
     planes = pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
     alpha = planes[-1] if image.mode in _ALPHA else None
-    return Photograph(planes[: len(planes) - (alpha is not None)].astype(np.float32) / np.float32(255), 8, alpha)
+    planes = planes[: len(planes) - (alpha is not None)].astype(np.float32) / np.float32(255)
+    return Photograph(planes, 8, alpha, stacked=len(planes) > 1)
 
 
 def _from_array(path: Path) -> Photograph:
-    try:
-        pixels = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise ValueError(f"{path}: not a .npy file of numbers; save the photograph with numpy.save") from error
-    if not isinstance(pixels, np.ndarray) or pixels.dtype.kind != "f":
-        found = pixels.dtype if isinstance(pixels, np.ndarray) else "an archive"
-        raise ValueError(f"{path}: expected a photograph of floats in the unit of the training ([0, 1]), got {found}")
+    pixels = numbers_of(path, "the photograph")
+    if pixels.dtype.kind != "f":
+        raise ValueError(f"{path}: expected floats in the unit of the training ([0, 1]), got {pixels.dtype}")
     if pixels.ndim not in (2, 3) or not pixels.size:
         raise ValueError(f"{path}: expected shape (height, width) or (planes, height, width), got {pixels.shape}")
+    if pixels.ndim == 3 and pixels.shape[-1] in (1, 3) and pixels.shape[0] not in (1, 3):
+        raise ValueError(f"{path}: expected planes first, got shape {pixels.shape}; save numpy.moveaxis(x, -1, 0)")
     planes = pixels.astype(np.float32).reshape(-1, *pixels.shape[-2:])
-    return Photograph(planes, 16 if len(planes) == 1 else 8, flat=pixels.ndim == 2)
+    return Photograph(planes, 16 if len(planes) == 1 else 8, stacked=pixels.ndim == 3)
 
 
 def photographs_in(folder: Path) -> dict[str, Float[np.ndarray, "height width"]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from unrollbit.cli.arguments import PHOTOGRAPHS, add_common, add_network
 from unrollbit.cli.outputs import NUMPY, PNG, Outputs
@@ -24,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="X.npy",
         help="where to write the estimates, shape (n,) or (..., n), or the photograph (PNG, or .npy: floats, nothing "
-        "clipped or rounded); its folder must exist",
+        "clipped or rounded, without opacity); its folder must exist",
     )
     parser.add_argument(
         "--photograph",
@@ -77,10 +78,7 @@ def run(options: argparse.Namespace) -> None:
         x, bars = recovered(network, y, refined=options.refine), None
     else:
         x, bars = with_error_bars(network, y)
-    if not np.isfinite(x).all():
-        raise ValueError(
-            f"{options.measurements}: the estimate is not finite; are the measurements far outside the trained range?"
-        )
+    _check_finite(options.measurements, x)
     estimates.write(lambda file: np.save(file, x))
     if error_bars is not None and bars is not None:
         error_bars.write(lambda file: np.save(file, bars))
@@ -119,14 +117,25 @@ def _photograph(options: argparse.Namespace, outputs: Outputs) -> None:
         )
     result = recover_photograph(load(options.network), photograph.planes, error_bar=options.error_bar)
     pixels, bars = result if options.error_bar else (result, None)
-    found = photograph._replace(planes=np.asarray(pixels))
-    picture.write(lambda file: found.image().save(file, "PNG") if kind is PNG else np.save(file, found.array()))
+    _check_finite(options.measurements, np.asarray(pixels))
+    found, floats = photograph._replace(planes=np.asarray(pixels)), photograph.array
+    picture.write(lambda file: found.image().save(file, "PNG") if kind is PNG else np.save(file, floats(found.planes)))
     if error_bars is not None and bars is not None:
-        error_bars.write(lambda file: np.save(file, bars))
+        error_bars.write(lambda file: np.save(file, floats(np.asarray(bars))))
     planes, height, width = found.planes.shape
-    size = {"planes": planes, "height": height, "width": width, "bits": found.bits, "output": str(options.estimates)}
+    bits = found.bits if kind is PNG else 32
+    size = {"planes": planes, "height": height, "width": width, "bits": bits, "output": str(options.estimates)}
     reports.write(size | {"error_bar": None if error_bars is None else str(_beside(options))})
     print(f"wrote {options.estimates}: {height} x {width} pixels, {planes} plane{'s' * (planes != 1)}")
+
+
+def _check_finite(measurements: Path, x: Any) -> None:
+    import numpy as np
+
+    if not np.isfinite(x).all():
+        raise ValueError(
+            f"{measurements}: the estimate is not finite; are the measurements far outside the trained range?"
+        )
 
 
 def _beside(options: argparse.Namespace) -> Path:

@@ -15,7 +15,7 @@ from unrollbit.decompositions.sign_factors import SignFactors, decomposed, sign_
 def rank_one_cores(
     cores: Float[Array, "copies *blocks m n"], exists: Bool[np.ndarray, "*blocks m n"] | None = None
 ) -> tuple[Float[np.ndarray, "copies rows"], Float[np.ndarray, "copies columns"]]:
-    """``rank_one`` of every block of every copy: vectors of all blocks in a row.
+    """``rank_one`` of every block of every copy, over entries that exist: vectors of all blocks in a row.
 
     Example:
         >>> rows, columns = rank_one_cores(np.ones((1, 2, 3, 4)))  # one copy of two blocks
@@ -23,8 +23,11 @@ def rank_one_cores(
         ((1, 6), (1, 8))
     """
 
+    masks = None if exists is None else np.reshape(exists, (-1, *np.shape(exists)[-2:]))
+
     def vectors(core: np.ndarray) -> list[np.ndarray]:
-        pairs = [rank_one(block, exists) for block in core.reshape(-1, *core.shape[-2:])]
+        blocks = core.reshape(-1, *core.shape[-2:])
+        pairs = [rank_one(block, None if masks is None else masks[k]) for k, block in enumerate(blocks)]
         return [np.concatenate(parts) for parts in zip(*pairs, strict=True)]
 
     rows, columns = (np.stack(values) for values in zip(*_each_copy(cores, vectors), strict=True))

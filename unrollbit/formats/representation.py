@@ -124,10 +124,10 @@ class Representation(Format, abstract=True):
                 f"weights: expected a structure with cores of shape {weights.structure.core_shape}, got {structure}; "
                 "only shared taps fit physics of another size"
             )
-        if weights.packed:  # what the new mask forbids is not held
+        if weights.packed and not self.needs_mask:  # what the new mask forbids is not held
             return self._frozen(self.encoded(weights, structure), structure, weights.copies)
         variables = {name: type(variable)(variable[...]) for name, variable in weights.variables.items()}
-        return self._holding(structure, weights.copies, variables)
+        return self._holding(structure, weights.copies, variables, weights.packed)
 
     def prepare(self, weights: Weights) -> Any:
         if weights.packed:

@@ -193,6 +193,8 @@ class Weights(nnx.Module):
         format = Format.from_spec(spec["format"])
         try:
             return format.read(Place(linear_map, physics), packed, frozen=frozen)
+        except KeyError as error:  # of a format of one's own
+            raise ValueError(f"weights of format {spec['format']['kind']!r} lack {error}") from error
         except TypeError as error:
             raise ValueError(f"weights of format {spec['format']['kind']!r}: a wrong type ({error})") from error
 

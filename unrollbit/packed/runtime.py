@@ -23,6 +23,8 @@ import json
 import math
 import os
 import sys
+import tokenize
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -2957,19 +2959,25 @@ def check_target(target: Path, *inputs: str | os.PathLike[str]) -> None:
             raise ValueError(f"{target}: exists and is no .npy file, so it is not written over")
 
 
+def numbers_of(path: str | os.PathLike[str], what: str) -> np.ndarray:
+    """The array of a ``.npy`` file, of any numbers. Raises ``ValueError`` or ``FileNotFoundError`` in one line."""
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such file; expected {what} saved with numpy.save")
+    try:
+        found = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError, OSError, SyntaxError, zipfile.BadZipFile, tokenize.TokenError) as error:
+        raise ValueError(f"{path}: not a .npy file of numbers; save {what} with numpy.save") from error
+    if not isinstance(found, np.ndarray):
+        raise ValueError(f"{path}: an archive of several arrays; expected a single .npy array")
+    return found
+
+
 def measurements_of(path: str | os.PathLike[str], m: int, complex_physics: bool = False) -> np.ndarray:
     """The measurements (..., m) in a ``.npy`` file, in the dtype of their estimates.
 
     Raises ``ValueError`` or ``FileNotFoundError`` in one line.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"{path}: no such file; expected measurements saved with numpy.save")
-    try:
-        y = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise ValueError(f"{path}: not a .npy file of numbers; save measurements with numpy.save") from error
-    if not isinstance(y, np.ndarray):
-        raise ValueError(f"{path}: an archive of several arrays; expected a single .npy array")
+    y = numbers_of(path, "measurements")
     try:
         rows, dtype = signals_of(y, m, complex_physics)
     except (TypeError, ValueError) as error:

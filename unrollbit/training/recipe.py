@@ -16,7 +16,7 @@ from unrollbit.formats import Format, Normalised, SignalDomain, as_format
 from unrollbit.networks import Activations, Unrolled
 from unrollbit.operators import LinearOperator
 from unrollbit.operators.physics import physics_of
-from unrollbit.training.chosen import Chosen, chosen_algorithm
+from unrollbit.training.chosen import chosen_algorithm
 from unrollbit.training.losses import Loss
 from unrollbit.training.stage import Stage, grown
 
@@ -43,7 +43,8 @@ class Setting:
         problem: a ``Problem``, or the physics alone.
         depth: number of layers.
         algorithm: the cell; None: ``AMP`` with the shrinkage that fits the problem's signals where the physics is
-            random-like, else the best classic solver of as many iterations, tuned on validation signals.
+            random-like, else the best classic solver of as many iterations, tuned on validation signals, unless its
+            thresholds stop most of them.
         physics: what the network holds in place of the problem's operator, of its shape; measurements stay those of
             the problem.
         activations: few bits or a normalisation for the input of the maps.
@@ -77,24 +78,22 @@ class Setting:
         return self.physics
 
     @functools.cached_property
-    def chosen(self) -> Chosen:
-        """The algorithm, and whether the physics is random-like (not looked at where an algorithm is given)."""
-        if self.algorithm is not None:
-            return Chosen(self.algorithm, False)
-        return chosen_algorithm(self.problem, self.held, self.depth)
+    def chosen(self) -> Algorithm:
+        """The algorithm that was given, or that suits the problem."""
+        return chosen_algorithm(self.problem, self.held, self.depth) if self.algorithm is None else self.algorithm
 
     @property
     def matrix_rate(self) -> float:
         """A learning rate for learned matrices: 1e-3 of the norm of a column at the start, so that it has the unit of
         the matrix.
         """
-        maps = self.chosen.algorithm.maps(physics_of(self.held)).values()
+        maps = self.chosen.maps(physics_of(self.held)).values()
         norms = [float(linear_map.initial.column_rms()) for linear_map in maps if linear_map.learned]
         return _MATRIX_RATE * (math.fsum(norms) / len(norms) if norms else 1.0)
 
     def network(self, weights: Format, **scalars: Any) -> Unrolled:
         """The network with maps of a format, fitted to map and physics; ``scalars`` as in ``Unrolled``."""
-        algorithm, held = self.chosen.algorithm, self.held
+        algorithm, held = self.chosen, self.held
         formats = fitted(weights, algorithm, physics_of(held))
         options = {"distinct": self.distinct, "activations": self.activations, **scalars}
         return Unrolled(algorithm, held, self.depth, formats, **options)

@@ -52,10 +52,11 @@ def default(
 
     Signals on a grid (``problem.signal_shape``), images say, get ``learned_prior`` of 8 layers, with filters of one
     bit. Elsewhere the physics decides (``unrollbit.training.chosen``): AMP where it is random-like, else FISTA or ADMM,
-    tuned on validation signals; 16 layers. Their map is anchored, ``W = W_0 + V`` with the start value W_0 that the
-    physics gives and V in three sign planes (or ``planes``) that all layers share (``distinct=1``), so that the network
-    starts as that solver; ``two_stage`` trains it, three quarters of the steps in full precision. ``fit`` keeps the
-    start if training does not get ahead of it.
+    tuned on validation signals; 16 layers. (Where the best thresholds stop most signals there is nothing to start from:
+    AMP again, whose start may be worse than zero.) Their map is anchored, ``W = W_0 + V`` with the start value W_0 that
+    the physics gives and V in three sign planes (or ``planes``) that all layers share (``distinct=1``), so that the
+    network starts as that solver; ``two_stage`` trains it, three quarters of the steps in full precision. ``fit`` keeps
+    the start if training does not get ahead of it.
     """
     depth = None if depth is None else integer("depth", depth, 1)
     if algorithm is None and grid_of_unknowns(problem) is not None:
@@ -70,7 +71,7 @@ def default(
         share=0.75,
         matrix_rate=start.matrix_rate,
         sign_rate=1e-2,
-        algorithm=start.chosen.algorithm,
+        algorithm=start.chosen,
         distinct=distinct,
         **setting,
     )
