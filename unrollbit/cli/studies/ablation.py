@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from unrollbit.cli.arguments import positive
-from unrollbit.cli.studies.experiment import Experiment, Row, run_all, slug
+from unrollbit.cli.studies.experiment import Experiment, Row, run_all, slug, without_configs
 from unrollbit.cli.tables import print_table
 from unrollbit.formats import (
     Anchored,
@@ -148,7 +148,7 @@ def run(options: argparse.Namespace, out: Path) -> dict[str, Any]:
     keys = ("network", "mean", "spread", "change", "nmse_db", "failures", "bits_per_link")
     print_table("Ablation", columns, [(row["ingredient"], *(row[key] for key in keys)) for row in table], _NOTES)
     save(differences(table, xlabel="change of NMSE (mean of dB) against the reference"), out / "figures" / "ablation")
-    return {"rows": rows, "table": table, "seeds": seeds}
+    return {"rows": without_configs(rows), "table": table, "seeds": seeds}
 
 
 def summarise(rows: list[Row]) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from unrollbit.cli.studies.experiment import Experiment, run_all
+from unrollbit.cli.studies.experiment import Experiment, run_all, without_configs
 from unrollbit.cli.studies.networks import one_bit_network
 from unrollbit.cli.tables import print_table
 from unrollbit.plots import accuracy_against_bits, save
@@ -70,7 +70,7 @@ def run(options: argparse.Namespace, out: Path) -> dict[str, Any]:
     ]
     figure = accuracy_against_bits(points, xlabel="resident bits per entry of A", ylabel="NMSE, mean of dB")
     save(figure, out / "figures" / "all-signs")
-    return {"rows": rows}
+    return {"rows": without_configs(rows)}
 
 
 def _errors(seed: int) -> dict[int, float]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from unrollbit.cli.studies.experiment import Experiment, Row, run_all, slug
+from unrollbit.cli.studies.experiment import Experiment, Row, run_all, slug, without_configs
 from unrollbit.cli.studies.networks import cell_networks, one_bit_network
 from unrollbit.cli.tables import print_table
 from unrollbit.plots import curves_of_depth, save
@@ -64,7 +64,7 @@ def run(options: argparse.Namespace, out: Path) -> dict[str, Any]:
     ]
     print_table("Depth: sparse recovery (256, 512), no noise", columns, lines, _NOTES)
     save(curves_of_depth(_curves(rows)), out / "figures" / "depth")
-    return {"rows": rows}
+    return {"rows": without_configs(rows)}
 
 
 def _curves(rows: list[Row]) -> dict[str, dict[str, np.ndarray]]:
