@@ -71,10 +71,13 @@ def run(options: argparse.Namespace, out: Path) -> dict[str, Any]:
         found = {name: format for name, format in found.items() if name.split()[0] in options.formats}
     seeds = range(options.seed, options.seed + (options.seeds or (1 if options.quick else 3)))
     common = {"size": size, "out": out, "text": options.text}
-    students = [(CONTINUED, "text", None), *((name, way, format) for name, format in found.items() for way in WAYS)]
+    students: list[tuple[str, str, Format | None]] = [(CONTINUED, "text", None)]
+    students += [(name, way, format) for name, format in found.items() for way in WAYS]
 
     def of_teacher(row: dict[str, Any]) -> list[Training]:
-        return [Training(*student, row["seed"], **common) for student in students] if row["network"] == FLOAT else []
+        if row["network"] != FLOAT:
+            return []
+        return [Training(name, way, format, row["seed"], **common) for name, way, format in students]
 
     teachers = [Training(FLOAT, "text", None, seed, **common) for seed in seeds]
     done = list(in_parallel(train_one, teachers, options.workers, told, followers=of_teacher))
