@@ -255,3 +255,24 @@ def test_what_the_page_of_language_says():
     sizes = levels("language.json", "file_bytes", "network")
     rest = {name: size - 589_824 for name, size in sizes.items()}
     assert rest["OneBit"] <= rest["float"] / 20
+
+
+def test_what_the_page_of_depth_says():
+    levels_of = {}
+    for row in read("depth.json")["rows"]:
+        level, training = row["nmse_db_mean_of_db"], row["training"]["nmse_db_mean_of_db"]
+        assert abs(level - training) < 0.25
+        levels_of.setdefault(row["network"], []).append((row["depth"], level))
+    for found in levels_of.values():
+        ordered = [level for _, level in sorted(found)]
+        assert ordered == sorted(ordered, reverse=True)
+    assert min(levels_of["A + 1 plane, tied"])[1] < min(levels_of["W = A"])[1]
+    planes = {}
+    for row in read("all-signs.json")["rows"]:
+        planes.setdefault(row["network"], {})[row["planes"]] = row
+    shared = planes.pop("W = A")
+    for count, row in shared.items():
+        assert row["nmse_db_mean_of_db"] > row["operator_error_db"] - 5
+        for others in planes.values():
+            assert row["nmse_db_mean_of_db"] < others[count]["nmse_db_mean_of_db"]
+            assert row["resident_per_entry"] < others[count]["resident_per_entry"]
