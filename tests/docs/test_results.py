@@ -276,3 +276,12 @@ def test_what_the_page_of_depth_says():
         for others in planes.values():
             assert row["nmse_db_mean_of_db"] < others[count]["nmse_db_mean_of_db"]
             assert row["resident_per_entry"] < others[count]["resident_per_entry"]
+    change = {row["network"]: row["change"] for row in read("ablation.json")["table"]}
+    of = {}
+    for row in read("ablation.json")["table"]:
+        of.setdefault(row["ingredient"], []).append(row["change"])
+    assert min(change[name] for name in change if name.startswith(("learned from", "two stages"))) > 30
+    assert abs(change["designed, not learned"]) < 0.25
+    assert max(abs(level) for level in (*of["scale"], *of["surrogate"])) < 0.5
+    assert change["2 planes, tied"] < -30
+    assert min(of["shrinkage"]) > 10
