@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unrollbit import FullPrecision, OneBit
-from unrollbit.formats import BitNet, LittleBit, OneBitSVID, PackedWeights, Ternary, Uniform, UnitFilters
+from unrollbit.decompositions import rate
+from unrollbit.formats import BitNet, Format, LittleBit, OneBitSVID, PackedWeights, Ternary, Uniform, UnitFilters
 from unrollbit.operators import Banded, Convolution, Radon, gaussian_blocks
 from unrollbit.packed import runtime
 from unrollbit.signbits import pack_signs
@@ -56,7 +58,7 @@ FORMATS = {
     "OneBitSVID": OneBitSVID(),
     "LittleBit": LittleBit(rank=2),
     "LittleBit, residual": LittleBit(rank=1, residual=True),
-    "LittleBit, by bits": LittleBit(bits_per_weight=24.0, multiple=1),
+    "LittleBit, by bits": LittleBit(multiple=1),
     "FullPrecision": FullPrecision(),
     "Uniform": Uniform(3),
     "UnitFilters": UnitFilters(Uniform(1)),
@@ -76,8 +78,16 @@ def matrices_of(mask: Structure) -> jnp.ndarray:
     return mask.scatter(jnp.asarray(normal(2, *mask.core_shape))) if shared else jnp.asarray(normal(2, *mask.shape))
 
 
+def format_of(name: str, mask: Structure) -> Format:
+    """Where a rate is asked for, that of rank 2: each structure reaches rates of its own."""
+    if name != "LittleBit, by bits":
+        return FORMATS[name]
+    m, n = (size // mask.blocks for size in mask.shape)
+    return replace(FORMATS[name], bits_per_weight=rate(m, n, 2, mask.size // mask.blocks))
+
+
 def compare(name: str, mask: Structure, same) -> None:
-    weights = FORMATS[name].from_matrix(matrices_of(mask), mask, copies=2)
+    weights = format_of(name, mask).from_matrix(matrices_of(mask), mask, copies=2)
     weights.round_scales()
     found = same.weights(weights.pack(), weights.shape)
     assert len(found) == 2
