@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from typing import Any, TypeVar
 
 import jax
@@ -51,6 +52,21 @@ class Value:
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={one_line(getattr(self, name))}" for name in _shown(self))
         return f"{type(self).__name__}({shown})"
+
+
+class Keyed(abc.ABC):
+    """Base of objects that are compared by one thing: equal to others of their class whose ``key`` is the same."""
+
+    @property
+    @abc.abstractmethod
+    def key(self) -> Hashable:
+        """What tells it from others of its class."""
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (type(self) is type(other) and self.key == other.key)  # pyright: ignore[reportAttributeAccessIssue]
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.key))
 
 
 def pytree(cls: type[T]) -> type[T]:

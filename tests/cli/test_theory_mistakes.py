@@ -101,8 +101,12 @@ FORM = random_form("ista", 0, m=8, n=12, depth=2)
 NET = Unrolled(ISTA(), SparseRecovery(8, 12), 2)
 X, Y, _ = sparse_signals(FORM, 0, 2)
 WRONG = [
-    (lambda: audit.deterministic(NET, X, Y, audit.Settings()), TypeError, "expected the normal form of a network"),
-    (lambda: audit.deterministic(FORM, X, Y, {}), TypeError, "expected Settings, got dict"),
+    (
+        lambda: audit.deterministic(NET, X, Y, audit.Settings()),
+        TypeError,
+        r"expected a NormalForm, such as normal_form\(net\)",
+    ),
+    (lambda: audit.deterministic(FORM, X, Y, {}), TypeError, "settings: expected a Settings, such as Settings"),
     (lambda: audit.deterministic(FORM, X, Y * np.nan, audit.Settings()), ValueError, "finite signals and measurements"),
     (lambda: audit.deterministic(FORM, X, Y + 1j, audit.Settings()), ValueError, "measurements: expected real numbers"),
     (lambda: audit.deterministic(FORM, X[0], Y[0], audit.Settings()), ValueError, r"expected signals \(S, 12\)"),

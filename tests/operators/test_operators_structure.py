@@ -189,7 +189,6 @@ def test_indexed_charges_the_cheaper_list():
         (lambda: Band(3, 3, 2, 1), "expected lower <= upper, got lower = 2, upper = 1"),
         (lambda: Band(3, 3, 0.5, 1), "expected integer lower and upper"),
         (lambda: Band(3, 3, 0, 1, stride=0), "stride: expected a positive integer"),
-        (lambda: Stencil(Full(3, 3), Band(3, 3, 0, 0)), "expected two bands"),
         (lambda: Rays(3, ()), "finite angles"),
         (lambda: Rays(3, (float("nan"),)), "finite angles"),
         (lambda: Drawn(4, 3, 0), "at most as many rows as columns"),
@@ -211,6 +210,11 @@ def test_indexed_charges_the_cheaper_list():
 def test_errors(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_stencils_are_of_bands():
+    with pytest.raises(TypeError, match="Stencil: vertical: expected a Band, such as Band"):
+        Stencil(Full(3, 3), Band(3, 3, 0, 0))
 
 
 SHARED = [

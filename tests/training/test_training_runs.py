@@ -88,8 +88,12 @@ MISTAKES = [
     ((NET, PROBLEM), ValueError, r"expected at least one Stage, such as Stage\(1000\)"),
     ((NET, PROBLEM, RECIPE), TypeError, r"got a recipe, which has a network of its own: use fit\(recipe, problem\)"),
     ((RECIPE, PROBLEM, STAGE), TypeError, r"got a recipe and stages: use fit\(recipe.network, problem, stages\)"),
-    ((NET, PROBLEM, [STAGE, RECIPE]), TypeError, "expected a Stage, or a list or tuple of them, got Recipe"),
-    ((NET, PROBLEM, 5), TypeError, "expected a Stage, or a list or tuple of them, got int"),
+    (
+        (NET, PROBLEM, [STAGE, RECIPE]),
+        TypeError,
+        r"fit: stages: expected a Stage, such as Stage\(1000\), or several of them, got Recipe",
+    ),
+    ((NET, PROBLEM, 5), TypeError, r"fit: stages: expected a Stage, such as Stage\(1000\), or several of them, got 5"),
     (
         (NET, (np.ones(3), np.ones(3)), STAGE),
         TypeError,

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from unrollbit.arguments import instance as checked
 from unrollbit.theory.instances import Instance, Measurements, Signals
 from unrollbit.theory.normal_form import NormalForm, real
 from unrollbit.theory.registry import examined, theorems
@@ -23,10 +24,8 @@ def deterministic(form: NormalForm, x: Signals, y: Measurements, settings: Setti
     not real and finite and (when it comes to it) a radius that rounding loses beside y; ``TypeError`` where ``form`` or
     ``settings`` are something else.
     """
-    if not isinstance(form, NormalForm):
-        raise TypeError(f"expected the normal form of a network (normal_form(net)), got {type(form).__name__}")
-    if not isinstance(settings, Settings):
-        raise TypeError(f"expected Settings, got {type(settings).__name__}")
+    form = checked("the form of a network", form, NormalForm, "normal_form(net)")
+    settings = checked("settings", settings, Settings, "Settings()")
     m, n = form.A.shape
     x, y = real("signals", x), real("measurements", y)
     if x.ndim != 2 or x.shape[1] != n or y.shape != (len(x), m) or not len(x):

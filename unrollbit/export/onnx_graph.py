@@ -37,6 +37,12 @@ class Graph:
             self._tensors.append(numpy_helper.from_array(np.ascontiguousarray(array).reshape(array.shape), name))
         return self._constants[key]
 
+    def value(self, array: Any) -> Recorded:
+        """A constant as a value of the graph."""
+        array = np.asarray(array)
+        truth = array.dtype == np.bool_
+        return Recorded(self, self.constant(array if truth else array.astype(np.float32)), array.shape, truth)
+
     def node(self, kind: str, *inputs: str, unused: int = 0, **attributes: Any) -> str:
         """The name of what a node computes first, before what is ``unused``; one that is there is not added again."""
         key = (kind, inputs, str(sorted(attributes.items())))
@@ -92,7 +98,17 @@ class Recorded(np.lib.mixins.NDArrayOperatorsMixin):
         return self.graph.constant(np.array(values, np.int64))
 
     def astype(self, dtype: Any) -> Recorded:
-        return floats_of(self)
+        return self.floats()
+
+    def floats(self) -> Recorded:
+        """Truth values as 1 and 0."""
+        if not self.truth:
+            return self
+        return Recorded(self.graph, self.graph.node("Cast", self.name, to=TensorProto.FLOAT), self.shape)
+
+    def like(self) -> np.ndarray:
+        """An array of this shape and kind: what NumPy makes of it has those of the result."""
+        return np.broadcast_to(np.ones((), np.bool_ if self.truth else np.float32), self.shape)
 
     def reshape(self, *shape: Any) -> Recorded:
         whole = np.empty(self.shape, np.bool_).reshape(*shape).shape
@@ -114,7 +130,7 @@ class Recorded(np.lib.mixins.NDArrayOperatorsMixin):
 
     def _reduced(self, kind: str, axis: int | tuple[int, ...], keepdims: bool) -> Recorded:
         shape, axes = np.empty(self.shape, np.bool_).max(axis=axis, keepdims=keepdims).shape, np.atleast_1d(axis)
-        return floats_of(self).derived(kind, shape, self.integers(*map(int, axes)), keepdims=int(keepdims))
+        return self.floats().derived(kind, shape, self.integers(*map(int, axes)), keepdims=int(keepdims))
 
     def __getitem__(self, places: Any) -> Recorded:
         """Slices, whole numbers, lists of places, new axes; the first axis stays whole."""
@@ -144,36 +160,21 @@ class Recorded(np.lib.mixins.NDArrayOperatorsMixin):
         return self.derived("Slice", shape, *ends)
 
 
-def _graph_of(*inputs: Any) -> Graph:
-    return next(value.graph for value in inputs if isinstance(value, Recorded))
-
-
-def _name(graph: Graph, value: Any) -> str:
-    return value.name if isinstance(value, Recorded) else graph.constant(np.asarray(value, np.float32))
-
-
-def _like(value: Any) -> np.ndarray:
-    """An array of the shape and kind of another one: what NumPy makes of it has those of the result."""
-    if isinstance(value, Recorded):
-        return np.broadcast_to(np.ones((), np.bool_ if value.truth else np.float32), value.shape)
-    return np.asarray(value)
-
-
-def floats_of(value: Any) -> Any:
-    """Truth values as 1 and 0."""
-    if isinstance(value, Recorded) and value.truth:
-        name = value.graph.node("Cast", value.name, to=TensorProto.FLOAT)
-        return Recorded(value.graph, name, value.shape)
-    return value
+def _together(*inputs: Any) -> list[Recorded]:
+    """Inputs of a node: numbers and arrays beside recorded ones are constants of their graph."""
+    recorded = [isinstance(value, Recorded) for value in inputs]  # NumPy hands over what it is given
+    graph = inputs[recorded.index(True)].graph
+    return [value if known else graph.value(value) for value, known in zip(inputs, recorded, strict=True)]
 
 
 def _elementwise(kind: str, *, truths: bool = False) -> Callable[..., Recorded]:
     """A ufunc as a node of a kind; ``truths``: of truth values."""
 
     def rule(ufunc: np.ufunc, *inputs: Any) -> Recorded:
-        graph = _graph_of(*inputs)
-        shaped = ufunc(*map(_like, inputs))
-        names = [value.name if truths else _name(graph, floats_of(value)) for value in inputs]
+        values = _together(*inputs)
+        shaped = ufunc(*(value.like() for value in values))
+        names = [value.name if truths else value.floats().name for value in values]
+        graph = values[0].graph
         return Recorded(graph, graph.node(kind, *names), shaped.shape, shaped.dtype == np.bool_)
 
     return rule
@@ -194,10 +195,10 @@ def _is_finite(ufunc: np.ufunc, x: Recorded) -> Recorded:
 
 
 def _where(condition: Any, first: Any, second: Any) -> Recorded:
-    graph = _graph_of(condition, first, second)
-    shape = np.broadcast_shapes(*(np.shape(_like(value)) for value in (condition, first, second)))
-    chosen = condition.name if isinstance(condition, Recorded) else graph.constant(np.asarray(condition, np.bool_))
-    names = [_name(graph, floats_of(value)) for value in (first, second)]
+    values = _together(condition, first, second)
+    chosen, *names = values[0].name, *(value.floats().name for value in values[1:])
+    shape = np.broadcast_shapes(*(value.shape for value in values))
+    graph = values[0].graph
     return Recorded(graph, graph.node("Where", chosen, *names), shape)
 
 
@@ -215,7 +216,7 @@ def _broadcast_to(x: Recorded, shape: Sequence[int]) -> Recorded:
 
 def joined(parts: Sequence[Recorded], axis: int = 0) -> Recorded:
     """Arrays one after another on an axis."""
-    shape = np.concatenate([_like(part) for part in parts], axis).shape
+    shape = np.concatenate([part.like() for part in parts], axis).shape
     return parts[0].derived("Concat", shape, *(part.name for part in parts[1:]), axis=axis)
 
 
@@ -259,6 +260,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "diff": _diff,
     "ones_like": lambda x: np.ones(x.shape, np.float32),
     "repeat": _repeat,
+    "reshape": lambda x, shape: x.reshape(*shape),
     "round": lambda x: np.rint(x),
     "shape": lambda x: x.shape,
     "ndim": lambda x: x.ndim,

@@ -103,7 +103,7 @@ def periodic_inverse(A: Operator) -> Callable[[Recorded, Any], Recorded]:
         return x
 
     def inverse(r: Recorded, rho: Any) -> Recorded:
-        rho = rho.reshape(1, *(1,) * len(sides)) if isinstance(rho, Recorded) else np.float32(np.squeeze(rho))
+        rho = np.reshape(rho, (1, *(1,) * len(sides)))
         weight = rho * power.max() + power
         spectrum = transformed(r.reshape(1, *sides, 1), False)
         a, b = spectrum[..., 0], spectrum[..., 1]

@@ -18,6 +18,7 @@ from unrollbit.operators.function import Function
 from unrollbit.operators.host import Foreign, Host
 from unrollbit.operators.probes import check_adjoint, check_linear
 from unrollbit.operators.sparse import Sparse
+from unrollbit.values import Keyed
 
 _FEW = 1 / 16  # share of entries up to which the matrix of an operator is held as a sparse one
 _ROUNDING = 4  # in units of the rounding of the largest entry
@@ -151,7 +152,7 @@ def of_function(function: Any, request: Request) -> LinearOperator:
     return A
 
 
-class _Product:
+class _Product(Keyed):
     """``mv`` of an operator of lineax on flat vectors; compared by the operator that it holds.
 
     Structures of several arrays are flattened in their order.
@@ -166,10 +167,8 @@ class _Product:
     def __call__(self, x: jax.Array) -> jax.Array:
         return ravel_pytree(self.operator.mv(self._unravel(x.astype(self.dtype))))[0]
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Product) and self.operator is other.operator
-
-    def __hash__(self) -> int:
+    @property
+    def key(self) -> int:
         return id(self.operator)
 
 

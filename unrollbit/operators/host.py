@@ -12,10 +12,10 @@ from jaxtyping import Array, Float
 
 from unrollbit.operators.linear_pair import LinearPair
 from unrollbit.operators.unspecified import Unspecified
-from unrollbit.values import pytree
+from unrollbit.values import Keyed, pytree
 
 
-class Foreign:
+class Foreign(Keyed):
     """An object with ``matvec`` and ``rmatvec`` (SciPy, PyLops), on rows of (Re, Im) or of real numbers.
 
     Compared by the object that it holds. It takes arrays of its ``dtype``; ``matmat`` and ``rmatmat``, where it has
@@ -30,14 +30,9 @@ class Foreign:
         m, n = (int(side) for side in operator.shape)
         self.shape = m * (1 + self.complex_measurements), n * (1 + self.complex_unknowns)
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Foreign) and (self.operator is other.operator, self.complex_unknowns) == (
-            True,
-            other.complex_unknowns,
-        )
-
-    def __hash__(self) -> int:
-        return hash((id(self.operator), self.complex_unknowns))
+    @property
+    def key(self) -> tuple[int, bool]:
+        return id(self.operator), self.complex_unknowns
 
     def __repr__(self) -> str:
         return f"{type(self.operator).__module__.partition('.')[0]}.{type(self.operator).__name__}"

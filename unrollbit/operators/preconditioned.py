@@ -18,24 +18,22 @@ from unrollbit.specs import Spec, check_fields
 from unrollbit.structures.base import Structure
 from unrollbit.structures.blocks import Blocks, dense_blocks
 from unrollbit.structures.full import Full
-from unrollbit.values import pytree
+from unrollbit.values import Keyed, pytree
 
 _RESOLUTION = 1e-6  # directions weaker than this share of ||A|| are rounding in float32: left out
 _LARGEST = 8192  # a dense eigendecomposition beyond this takes minutes and gigabytes
 
 
-class Origin:
+class Origin(Keyed):
     """The recipe of the operator that was preconditioned; compared by content, so that compiled programs are shared."""
 
     def __init__(self, spec: Spec, fingerprint: list[float]) -> None:
         self.spec = spec
-        self.key = json.dumps([f"{value:.6e}" for value in fingerprint])
+        self._key = json.dumps([f"{value:.6e}" for value in fingerprint])
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Origin) and self.key == other.key
-
-    def __hash__(self) -> int:
-        return hash(self.key)
+    @property
+    def key(self) -> str:
+        return self._key
 
     def __repr__(self) -> str:
         return f"Origin({self.spec['kind']})"

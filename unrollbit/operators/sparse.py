@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from unrollbit.arguments import shown
+from unrollbit.arguments import instance, shown
 from unrollbit.operators.checks import finite_array
 from unrollbit.operators.norms import Norm, power_iteration
 from unrollbit.operators.structured import Structured
@@ -41,8 +41,7 @@ class Sparse(Structured):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not isinstance(self.structure, Pattern):
-            raise ValueError(f"Sparse: expected the structure Pattern, got {self.structure}; Sparse.of takes matrices")
+        instance("Sparse: structure", self.structure, Pattern, "Pattern.of(mask); Sparse.of takes matrices")
 
     @classmethod
     def of(cls, matrix: Any) -> Sparse:

@@ -246,4 +246,5 @@ def _arrays(value: Any) -> Any:
     """A part of a description with its arrays as NumPy has them."""
     if isinstance(value, dict):
         return {name: _arrays(entry) for name, entry in value.items()}
-    return unstored(value) if isinstance(value, runtime.Stored) else value  # all others are what JSON has
+    array = runtime.stored_as(value)
+    return value if array is None else unstored(array)

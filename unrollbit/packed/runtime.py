@@ -438,8 +438,10 @@ def taken(arrays: dict[str, Stored], name: str, dtype: str, shape: tuple[int, ..
 
 
 def stored_as(value: Any, *dtypes: str) -> Stored | None:
-    """A value of a description, if it is an array of one of these dtypes; it may be anything that JSON has."""
-    return value if isinstance(value, Stored) and value.dtype in dtypes else None
+    """A value of a description, if it is an array of one of these dtypes (of none: of any); it may be anything that
+    JSON has.
+    """
+    return value if isinstance(value, Stored) and (not dtypes or value.dtype in dtypes) else None
 
 
 def floats(value: Any, ndim: int) -> np.ndarray:

@@ -18,12 +18,13 @@ from unrollbit.sizes import LARGEST_MATRIX, check_entries, positive_integer, pos
 from unrollbit.specs import Spec, check_fields
 from unrollbit.structures.base import Structure
 from unrollbit.structures.full import Full
+from unrollbit.values import Keyed
 
 _FULL = 0.25  # patterns with more entries than this share are no sparse matrices
 
 
 @dataclass(frozen=True, eq=False)
-class Pattern(Structure):
+class Pattern(Keyed, Structure):
     """Entries at arbitrary places, listed row by row: ``counts`` of each row, and their columns ``places``, which
     increase in each row. A core is the vector of the entries: nothing of the size of the matrix is formed.
 
@@ -64,15 +65,9 @@ class Pattern(Structure):
         return cls(m, n, np.bincount(rows, minlength=m), columns)
 
     @functools.cached_property
-    def _key(self) -> bytes:
+    def key(self) -> bytes:
         content = (np.ascontiguousarray(part).tobytes() for part in (self.counts, self.places))
         return hashlib.sha256(b"|".join([f"{self.m}, {self.n}".encode(), *content])).digest()
-
-    def __eq__(self, other: object) -> bool:
-        return self is other or (isinstance(other, Pattern) and self._key == other._key)
-
-    def __hash__(self) -> int:
-        return hash(self._key)
 
     def __repr__(self) -> str:
         return f"Pattern({self.m} x {self.n}, {self.size} entries)"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from unrollbit.arguments import instance
 from unrollbit.sizes import check_entries
 from unrollbit.structures.band import Band, Indexed
 from unrollbit.structures.base import Structure
@@ -22,9 +23,8 @@ class Stencil(DenseCore):
     horizontal: Band
 
     def __post_init__(self) -> None:
-        # only bands have a Kronecker product of so few numbers; files and people may give others
-        if not isinstance(self.vertical, Band) or not isinstance(self.horizontal, Band):
-            raise ValueError(f"Stencil: expected two bands, got {self.vertical!r} and {self.horizontal!r}")
+        for name, side in (("vertical", self.vertical), ("horizontal", self.horizontal)):
+            instance(f"Stencil: {name}", side, Band, "Band(16, 16, 1, 1)")
 
     @property
     def shape(self) -> tuple[int, int]:

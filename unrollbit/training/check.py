@@ -8,7 +8,7 @@ from typing import Any, get_args
 import jax
 from flax import nnx
 
-from unrollbit.arguments import choice, integer
+from unrollbit.arguments import choice, instance, integer
 from unrollbit.networks import Network
 from unrollbit.training.placement import Placement
 from unrollbit.training.program import LONGEST_CHUNK
@@ -45,10 +45,9 @@ def network_and_stages(
     entries = tuple(stages) if isinstance(stages, list | tuple) else None
     if entries == () or stages is None:
         raise ValueError("fit: expected at least one Stage, such as Stage(1000); see unrollbit.recipes for good ones")
-    wrong = stages if entries is None else next((entry for entry in entries if not isinstance(entry, Stage)), None)
-    if entries is None or wrong is not None:
-        raise TypeError(f"fit: expected a Stage, or a list or tuple of them, got {_name(wrong)}")
-    return net, entries
+    for entry in (stages,) if entries is None else entries:
+        instance("fit: stages", entry, Stage, "Stage(1000), or several of them")
+    return net, entries or ()
 
 
 def check_run(

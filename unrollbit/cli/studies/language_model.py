@@ -51,10 +51,7 @@ class LanguageModel(nnx.Module):
         return self.tokens.attend(self.norm(x))
 
 
-def is_block(path: Any, module: Any) -> bool:
-    """A filter of Flax: the blocks."""
-    del path
-    return isinstance(module, Block)
+is_block = nnx.OfType(Block)  # a filter of Flax
 
 
 def cross_entropy(model: LanguageModel, teacher: Any, tokens: Int[Array, "batch time"]) -> Float[Array, ""]:

@@ -52,7 +52,8 @@ def train_model(
         schedule = optax.warmup_cosine_decay_schedule(0.0, peak, max(1, steps // 10), max(2, steps))
         return optax.adam(schedule, 0.9, 0.98)
 
-    labels = nnx.map_state(lambda _, variable: "signs" if isinstance(variable, BinaryParam) else "others", trained)
+    are_signs = nnx.OfType(BinaryParam)
+    labels = nnx.map_state(lambda path, variable: "signs" if are_signs(path, variable) else "others", trained)
     rates = optax.multi_transform({"signs": adam(sign_rate), "others": adam(rate)}, labels)
     optimiser = optax.chain(optax.clip_by_global_norm(1.0), rates)
     trained, losses = _trained((graph, optimiser, loss, steps), trained, rest, data, jax.random.key(seed))
