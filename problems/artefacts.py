@@ -80,7 +80,7 @@ def muscle_model(random: np.random.RandomState, count: int, n: int) -> Float[np.
     return np.fft.irfft(spectrum, n) * envelope
 
 
-def standardised(rows: Float[np.ndarray, "count n"]) -> Float[np.ndarray, "count n"]:
+def standardised(rows: Float[np.ndarray, "count n"]) -> Float[np.ndarray, "kept n"]:
     """Rows of mean 0 and root mean square 1, float32; constant rows are left out."""
     rows = np.asarray(rows, np.float64)
     rows = rows - rows.mean(1, keepdims=True)

@@ -3,7 +3,7 @@
 Compiled programs are kept for the run, since many are the same. Without the slow tests they are compiled with few
 optimisations (jax's own test suite does so too), and of grids marked ``grid(n)`` only n cases run.
 
-Shapes and dtypes in the signatures of some packages are enforced while tests run.
+Shapes and dtypes in signatures are enforced while tests run.
 """
 
 from __future__ import annotations
@@ -17,16 +17,19 @@ import tempfile
 import zlib
 from pathlib import Path
 
+import array_annotations
 import pytest
 from jaxtyping import install_import_hook
 
-# Whose annotations beartype checks at every call. Functions that take what users have say so (ArrayLike, Any).
+# Whose annotations beartype checks at every call; of all others, shapes and dtypes of arrays are compared.
 _ENFORCED = (
     "unrollbit.kernels",
     "unrollbit.signbits",
     "unrollbit.trits",
 )
-install_import_hook(_ENFORCED, "beartype.beartype")  # before conftests of folders that are named import anything
+# before conftests of folders that are named import anything
+install_import_hook(_ENFORCED, "beartype.beartype")
+array_annotations.install("unrollbit", _ENFORCED)
 
 # Read by jax when it is imported: the environment takes them to workers, to processes that tests start and to kernels.
 _CACHE = {

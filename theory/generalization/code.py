@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Num
 
 
 def log2_binomial(n: int, k: int) -> float:
@@ -81,7 +81,7 @@ def code_length(
 
 
 def flips_from(
-    signs: Float[np.ndarray, "*L m n"], reference: Float[np.ndarray, "m n"], mask: Bool[np.ndarray, "m n"] | None = None
+    signs: Num[np.ndarray, "*L m n"], reference: Num[np.ndarray, "m n"], mask: Bool[np.ndarray, "m n"] | None = None
 ) -> tuple[int, ...]:
     """Per stored matrix, the number of entries of the mask whose sign differs from the reference's; ``sign(0) = +1``.
 

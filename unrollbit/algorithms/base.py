@@ -170,9 +170,9 @@ class Algorithm(Specified, abc.ABC):
         return state["x"]
 
     def objective(
-        self, x: Float[Array, "*batch n"], y: Float[Array, "*batch m"], A: LinearOperator
-    ) -> Float[Array, "*batch"] | None:
-        """What the classic solver minimises, or None where it minimises nothing."""
+        self, x: Float[Array, "*iterates n"], y: Float[Array, "*batch m"], A: LinearOperator
+    ) -> Float[Array, "*iterates"] | None:
+        """What the classic solver minimises, or None where it minimises nothing; ``x`` may have more axes in front."""
         return None
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Num
 
 from unrollbit.algorithms.base import Algorithm, State, settled
 from unrollbit.algorithms.iterations import Iteration, fixed_point
@@ -43,7 +43,7 @@ def _brief(value: Array) -> str:
 def solve(
     algorithm: Algorithm,
     problem: Any,
-    y: Float[Array, "*batch m"],
+    y: Num[Array, "*batch m"],
     iterations: int = 100,
     tolerance: float = 0.0,
     *,

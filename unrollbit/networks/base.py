@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Num
 
 from unrollbit.algorithms.base import Form, OutsideNormalForm
 from unrollbit.algorithms.first_order import FirstOrder
@@ -156,11 +156,11 @@ class Network(nnx.Module):
         """The same network around full-precision weights to train before quantising."""
         return self.with_maps({name: weights.unquantised(FullPrecision()) for name, weights in self.maps.items()})
 
-    def last_step(self, y: Float[Array, "*batch m"]) -> LastStep:
+    def last_step(self, y: Num[Array, "*batch m"]) -> LastStep:
         """The estimate with what the last layer tells of its error."""
         return LastStep(self(y))
 
     @abc.abstractmethod
     def __call__(
-        self, y: Float[Array, "*batch m"], *, iterates: bool = False, depth: int | None = None
+        self, y: Num[Array, "*batch m"], *, iterates: bool = False, depth: int | None = None
     ) -> Float[Array, "*batch n"] | Float[Array, "K *batch n"]: ...

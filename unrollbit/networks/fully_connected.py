@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Num
 
 from unrollbit.algorithms.base import LinearMap
 from unrollbit.arguments import integer, switch
@@ -119,7 +119,7 @@ class FullyConnected(Network):
         return net
 
     def __call__(
-        self, y: Float[Array, "*batch m"], *, iterates: bool = False, depth: int | None = None
+        self, y: Num[Array, "*batch m"], *, iterates: bool = False, depth: int | None = None
     ) -> Float[Array, "*batch n"]:
         """Recover ``x``. A fully connected network has no estimate per layer: ``iterates`` raises ``ValueError``."""
         A = self.operator

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Num
 
 from unrollbit.algorithms.base import State, settled
 from unrollbit.arguments import instance, integer, number
@@ -28,7 +28,7 @@ class Refined(NamedTuple):
 
 
 def refine(
-    net: Network, y: Float[Array, "*batch m"], *, tolerance: float = 1e-5, layers: int = 256, cycle: int | None = None
+    net: Network, y: Num[Array, "*batch m"], *, tolerance: float = 1e-5, layers: int = 256, cycle: int | None = None
 ) -> Refined:
     """Run the network, then its last layers again and again, for the signals that still move.
 

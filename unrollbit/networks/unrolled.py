@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Num
 
 from unrollbit.algorithms.base import Algorithm, Form, OutsideNormalForm, State
 from unrollbit.algorithms.first_order import FirstOrder
@@ -177,7 +177,7 @@ class Unrolled(Network):
         return cls(algorithm, A, depth, maps, scalars=scalars, packed=frozen, activations=parts.activations)
 
     def __call__(
-        self, y: Float[Array, "*batch m"], *, iterates: bool = False, depth: int | None = None
+        self, y: Num[Array, "*batch m"], *, iterates: bool = False, depth: int | None = None
     ) -> Float[Array, "*batch n"] | Float[Array, "K *batch n"]:
         """Recover ``x``, computed in the dtype of ``y`` (at least float32); with ``iterates`` the estimate after each
         layer, shape (K, ..., n). ``depth`` runs the first layers only. Raises ``ValueError`` for a wrong length of
@@ -202,7 +202,7 @@ class Unrolled(Network):
         estimates = estimates if iterates else self.algorithm.read(state)
         return estimates.astype(measured.dtype)  # pyright: ignore[reportOptionalMemberAccess]
 
-    def last_step(self, y: Float[Array, "*batch m"]) -> LastStep:
+    def last_step(self, y: Num[Array, "*batch m"]) -> LastStep:
         measured, (y, A) = self.measurement(y), self.physical(y)
         inputs, step = self.layers(self.depth, y, A)
         first, last = jax.tree.map(lambda a: a[:-1], inputs), jax.tree.map(lambda a: a[-1], inputs)

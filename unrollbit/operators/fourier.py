@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import jax.scipy.fft
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Num
 
 from unrollbit.operators.kept import Kept
 from unrollbit.operators.norms import Norm
@@ -56,7 +56,7 @@ class SubsampledFourier(Kept):
         return image.real.reshape(*y.shape[:-1], -1).astype(y.dtype)
 
     @classmethod
-    def of_mask(cls, mask: Bool[np.ndarray, "*sides"]) -> Self:
+    def of_mask(cls, mask: Bool[np.ndarray, "*sides"] | Num[np.ndarray, "*sides"]) -> Self:
         """The frequencies that a mask keeps, zero frequency first (as ``numpy.fft`` has them): one of each conjugate
         pair, since a real signal has no more to tell.
 

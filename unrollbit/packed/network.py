@@ -11,7 +11,7 @@ from typing import Any, get_args, overload
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Num
 
 from unrollbit.arguments import choice, shown
 from unrollbit.arrays import as_signal
@@ -75,7 +75,7 @@ class PackedNetwork:
         """Facts about the training, or None."""
         return self.run.training
 
-    def __call__(self, y: Float[Array, "*batch m"]) -> Float[Array, "*batch n"]:
+    def __call__(self, y: Num[Array, "*batch m"]) -> Float[Array, "*batch n"]:
         """Recover ``x`` from measurements, compiled end to end: in one call of the C extension where signals are few
         and all that layers do is on its tape (``unrollbit.kernels.tape``), by XLA else.
         """
@@ -93,7 +93,7 @@ class PackedNetwork:
         return PackedNetwork(self.network, replace(self.run, certificates=certificates))
 
     def recover(
-        self, y: Float[Array, "*batch m"], *, error_bar: bool | Of = False
+        self, y: Num[Array, "*batch m"], *, error_bar: bool | Of = False
     ) -> Float[Array, "*batch n"] | Recovered:
         """Recover ``x``; with ``error_bar`` (True or "signal") beside it a bar for every signal: ``||x^ - x*||`` is
         below it with the probability ``certificates["error_bar"]["level"]``, for signals like those of the calibration.

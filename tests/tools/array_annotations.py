@@ -1,0 +1,124 @@
+"""Whether arrays have the shapes and dtypes that signatures say, for every function of a package, while tests run.
+
+A call that was refused is not looked at: its own message is what people see. One that ran is wrong here if an array
+that it took, or gave, is not what its annotation says. Names of sides hold within a call. What is no array is the
+business of pyright. Fields of dataclasses say what is held, which may be given in another form.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import functools
+import importlib.abc
+import importlib.machinery
+import inspect
+import sys
+import types
+import typing
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from jaxtyping import AbstractArray, jaxtyped
+
+F = TypeVar("F", bound=Callable[..., Any])
+NAME = "_announced"  # under which the decorator is built in
+
+
+class WrongAnnotation(TypeError):
+    """A function took, or gave, an array that its signature does not announce."""
+
+
+def announced(function: F) -> F:
+    """The function; after each of its calls, arrays are compared with its annotations."""
+    if inspect.isgeneratorfunction(function) or inspect.iscoroutinefunction(function):
+        return function
+    signature, name = inspect.signature(function), f"{function.__module__}.{function.__qualname__}"
+
+    @functools.cache
+    def expected() -> dict[str, Any]:
+        return {name: arrays for name, hint in _hints(function) if (arrays := _arrays(hint))}
+
+    @functools.wraps(function)
+    def call(*arguments: Any, **keywords: Any) -> Any:
+        result = function(*arguments, **keywords)
+        if expected():
+            values = signature.bind(*arguments, **keywords).arguments | {"return": result}
+            with jaxtyped("context"):
+                for part, arrays in expected().items():
+                    _compare(f"{name}: {part}", values.get(part), arrays)
+        return result
+
+    return typing.cast(F, call)
+
+
+def _hints(function: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
+    """Annotations that can be evaluated: names that only type checkers import cannot."""
+    scope = getattr(function, "__globals__", {})
+    for name, hint in function.__annotations__.items():
+        try:
+            yield name, eval(hint, scope) if isinstance(hint, str) else hint
+        except NameError:
+            continue
+
+
+def _arrays(hint: Any) -> Any:
+    """The arrays that a hint allows, of any library, and what else it allows beside them; of a tuple, a list with one
+    entry for each of its own.
+    """
+    if inspect.isclass(hint) and issubclass(hint, AbstractArray):
+        return (hint.dtype[Any, hint.dim_str],)
+    parts = typing.get_args(hint)
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        found = [array for part in parts if isinstance(arrays := _arrays(part), tuple) for array in arrays]
+        beside = [kind for part in parts if inspect.isclass(kind := typing.get_origin(part) or part)]
+        return (*found, *beside) if found else ()
+    if typing.get_origin(hint) is tuple and Ellipsis not in parts:
+        found = [_arrays(part) for part in parts]
+        return found if any(found) else ()
+    return ()
+
+
+def _compare(name: str, value: Any, arrays: Any) -> None:
+    if isinstance(arrays, list):
+        for entry, own in zip(value, arrays, strict=True) if isinstance(value, tuple) else ():
+            _compare(name, entry, own)
+    elif arrays and hasattr(value, "shape") and hasattr(value, "dtype") and not isinstance(value, arrays):
+        listed = " or ".join(kind.__name__ for kind in arrays)
+        raise WrongAnnotation(f"{name}: its annotation says {listed}, it was {value.dtype}{list(value.shape)}")
+
+
+class _Decorating(ast.NodeTransformer):
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
+        self.generic_visit(node)
+        node.decorator_list.append(ast.copy_location(ast.Name(NAME, ast.Load()), node))
+        return node
+
+
+class _Loader(importlib.machinery.SourceFileLoader):
+    def get_code(self, fullname: str) -> types.CodeType:  # not from a cache, which holds the code as it is
+        path = self.get_filename(fullname)
+        return compile(_Decorating().visit(ast.parse(self.get_data(path), path)), path, "exec", dont_inherit=True)
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    def __init__(self, package: str, left_out: Sequence[str]) -> None:
+        self.package, self.left_out = package, left_out
+
+    def find_spec(self, fullname: str, path: Any, target: Any = None) -> importlib.machinery.ModuleSpec | None:
+        if not _within(fullname, self.package) or any(_within(fullname, name) for name in self.left_out):
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
+        if spec is not None and isinstance(spec.loader, importlib.machinery.SourceFileLoader):
+            spec.loader = _Loader(spec.loader.name, spec.loader.path)
+        return spec
+
+
+def _within(name: str, package: str) -> bool:
+    return name == package or name.startswith(package + ".")
+
+
+def install(package: str, left_out: Sequence[str] = ()) -> None:
+    """From now on, functions of modules of ``package`` are compared when they are called."""
+    setattr(builtins, NAME, announced)
+    sys.meta_path.insert(0, _Finder(package, left_out))
