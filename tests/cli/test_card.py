@@ -119,6 +119,7 @@ def test_the_text_says_what_the_network_is_and_how_it_was_trained(card):
     assert figures["command"] == "unrollbit card network.safetensors --seeds 3 --samples 300"
 
 
+@pytest.mark.long
 def test_the_python_of_the_card_runs(run, card, monkeypatch):
     text, _ = card
     monkeypatch.chdir(run)
@@ -228,6 +229,7 @@ def test_mistakes_are_one_clear_line(run, tmp_path, capsys):
     assert file.read_bytes() == before
 
 
+@pytest.mark.long
 def test_the_card_says_what_is_ahead_of_the_network(card):
     text, figures = card
     levels = {row["method"]: row["nmse_db"] for row in figures["baselines"]}
