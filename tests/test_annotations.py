@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import array_annotations
 import jax.numpy as jnp
 import jaxtyping
@@ -23,7 +25,7 @@ def test_a_wrong_dtype_or_a_wrong_type_is_refused_in_kernels():
 
 
 def test_functions_of_the_library_are_compared():
-    assert gaussian.__code__.co_filename == array_annotations.__file__  # its wrapper's
+    assert gaussian.__code__.co_filename == array_annotations.WRAPPER
     assert np.shape(gaussian(4, 8).dense()) == (4, 8)
 
 
@@ -44,10 +46,7 @@ def wrong(x: Float[Array, "batch n"]) -> tuple[Float[Array, " batch"], Float[Arr
 def test_arrays_are_compared_after_a_call():
     assert halves(jnp.ones((2, 4)))[0].tolist() == [2, 2]
     assert halves(np.ones((2, 4), np.float32), np.float64(1.0))[0].tolist() == [3, 3]
-    with pytest.raises(
-        WrongAnnotation, match=r"halves: x: its annotation says Float\[Any, 'batch n'\], it was int32\[2, 4\]"
-    ):
-        halves(jnp.ones((2, 4), jnp.int32))
+    assert halves(jnp.ones((2, 4), jnp.int32))[0].tolist() == [2, 2]
     with pytest.raises(WrongAnnotation, match=r"halves: x: .*float32\[1, 2, 4\]"):
         halves(jnp.ones((1, 2, 4)))
     with pytest.raises(WrongAnnotation, match=r"halves: start: .*float32\[2\]"):
@@ -58,4 +57,13 @@ def test_arrays_are_compared_after_a_call():
         wrong(jnp.ones((2, 4)))
     with pytest.raises(ValueError, match="empty"):  # its own message comes first
         halves(jnp.ones((0, 4, 4)))
-    assert array_annotations.NAME in vars(__import__("builtins"))
+
+
+def test_warnings_name_the_same_line_as_without_it():
+    @announced
+    def warning(x: Float[Array, " n"]) -> None:
+        warnings.warn("careful", stacklevel=2)
+
+    with pytest.warns(UserWarning, match="careful") as caught:
+        warning(jnp.ones(2))
+    assert caught[0].filename == __file__

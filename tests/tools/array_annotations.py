@@ -2,7 +2,8 @@
 
 A call that was refused is not looked at: its own message is what people see. One that ran is wrong here if an array
 that it took, or gave, is not what its annotation says. Names of sides hold within a call. What is no array is the
-business of pyright. Fields of dataclasses say what is held, which may be given in another form.
+business of pyright. Fields of dataclasses say what is held, which may be given in another form; so do parameters that
+are floats or numbers, which people may give in any dtype.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ import typing
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from jaxtyping import AbstractArray, jaxtyped
+from jaxtyping import AbstractArray, Float, Num, Shaped, jaxtyped
 
 F = TypeVar("F", bound=Callable[..., Any])
 NAME = "_announced"  # under which the decorator is built in
+WRAPPER = "importlib_bootstrap array_annotations"  # `warnings` counts no frames of files with both of these words
 
 
 class WrongAnnotation(TypeError):
@@ -37,7 +39,8 @@ def announced(function: F) -> F:
 
     @functools.cache
     def expected() -> dict[str, Any]:
-        return {name: arrays for name, hint in _hints(function) if (arrays := _arrays(hint))}
+        found = {name: _arrays(hint, converted=name != "return") for name, hint in _hints(function)}
+        return {name: arrays for name, arrays in found.items() if arrays}
 
     @functools.wraps(function)
     def call(*arguments: Any, **keywords: Any) -> Any:
@@ -49,6 +52,7 @@ def announced(function: F) -> F:
                     _compare(f"{name}: {part}", values.get(part), arrays)
         return result
 
+    call.__code__ = call.__code__.replace(co_filename=WRAPPER)
     return typing.cast(F, call)
 
 
@@ -62,19 +66,19 @@ def _hints(function: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
             continue
 
 
-def _arrays(hint: Any) -> Any:
+def _arrays(hint: Any, converted: bool) -> Any:
     """The arrays that a hint allows, of any library, and what else it allows beside them; of a tuple, a list with one
-    entry for each of its own.
+    entry for each of its own. ``converted``: numbers may have any dtype.
     """
     if inspect.isclass(hint) and issubclass(hint, AbstractArray):
-        return (hint.dtype[Any, hint.dim_str],)
+        return ((Shaped if converted and hint.dtype in (Float, Num) else hint.dtype)[Any, hint.dim_str],)
     parts = typing.get_args(hint)
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        found = [array for part in parts if isinstance(arrays := _arrays(part), tuple) for array in arrays]
+        found = [array for part in parts if isinstance(arrays := _arrays(part, converted), tuple) for array in arrays]
         beside = [kind for part in parts if inspect.isclass(kind := typing.get_origin(part) or part)]
         return (*found, *beside) if found else ()
     if typing.get_origin(hint) is tuple and Ellipsis not in parts:
-        found = [_arrays(part) for part in parts]
+        found = [_arrays(part, converted) for part in parts]
         return found if any(found) else ()
     return ()
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Integer
 
 from unrollbit.cli.studies.model_training import train_model
 
@@ -116,7 +116,7 @@ def bytes_per_second(models: Mapping[str, Any], tokens: np.ndarray, rounds: int 
 
 
 def generated(
-    model: Any, prompt: Int[np.ndarray, " time"], count: int
+    model: Any, prompt: Integer[np.ndarray, " time"], count: int
 ) -> tuple[np.ndarray, Float[np.ndarray, "count 256"]]:
     """The likeliest next bytes, one after another, and the logits that they were taken by."""
     tokens, logits = np.asarray(prompt), []
