@@ -88,7 +88,9 @@ def pytest_runtest_teardown() -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as slow what a ``grid(n)`` leaves out: n cases, evenly spread from one that depends on the name, stay."""
+    """Mark as slow, or as ``others`` says, what a ``grid(n)`` leaves out: n cases, evenly spread from one that depends
+    on the name, stay.
+    """
     grids: dict[str, list[pytest.Item]] = {}
     for item in items:
         if item.get_closest_marker("grid") is not None:
@@ -100,4 +102,4 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         chosen = {(first + k * len(cases) // kept) % len(cases) for k in range(kept)}
         for k, case in enumerate(cases):
             if k not in chosen:
-                case.add_marker(pytest.mark.slow)
+                case.add_marker(getattr(pytest.mark, marker.kwargs.get("others", "slow")))

@@ -20,6 +20,8 @@ from unrollbit.formats import Fixed, LittleBit
 from unrollbit.operators import Dense, Rademacher, Scaled
 from unrollbit.packed import runtime
 
+# Physics of their data step have A A^T with several values, which C has no solver for.
+WITHOUT_C = {"eeg", "gaussian-blur", "mri-20", "set11-10", "set11-25", "tomography"}
 MATRIX = np.random.RandomState(0).standard_normal((6, 9)).astype(np.float32)
 
 
@@ -33,14 +35,18 @@ def agrees(recover, path: Path, y: np.ndarray) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.grid(8)
+@pytest.mark.grid(8, others="long")
 def test_every_part_gives_the_estimates_of_the_library(network: Path, build, measurements, tmp_path: Path) -> None:
     agrees(build(network, tmp_path), network, measurements(network))
 
 
 @pytest.mark.long
 def test_the_shelf(shelf: Path, build, measurements, tmp_path: Path) -> None:
-    agrees(build(shelf, tmp_path), shelf, measurements(shelf))
+    if shelf.stem in WITHOUT_C:
+        with pytest.raises(ValueError, match=r"A A\^T = c I only .* Take --onnx or --stablehlo"):
+            build(shelf, tmp_path)
+    else:
+        agrees(build(shelf, tmp_path), shelf, measurements(shelf))
 
 
 @pytest.mark.long

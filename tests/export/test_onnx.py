@@ -48,7 +48,7 @@ def agrees(path: Path, folder: Path, measurements: Callable[..., np.ndarray]) ->
 
 
 @pytest.mark.long
-@pytest.mark.grid(12)
+@pytest.mark.grid(12, others="long")
 def test_every_part(network: Path, tmp_path: Path, measurements) -> None:
     agrees(network, tmp_path, measurements)
 

@@ -42,7 +42,7 @@ def _estimate(A: Operator, y: Recorded) -> Recorded:
     if made is None or made.kind not in ESTIMATES:
         what = "an operator" if made is None else made.kind
         raise ValueError(f"export to ONNX: the linear estimate of {what} has no rule; export with --stablehlo")
-    return ESTIMATES[made.kind](y, **made.parts)
+    return ESTIMATES[made.kind](y, **made.parts, **made.estimate)
 
 
 def _product(A: Operator, x: Recorded, adjoint: bool) -> Recorded:
@@ -223,9 +223,7 @@ def _bank(x: Recorded, adjoint: bool, core: np.ndarray, structure: Structure) ->
     return found.sum(-1)
 
 
-def patterns(
-    x: Recorded, adjoint: bool, sides: tuple[int, ...], size: int, signs: np.ndarray, estimate: np.ndarray
-) -> Recorded:
+def patterns(x: Recorded, adjoint: bool, sides: tuple[int, ...], size: int, signs: np.ndarray) -> Recorded:
     rows, columns, pixels = sides[0] // size, sides[1] // size, size * size
     S = _unpacked(x.graph, signs, pixels, 8) * np.float32(1 / size)
     if adjoint:
@@ -245,7 +243,7 @@ def estimate_of_patterns(y: Recorded, sides: tuple[int, ...], size: int, estimat
 
 
 def estimate_of_fourier(y: Recorded, sides: tuple[int, ...], kept: np.ndarray, weights: np.ndarray) -> Recorded:
-    return fourier(y * weights, True, sides, kept, weights)
+    return fourier(y * weights, True, sides, kept)
 
 
 def estimate_of_scaled(y: Recorded, operator: Operator, factor: float) -> Recorded:

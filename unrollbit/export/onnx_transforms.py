@@ -68,8 +68,7 @@ def _on_axes(x: Recorded, matrices: list[np.ndarray]) -> Recorded:
     return (image if np.array_equal(down, [[1]]) else down @ image).reshape(1, -1)
 
 
-def fourier(x: Recorded, adjoint: bool, sides: tuple[int, ...], kept: np.ndarray, weights: np.ndarray) -> Recorded:
-    del weights  # of its linear estimate
+def fourier(x: Recorded, adjoint: bool, sides: tuple[int, ...], kept: np.ndarray) -> Recorded:
     n, pairs = math.prod(sides), len(kept)
     waves = [np.fft.fft(np.eye(side), norm="ortho") for side in (1, *sides)[-2:]]
     real, imaginary = [wave.real.astype(np.float32) for wave in waves], [wave.imag.astype(np.float32) for wave in waves]

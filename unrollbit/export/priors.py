@@ -70,7 +70,7 @@ def _fragment(s: Setting, prior: Prior, start: str, at: str, correction: str) ->
         *loop(s.n, "x[j] -= v[j];"),
         "shrinkage(layer, tau, x);",
     ]
-    state = {"previous": s.n, "v": s.n, "residual": s.m, "tau": 1, **prior.state}
+    state = {"previous": s.n, "v": s.n, "residual": max(s.m, s.n), "tau": 1, **prior.state}
     before = ["tau[0] = 1.0f;", start, *loop(s.n, "previous[j] = x[j];"), *prior.begun]
     return Fragment(state, before, layer, scratch=prior.scratch, operations=prior.operations)
 
@@ -91,7 +91,9 @@ def _prior(s: Setting) -> Prior:
     grid = s.tables.integers("grid", [height, width, down, across, channels, _EDGES.index(edge), bits, pieces, *each])
     levels = runtime.levels_of(o)
     threshold = "1.0f" if levels is None else "threshold"
-    gradient = [f"subtract_prior({', '.join([grid, codes, values, *rows, threshold, 'v', 'x', 'scratch'])});"]
+    arguments = [grid, codes, values, *rows, threshold, "v", "residual", "scratch"]
+    # summed apart from x, beside which each of its many terms is small
+    gradient = [f"zero({s.n}, residual);", f"prior_add({', '.join(arguments)});", *loop(s.n, "x[j] -= residual[j];")]
     size, work = down * across, s.n * channels * (4 * down * across + 4 * pieces)
     if levels is None:
         return Prior([], [], gradient, [], "1.0f", {}, size, work)

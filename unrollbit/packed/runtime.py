@@ -28,6 +28,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -547,6 +548,7 @@ class Made(NamedTuple):
 
     kind: str
     parts: dict[str, Any]
+    estimate: Mapping[str, Any] = MappingProxyType({})  # what its linear estimate needs beside them
 
 
 @dataclass(frozen=True)
@@ -1262,7 +1264,7 @@ def block_patterns(spec: Spec) -> Operator:
 
     shape = (rows * columns * len(A), n)
     packed = np.packbits(S < 0, axis=-1, bitorder="little")
-    made = Made("patterns", {"sides": sides, "size": size, "signs": packed, "estimate": W})
+    made = Made("patterns", {"sides": sides, "size": size, "signs": packed}, {"estimate": W})
     return Operator(shape, apply, lambda r: image(r, A), estimate=lambda y: image(y, W), made=made)
 
 
@@ -1525,7 +1527,7 @@ def fourier(spec: Spec) -> Operator:
     paired = np.isin(conjugates(sides)[kept], kept)  # with its conjugate, which may be itself
     weights = np.tile(np.where(paired, 1, 2), 2).astype(np.float32)
     frame = None if paired.any() else 0.5
-    made = Made("fourier", {"sides": sides, "kept": kept, "weights": weights})
+    made = Made("fourier", {"sides": sides, "kept": kept}, {"weights": weights})
     whole = Operator((2 * pairs, n), apply, adjoint, frame=frame, complex=True, made=made)
     return replace(whole, estimate=lambda y: adjoint(weights * y))
 

@@ -82,13 +82,13 @@ static void spread(const int32_t *grid, int32_t top, int32_t left, const float *
 }
 
 /*
- * u -= tau K^T phi(K v / tau) for a bank K of filters, phi_c(z) = (1 / channels) sum_j slopes[j, c] clip(z, knots[j, c]).
+ * out += tau K^T phi(K v / tau) for a bank K of filters, phi_c(z) = (1 / channels) sum_j slopes[j, c] clip(z, knots[j, c]).
  * grid: height and width of the image, taps down and across, channels, edge, bits of a code, entries of phi, whether
  * each channel has slopes of its own, and knots. Taps are values[c, code], without codes (0 bits) values[c, tap]. taps:
  * work for those of a filter.
  */
-static void subtract_prior(const int32_t *grid, const uint8_t *codes, const float *values, const float *slopes,
-                           const float *knots, float tau, const float *v, float *u, float *taps)
+static void prior_add(const int32_t *grid, const uint8_t *codes, const float *values, const float *slopes,
+                           const float *knots, float tau, const float *v, float *out, float *taps)
 {
     const int32_t size = grid[2] * grid[3];
     const int32_t channels = grid[4];
@@ -113,7 +113,7 @@ static void subtract_prior(const int32_t *grid, const uint8_t *codes, const floa
             z = influence(grid[7], slope_step, &slopes[(grid[8] != 0) ? c : 0], knot_step,
                           &knots[(grid[9] != 0) ? c : 0], z / tau);
             z *= tau / (float)channels;
-            spread(grid, top, left, taps, -z, u);
+            spread(grid, top, left, taps, z, out);
         }
     }
 }

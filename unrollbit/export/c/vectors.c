@@ -54,16 +54,25 @@ static float unit_of(int32_t n, const float *x)
     return ldexpf(1.0f, exponent);
 }
 
+/* sum[0] += term; sum[1] is what rounding has added to it so far (Kahan's summation). */
+static void accumulate(float term, float *sum)
+{
+    const float corrected = term - sum[1];
+    const float total = sum[0] + corrected;
+    sum[1] = (total - sum[0]) - corrected;
+    sum[0] = total;
+}
+
 /* sqrt(mean x^2) */
 static float root_mean_square(int32_t n, const float *x)
 {
     const float unit = unit_of(n, x);
-    float sum = 0.0f;
+    float sum[2] = {0.0f, 0.0f};
     for (int32_t j = 0; j < n; j++) {
         const float part = x[j] / unit;
-        sum += part * part;
+        accumulate(part * part, sum);
     }
-    return unit * sqrtf(sum / (float)n);
+    return unit * sqrtf(sum[0] / (float)n);
 }
 
 /* clip(round(x s), -largest - 1, largest) / s, s = largest / max |x| */
@@ -84,20 +93,21 @@ static void quantise(int32_t n, float largest, float *x)
 static void normalise(int32_t n, float *x)
 {
     const float unit = unit_of(n, x);
-    float mean = 0.0f;
-    float variance = 0.0f;
-    float square = 0.0f;
+    float mean[2] = {0.0f, 0.0f};
+    float variance[2] = {0.0f, 0.0f};
+    float squares[2] = {0.0f, 0.0f};
+    float square;
     for (int32_t j = 0; j < n; j++) {
         x[j] /= unit;
-        mean += x[j] / (float)n;
+        accumulate(x[j] / (float)n, mean);
     }
     for (int32_t j = 0; j < n; j++) {
-        const float centred = x[j] - mean;
-        variance += centred * centred;
-        square += x[j] * x[j];
+        const float centred = x[j] - mean[0];
+        accumulate(centred * centred, variance);
+        accumulate(x[j] * x[j], squares);
         x[j] = centred;
     }
-    square = (variance / (float)n) + (1e-5f * (square / (float)n));
+    square = (variance[0] / (float)n) + (1e-5f * (squares[0] / (float)n));
     for (int32_t j = 0; j < n; j++) {
         x[j] /= sqrtf((square > 0.0f) ? square : 1.0f);
     }
