@@ -62,6 +62,7 @@ def test_a_problem_of_arrays_is_compared_on_the_signals_given():
         compare(problem, signals=(x, x), baselines=[Tikhonov()], timed=False)
 
 
+@pytest.mark.long
 def test_the_search_goes_beyond_an_end_and_finds_the_best_weight():
     """White signals, white noise of variance v: the best ridge weight is v over the variance of a signal, exactly."""
     random = np.random.RandomState(0)
@@ -93,6 +94,7 @@ def test_a_baseline_says_what_is_wrong_with_a_measurement():
         Classic("FISTA")  # pyright: ignore[reportArgumentType]
 
 
+@pytest.mark.long
 def test_total_variation_follows_the_noise():
     """Noise of one variance asks for one weight, noise of a stated SNR for one that follows each signal's level."""
     from unrollbit.baselines import TotalVariation
@@ -108,6 +110,7 @@ def test_total_variation_follows_the_noise():
         assert {trial.parameters["power"] for trial in tuned.trials} == {0, 2}
 
 
+@pytest.mark.long
 def test_measurements_that_are_pictures_are_an_estimate():
     rows, said = np.random.RandomState(0).randn(40, 32), []
     for A, shown in ((Convolution.of(np.ones(3) / 3, (32,)), True), (Subsampling.random((32,), 20), False)):

@@ -203,6 +203,7 @@ def test_steps_are_recorded_or_read_off_the_config():
         assert read_training(pack(net, training=training))["steps"] == steps
 
 
+@pytest.mark.long
 def test_mistakes_are_one_clear_line(run, tmp_path, capsys):
     file = run / "network.safetensors"
     before = file.read_bytes()

@@ -135,6 +135,7 @@ def test_bits_are_those_of_the_file(finished: Any, planned: list[Experiment]) ->
     assert signs["resident_per_entry"] == pytest.approx(32 + 2, abs=0.2)  # A, and the signs of two layers
 
 
+@pytest.mark.long
 def test_training_signals_are_measured_where_they_are_a_fixed_set(finished: Any, planned: list[Experiment]) -> None:
     out, rows = finished
     assert "training" not in rows[0]
@@ -146,6 +147,7 @@ def test_training_signals_are_measured_where_they_are_a_fixed_set(finished: Any,
     assert rows[1]["training"]["nmse_db"] != pytest.approx(rows[1]["nmse_db"], abs=1e-3)
 
 
+@pytest.mark.long
 def test_a_finished_experiment_is_not_trained_again(
     finished: Any, planned: list[Experiment], dispatches: list[int]
 ) -> None:

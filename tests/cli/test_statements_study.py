@@ -66,6 +66,7 @@ def unmet() -> list:
     return [replace(upper_bound("C3", 2.0, 1.0, 9.0, {}), status="not applicable")]
 
 
+@pytest.mark.long
 def test_without_any_problem_the_study_ends_in_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     packed(tmp_path / "bare.safetensors")
     arguments = ["reproduce", "statements", str(tmp_path), "--workers", "1", "--out", str(tmp_path / "out")]
