@@ -97,10 +97,10 @@ def test_structure_of_a_bank() -> None:
     bank = FilterBank((6, 7), 3, (3, 5))
     assert (bank.shape, bank.size, bank.links) == ((126, 42), 45, 45 * 42)
     assert Structure.from_spec(bank.to_spec()) == bank
-    core = jnp.asarray(drawn(*bank.core_shape))
+    core = jnp.round(8 * jnp.asarray(drawn(*bank.core_shape))) / 8  # sums of 42 of them are exact on every processor
     inner = bank.gather(bank.scatter(core))  # taps meet at the border, so only circular ones come back exactly
     circular = FilterBank((6, 7), 3, (3, 5), "circular")
-    np.testing.assert_allclose(circular.gather(circular.scatter(core)), core, rtol=42 * 2.0**-24)  # a sum of 42
+    np.testing.assert_allclose(circular.gather(circular.scatter(core)), core, atol=1e-6)
     assert inner.shape == core.shape
 
 

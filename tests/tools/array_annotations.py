@@ -75,8 +75,8 @@ def _arrays(hint: Any, converted: bool) -> Any:
     parts = typing.get_args(hint)
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         found = [array for part in parts if isinstance(arrays := _arrays(part, converted), tuple) for array in arrays]
-        beside = [kind for part in parts if inspect.isclass(kind := typing.get_origin(part) or part)]
-        return (*found, *beside) if found else ()
+        others = [typing.get_origin(part) or part for part in parts if not _arrays(part, converted)]
+        return (*found, *filter(inspect.isclass, others)) if found else ()
     if typing.get_origin(hint) is tuple and Ellipsis not in parts:
         found = [_arrays(part, converted) for part in parts]
         return found if any(found) else ()

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from unrollbit.arguments import instance as checked
+from unrollbit.arguments import instance
 from unrollbit.theory.instances import Instance, Measurements, Signals
 from unrollbit.theory.normal_form import NormalForm, real
 from unrollbit.theory.registry import examined, theorems
@@ -24,8 +24,8 @@ def deterministic(form: NormalForm, x: Signals, y: Measurements, settings: Setti
     not real and finite and (when it comes to it) a radius that rounding loses beside y; ``TypeError`` where ``form`` or
     ``settings`` are something else.
     """
-    form = checked("the form of a network", form, NormalForm, "normal_form(net)")
-    settings = checked("settings", settings, Settings, "Settings()")
+    form = instance("the form of a network", form, NormalForm, "normal_form(net)")
+    settings = instance("settings", settings, Settings, "Settings()")
     m, n = form.A.shape
     x, y = real("signals", x), real("measurements", y)
     if x.ndim != 2 or x.shape[1] != n or y.shape != (len(x), m) or not len(x):
@@ -37,8 +37,8 @@ def deterministic(form: NormalForm, x: Signals, y: Measurements, settings: Setti
 
 def _deterministic(form: NormalForm, x: Signals, y: Measurements, settings: Settings) -> Iterator[Report]:
     for kind in dict.fromkeys(each.on for each in theorems().values() if issubclass(each.on, Instance)):
-        for instance in kind.of(form, x, y, settings):
-            yield from examined(instance)
+        for one in kind.of(form, x, y, settings):
+            yield from examined(one)
 
 
 def outside(reason: str, names: Sequence[str] | None = None) -> list[Report]:

@@ -88,7 +88,7 @@ static void spread(const int32_t *grid, int32_t top, int32_t left, const float *
  * work for those of a filter.
  */
 static void prior_add(const int32_t *grid, const uint8_t *codes, const float *values, const float *slopes,
-                           const float *knots, float tau, const float *v, float *out, float *taps)
+                      const float *knots, float tau, const float *v, float *out, float *taps)
 {
     const int32_t size = grid[2] * grid[3];
     const int32_t channels = grid[4];
